@@ -1,0 +1,349 @@
+// The process's region through its life: made at the first sample, never shared by a copied process, inherited by fork.
+//
+// Invariants:
+//  P1 only the process that made a region writes to it. The proof is a word in a page that the kernel wipes in every
+//     copied process (MADV_WIPEONFORK: fork, raw clone) and leaves alone in a vfork child, which shares our memory.
+//  P2 a copied process reads the stacks and modules of its parent from the inherited mapping (append-only, never freed),
+//     and the live samples from the private copy that the prepare handler made.
+#include "capture/process.h"
+
+#include "capture/sample.h"
+#include "capture/thread.h"
+#include "record/filter.h"
+#include "record/live.h"
+#include "record/modules.h"
+#include "record/stacks.h"
+#include "sys/atomic.h"
+#include "sys/clock.h"
+#include "sys/fmt.h"
+#include "sys/io.h"
+#include "sys/memory.h"
+#include "sys/raw.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+struct ht_capture_settings ht_settings;
+uint32_t ht_generation = 1;
+uint64_t ht_lineage;
+static uint64_t ht_forks; // children of this process so far
+void (*ht_after_event)(struct ht_region *region);
+void (*ht_after_create)(struct ht_region *region);
+
+// States of the wiped word.
+enum { HT_OWNER_NONE = 0, HT_OWNER_MAKING = 1, HT_OWNER_READY = 2, HT_OWNER_FAILED = 3 };
+
+static uint32_t *ht_owner; // in the wiped page
+static uint32_t ht_owner_pid; // for kernels that cannot wipe: who made the region
+static bool ht_wipes;
+static struct ht_region ht_region;
+
+// The live samples of the parent at the moment of fork.
+struct ht_fork_copy {
+    uint64_t mapped_bytes;
+    uint64_t count, lost;
+    uint64_t capacity;
+    float floor_bytes;
+    struct ht_live_copy live[];
+};
+static struct ht_fork_copy *ht_inherited; // in a child, until it makes its own region
+
+bool ht_process_start(void)
+{
+    void *page = ht_memory_map(4096);
+    if (page == NULL) {
+        return false;
+    }
+    ht_wipes = ht_raw3(SYS_madvise, (long)page, 4096, MADV_WIPEONFORK) == 0;
+    ht_owner = page;
+    return true;
+}
+
+static uint32_t ht_owner_state(void)
+{
+    if (ht_unlikely(ht_owner == NULL)) {
+        return HT_OWNER_FAILED;
+    }
+    uint32_t state = ht_load_acquire(ht_owner); // pairs with the release in ht_make_region
+    if (!ht_wipes && state != HT_OWNER_NONE && ht_owner_pid != (uint32_t)ht_raw0(SYS_getpid)) {
+        return HT_OWNER_NONE;
+    }
+    return state;
+}
+
+struct ht_region *ht_process_region_if_made(void)
+{
+    return ht_owner_state() == HT_OWNER_READY ? &ht_region : NULL;
+}
+
+bool ht_process_is_copy(void)
+{
+    return ht_region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
+}
+
+// Field 22 of /proc/self/stat: the fields are counted from behind the last ')', for the name may hold anything.
+static uint64_t ht_start_ticks(void)
+{
+    char stat[1024];
+    long length = ht_io_read_file("/proc/self/stat", stat, sizeof stat);
+    const char *at = length > 0 ? strrchr(stat, ')') : NULL;
+    for (int field = 2; at != NULL && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    uint64_t ticks = 0;
+    if (at != NULL) {
+        ht_text_parse_u64(at + 1, &ticks);
+    }
+    return ticks;
+}
+
+static const char *ht_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+void ht_process_names(char *ret_path, size_t path_size, char *ret_name, size_t name_size)
+{
+    long length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)ret_path, (long)path_size - 1);
+    ret_path[length > 0 ? length : 0] = '\0';
+    const char *name = length > 0 ? ht_base_name(ret_path) : "unknown";
+    const char *started = (const char *)getauxval(AT_EXECFN);
+    struct stat by_name, executable;
+    if (started != NULL && ht_raw4(SYS_newfstatat, AT_FDCWD, (long)started, (long)&by_name, 0) == 0 &&
+        ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/exe", (long)&executable, 0) == 0 &&
+        by_name.st_ino == executable.st_ino && by_name.st_dev == executable.st_dev) {
+        name = ht_base_name(started);
+    }
+    struct ht_text text = ht_text_init(ret_name, name_size);
+    ht_text_add_max(&text, name, name_size - 1);
+}
+
+void ht_process_identity(struct ht_identity *ret_identity)
+{
+    struct ht_identity *id = ret_identity;
+    memset(id, 0, sizeof *id);
+    id->pid = (uint32_t)ht_raw0(SYS_getpid);
+    id->uid = (uint32_t)ht_raw0(SYS_geteuid);
+    id->start_ticks = ht_start_ticks();
+    struct stat ns;
+    memset(&ns, 0, sizeof ns);
+    if (ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)&ns, 0) == 0) {
+        id->pid_namespace = ns.st_ino;
+    }
+    long length = ht_io_read_file("/proc/sys/kernel/random/boot_id", id->boot_id, sizeof id->boot_id);
+    if (length > 0 && id->boot_id[length - 1] == '\n') {
+        id->boot_id[length - 1] = '\0';
+    }
+    length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)id->program_path, sizeof id->program_path - 1);
+    id->program_path[length > 0 ? length : 0] = '\0';
+    memcpy(id->program, ht_settings.program, sizeof id->program);
+    memcpy(id->out_dir, ht_settings.out_dir, sizeof id->out_dir);
+    id->memory_limit_bytes = ht_settings.memory_bytes;
+    id->rate_bytes = ht_settings.rate_bytes;
+    id->seed = ht_settings.seed;
+    id->active = !ht_settings.dormant;
+    id->labels = ht_settings.labels;
+    id->keep = ht_settings.keep;
+}
+
+// What is left of HEAPTAP_MEMORY for the region when filters, unwind caches and a snapshot's tables have their share.
+static uint64_t ht_region_share(uint64_t memory_bytes)
+{
+    return memory_bytes < (UINT64_C(4) << 20) ? memory_bytes / 2 : memory_bytes / 4 * 3;
+}
+
+static void ht_copy_modules(struct ht_region *region, const struct ht_region *old)
+{
+    // Oldest first, so that each gets the profile address that it had.
+    uint32_t count = 0;
+    static uint32_t refs[512]; // one maker at a time; not the host's stack
+    for (uint32_t ref = old->header->modules_ref; ref != 0 && count < 512;
+         ref = ((const struct ht_module *)ht_region_at(old, ref))->next_ref) {
+        refs[count++] = ref;
+    }
+    while (count > 0) {
+        const struct ht_module *module = ht_region_at(old, refs[--count]);
+        const struct ht_string *path = ht_region_at(old, module->path_ref);
+        struct ht_module_desc desc = {
+            .start = module->start,
+            .limit = module->limit,
+            .file_offset = module->file_offset,
+            .path = path->bytes,
+            .build_id = module->build_id,
+            .build_id_bytes = module->build_id_bytes,
+            .is_program = module->is_program != 0,
+        };
+        int64_t delta;
+        ht_modules_add(region, &desc, &delta);
+    }
+}
+
+// Takes one of the parent's live samples over: its alloc_* start at its in-use figures.
+static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old, const struct ht_live_copy *live,
+                           float floor_bytes)
+{
+    const struct ht_entry *entry = ht_region_at(old, live->entry_ref);
+    uint32_t label_ref = 0;
+    if (entry->label_ref != 0) {
+        const struct ht_string *label = ht_region_at(old, entry->label_ref);
+        label_ref = ht_string_intern(region, label->bytes, label->length_bytes);
+    }
+    static const struct ht_stack no_stack;
+    const struct ht_stack *stack = entry->stack_ref != 0 ? ht_region_at(old, entry->stack_ref) : &no_stack;
+    struct ht_live_copy own = *live;
+    own.entry_ref = ht_entry_intern(region, (enum ht_kind)entry->kind, stack->frames, stack->frame_count, stack->flags,
+                                    entry->size_class, label_ref);
+    if (own.entry_ref == 0 || !ht_live_insert(region, &own)) {
+        return false;
+    }
+    ht_entry_add(region, own.entry_ref, own.size_bytes, ht_live_weight(&own, (double)floor_bytes), 0.5);
+    return true;
+}
+
+static void ht_inherit(struct ht_region *region, const struct ht_region *old)
+{
+    ht_copy_modules(region, old);
+    struct ht_fork_copy *copy = ht_inherited;
+    if (copy == NULL) {
+        // Copied behind atfork's back (raw clone, _Fork): what the parent held is unknown, and so is which child we are.
+        ht_lineage = ht_lineage * 31 + region->header->pid;
+        ht_generation++;
+        ht_filter_reset();
+        ht_health_add(region->header, HT_HEALTH_RAW_FORK, 1);
+        return;
+    }
+    float floor_bytes = copy->floor_bytes;
+    __atomic_store(&region->header->floor_bytes, &floor_bytes, __ATOMIC_RELAXED);
+    uint64_t lost = copy->lost;
+    for (uint64_t i = 0; i < copy->count; i++) {
+        if (!ht_inherit_one(region, old, &copy->live[i], floor_bytes)) {
+            lost++;
+        }
+    }
+    ht_health_add(region->header, HT_HEALTH_INHERITED, copy->count);
+    ht_health_add(region->header, HT_HEALTH_INHERIT_LOST, lost);
+    ht_inherited = NULL;
+    ht_memory_unmap(copy, copy->mapped_bytes);
+}
+
+static void ht_make_region(void)
+{
+    struct ht_region old = ht_region; // of the parent, when we are a copy
+    static struct ht_identity identity; // one maker at a time; not the host's stack
+    ht_process_identity(&identity);
+    if (old.base != NULL) {
+        // What was set on the parent's region while it ran holds on.
+        identity.rate_bytes = ht_load_relaxed(&old.header->rate_bytes);
+        identity.active = ht_load_relaxed(&old.header->active);
+        ht_live_after_fork();
+    }
+    uint64_t unique = 0;
+    if (ht_raw3(SYS_getrandom, (long)&unique, sizeof unique, 1 /* GRND_NONBLOCK */) != sizeof unique) {
+        unique = ht_clock_raw_realtime_ns();
+    }
+    struct ht_region fresh;
+    const char *live_dir = ht_settings.live_dir[0] != '\0' ? ht_settings.live_dir : NULL;
+    if (!ht_region_create(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique, &fresh)) {
+        ht_store_release(ht_owner, HT_OWNER_FAILED);
+        return;
+    }
+    if (old.base != NULL) {
+        ht_inherit(&fresh, &old);
+        ht_raw2(SYS_munmap, (long)old.base, (long)old.header->size_bytes);
+    }
+    ht_region = fresh;
+    ht_owner_pid = identity.pid;
+    ht_store_release(ht_owner, HT_OWNER_READY);
+    if (ht_after_create != NULL) {
+        ht_after_create(&ht_region);
+    }
+}
+
+struct ht_region *ht_process_region(void)
+{
+    uint32_t state = ht_owner_state();
+    if (ht_likely(state == HT_OWNER_READY)) {
+        return &ht_region;
+    }
+    if (state == HT_OWNER_FAILED) {
+        return NULL;
+    }
+    uint32_t none = HT_OWNER_NONE;
+    if (!ht_wipes && ht_process_is_copy()) {
+        ht_store_relaxed(ht_owner, HT_OWNER_NONE);
+    }
+    if (ht_cas_acqrel(ht_owner, &none, HT_OWNER_MAKING)) {
+        ht_make_region();
+    } else {
+        // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1 exact.
+        for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
+            ht_raw0(SYS_sched_yield);
+        }
+    }
+    return ht_process_region_if_made();
+}
+
+static bool ht_copy_one(void *arg, const struct ht_live_copy *live)
+{
+    struct ht_fork_copy *copy = arg;
+    if (copy->count == copy->capacity) {
+        copy->lost++;
+        return true;
+    }
+    copy->live[copy->count++] = *live;
+    return true;
+}
+
+void ht_fork_prepare(void)
+{
+    ht_thread.fork_copy = NULL;
+    ht_thread.fork_ordinal = ht_add_relaxed(&ht_forks, 1) + 1;
+    struct ht_region *region = ht_process_region_if_made();
+    if (region == NULL) {
+        return; // nothing of our own; what we ourselves inherited and have not touched goes on to the child
+    }
+    uint64_t capacity = (uint64_t)ht_live_count(region->header) + 64;
+    uint64_t bytes = sizeof(struct ht_fork_copy) + capacity * sizeof(struct ht_live_copy);
+    struct ht_fork_copy *copy = ht_memory_map(bytes);
+    if (copy == NULL) {
+        return;
+    }
+    copy->mapped_bytes = bytes;
+    copy->capacity = capacity;
+    copy->floor_bytes = ht_live_floor(region->header);
+    struct ht_view view = {region->base, ht_load_acquire(&region->header->used_bytes), region->header};
+    ht_view_each_live(&view, ht_copy_one, copy);
+    ht_thread.fork_copy = copy;
+}
+
+void ht_fork_parent(void)
+{
+    struct ht_fork_copy *copy = ht_thread.fork_copy;
+    ht_thread.fork_copy = NULL;
+    if (copy != NULL) {
+        ht_memory_unmap(copy, copy->mapped_bytes);
+    }
+}
+
+void ht_fork_child(void)
+{
+    if (ht_thread.fork_copy != NULL) {
+        ht_inherited = ht_thread.fork_copy;
+        ht_thread.fork_copy = NULL;
+    }
+    ht_sample_after_fork();
+    ht_lineage = ht_lineage * 31 + ht_thread.fork_ordinal;
+    ht_forks = 0;
+    ht_generation++;
+    // What is left of the distance is the same in every child of this parent: with it, the errors of siblings would add up
+    // instead of averaging out. The next allocation takes the slow path and draws afresh, which is as good: memoryless.
+    ht_thread.countdown_bytes = 0;
+}

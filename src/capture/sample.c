@@ -1,0 +1,322 @@
+// A sample from draw to record: distance, stack, entry, totals, live table.
+#include "capture/sample.h"
+
+#include "capture/objects.h"
+#include "capture/process.h"
+#include "record/live.h"
+#include "record/modules.h"
+#include "record/stacks.h"
+#include "sys/atomic.h"
+#include "sys/clock.h"
+#include "sys/fpu.h"
+#include "sys/memory.h"
+#include "sys/raw.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define SCRATCH_COUNT 16u
+
+__thread struct ht_thread ht_thread __attribute__((tls_model("initial-exec")));
+bool ht_track_live;
+int64_t ht_tracked_live_bytes;
+
+// splitmix64 (Steele, Lea, Flood 2014): one addition and a finaliser for each number; streams differ by their seeds.
+static uint64_t ht_random_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+// Uniform in [0, 1).
+static double ht_random_unit(struct ht_thread *thread)
+{
+    thread->random += UINT64_C(0x9E3779B97F4A7C15);
+    return (double)(ht_random_mix(thread->random) >> 11) * 0x1p-53;
+}
+
+static void ht_draw_distance(struct ht_thread *thread, double rate_bytes)
+{
+    thread->rate_bytes = (float)rate_bytes;
+    if (rate_bytes <= 1.0) {
+        thread->countdown_bytes = 0; // every allocation, exactly
+        return;
+    }
+    // The float is what the weights go by, so it is also what the draw goes by.
+    double distance = -log1p(-ht_random_unit(thread)) * (double)thread->rate_bytes;
+    thread->countdown_bytes = distance < 9e18 ? (uint64_t)distance : UINT64_C(9000000000000000000);
+}
+
+static double ht_rate_now(const struct ht_region *region)
+{
+    double rate = (double)ht_settings.rate_bytes;
+    if (region != NULL) {
+        double floor_bytes = (double)ht_live_floor(region->header);
+        rate = (double)ht_load_relaxed(&region->header->rate_bytes);
+        rate = rate > floor_bytes ? rate : floor_bytes;
+    }
+    return rate;
+}
+
+static uint64_t ht_process_seed(void)
+{
+    static uint64_t ht_seed;
+    uint64_t seed = ht_load_relaxed(&ht_seed);
+    if (seed == 0) {
+        seed = ht_settings.seed;
+        for (const char *name = ht_settings.program; seed != 0 && *name != '\0'; name++) {
+            seed = ht_random_mix(seed + (unsigned char)*name); // programs of one run have streams of their own
+        }
+        if (seed == 0 && ht_raw3(SYS_getrandom, (long)&seed, sizeof seed, 1 /* GRND_NONBLOCK */) != sizeof seed) {
+            seed = ht_clock_raw_realtime_ns() ^ (uint64_t)ht_raw0(SYS_getpid) << 40;
+        }
+        ht_store_relaxed(&ht_seed, seed);
+    }
+    return seed;
+}
+
+// Seeds this thread's stream and draws the first distance, so that the first allocation is as likely a sample as any
+// other. In a forked child that replaces what was left of the parent's distance.
+static bool ht_thread_begin(struct ht_thread *thread)
+{
+    static uint64_t ht_threads;
+    struct ht_fpu fpu = ht_fpu_enter();
+    thread->inside = HT_SETUP;
+    bool ready = ht_start();
+    if (ready) {
+        uint64_t ordinal = ht_add_relaxed(&ht_threads, 1) + 1;
+        thread->generation = ht_generation;
+        thread->label_ref = 0;
+        thread->label_name[0] = '\0';
+        thread->random = ht_random_mix(ht_process_seed() + ht_random_mix(ht_lineage) + ht_random_mix(ordinal << 32));
+        ht_draw_distance(thread, ht_rate_now(ht_process_region_if_made()));
+    }
+    thread->inside = HT_OUTSIDE;
+    ht_fpu_leave(fpu);
+    return ready;
+}
+
+bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
+{
+    struct ht_thread *thread = &ht_thread;
+    if (thread->inside) {
+        struct ht_region *region = ht_process_region_if_made();
+        if (region != NULL && thread->inside == HT_RECORDING) {
+            ht_health_add(region->header, HT_HEALTH_DROP_REENTRANT, 1);
+        }
+        return false;
+    }
+    if (ht_unlikely(thread->generation != ht_load_relaxed(&ht_generation)) && !ht_thread_begin(thread)) {
+        return false;
+    }
+    if (!ht_settings.on) {
+        thread->countdown_bytes = INT64_MAX;
+        return false;
+    }
+    if (!ht_charge_slow(size_bytes)) {
+        return false;
+    }
+    struct ht_fpu fpu = ht_fpu_enter();
+    thread->inside = HT_RECORDING;
+    struct ht_region *region = ht_process_region();
+    *ret_rate_bytes = thread->rate_bytes;
+    ht_draw_distance(thread, ht_rate_now(region));
+    thread->inside = HT_OUTSIDE;
+    ht_fpu_leave(fpu);
+    // Dormant: the distances are drawn as ever and their samples thrown away, so that figures are exact from the moment
+    // of the start on.
+    return region != NULL && ht_load_relaxed(&region->header->active) && !ht_load_relaxed(&region->header->failed);
+}
+
+// Unwind buffers: taken for the length of one sample. As many threads as there are buffers can sample at once.
+static struct ht_unwind_scratch *ht_scratches;
+static uint32_t ht_scratch_taken; // bit for each
+
+static struct ht_unwind_scratch *ht_scratch_take(uint32_t *ret_bit)
+{
+    struct ht_unwind_scratch *pool = ht_load_acquire(&ht_scratches);
+    if (ht_unlikely(pool == NULL)) {
+        uint64_t bytes = SCRATCH_COUNT * sizeof(struct ht_unwind_scratch);
+        struct ht_unwind_scratch *fresh = ht_memory_map(bytes);
+        if (fresh == NULL) {
+            return NULL;
+        }
+        if (ht_cas_acqrel(&ht_scratches, &pool, fresh)) {
+            pool = fresh;
+        } else {
+            ht_memory_unmap(fresh, bytes);
+        }
+    }
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        uint32_t taken = ht_load_relaxed(&ht_scratch_taken);
+        uint32_t free_bits = ~taken & ((1u << SCRATCH_COUNT) - 1);
+        if (free_bits == 0) {
+            ht_raw0(SYS_sched_yield);
+            continue;
+        }
+        uint32_t bit = free_bits & (0u - free_bits);
+        if (ht_cas_acqrel(&ht_scratch_taken, &taken, taken | bit)) {
+            *ret_bit = bit;
+            return &pool[__builtin_ctz(bit)];
+        }
+    }
+    return NULL;
+}
+
+static void ht_scratch_give(uint32_t bit)
+{
+    __atomic_fetch_and(&ht_scratch_taken, ~bit, __ATOMIC_RELEASE);
+}
+
+void ht_sample_after_fork(void)
+{
+    ht_scratch_taken = 0; // their holders do not exist in the child
+}
+
+// The calling thread's name, remembered in the region once for each name.
+static uint32_t ht_thread_label(struct ht_region *region, struct ht_thread *thread)
+{
+    char name[16] = "";
+    ht_raw2(SYS_prctl, PR_GET_NAME, (long)name);
+    if (thread->label_ref == 0 || memcmp(name, thread->label_name, sizeof name) != 0) {
+        memcpy(thread->label_name, name, sizeof name);
+        thread->label_ref = ht_string_intern(region, name, (uint32_t)strnlen(name, sizeof name));
+    }
+    return thread->label_ref;
+}
+
+// The largest rate at which this sample would also have been seen. Given that it was seen at `rate`, the latent uniform v
+// of the Poisson process is below P(size, rate); it is seen at rate F when v < 1 - exp(-size/F).
+static float ht_draw_rank(struct ht_thread *thread, uint64_t size_bytes, double probability, double rate_bytes)
+{
+    double v = ht_random_unit(thread) * probability;
+    double cost = size_bytes == 0 ? 1.0 : (double)size_bytes;
+    double rank = v > 0 ? cost / -log1p(-v) : (double)FLT_MAX;
+    if (rank > (double)FLT_MAX) {
+        rank = (double)FLT_MAX;
+    }
+    float rounded = (float)rank;
+    float least = nextafterf((float)rate_bytes, FLT_MAX);
+    return rate_bytes > 1.0 && rounded < least ? least : rounded;
+}
+
+static uint32_t ht_entry_of_stack(struct ht_region *region, struct ht_thread *thread, uint64_t size_bytes,
+                                  const struct ht_unwind_start *start)
+{
+    uint32_t bit;
+    struct ht_unwind_scratch *scratch = ht_scratch_take(&bit);
+    if (scratch == NULL) {
+        ht_health_add(region->header, HT_HEALTH_DROP_SCRATCH, 1);
+        return 0;
+    }
+    struct ht_unwind_result result;
+    ht_unwind(scratch, &thread->window, start, &result);
+    uint32_t flags = 0;
+    if (result.truncated) {
+        flags = HT_STACK_TRUNCATED;
+        ht_health_add(region->header, HT_HEALTH_TRUNCATED_STACKS, 1);
+    } else if (result.failed) {
+        flags = HT_STACK_FAILED;
+        ht_health_add(region->header, HT_HEALTH_FAILED_UNWINDS, 1);
+    }
+    uint32_t label_ref = (region->header->labels & HT_LABELS_THREAD) ? ht_thread_label(region, thread) : 0;
+    uint32_t ref = ht_entry_intern(region, HT_KIND_HEAP, scratch->pcs, result.frame_count, flags,
+                                   ht_size_class(size_bytes), label_ref);
+    ht_scratch_give(bit);
+    return ref;
+}
+
+static void ht_track(const struct ht_region *region, const struct ht_live_copy *live, int sign)
+{
+    if (ht_unlikely(ht_track_live)) {
+        double bytes = ht_live_weight(live, (double)ht_live_floor(region->header)) * (double)live->size_bytes;
+        ht_add_relaxed(&ht_tracked_live_bytes, sign * (int64_t)bytes);
+    }
+}
+
+static void ht_event(struct ht_region *region)
+{
+    if (ht_unlikely(ht_after_event != NULL)) {
+        ht_after_event(region);
+    }
+}
+
+void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes, const struct ht_unwind_start *start)
+{
+    struct ht_thread *thread = &ht_thread;
+    struct ht_fpu fpu = ht_fpu_enter();
+    thread->inside = HT_RECORDING;
+    struct ht_region *region = ht_process_region();
+    uint32_t entry_ref = region != NULL ? ht_entry_of_stack(region, thread, size_bytes, start) : 0;
+    if (entry_ref != 0) {
+        double rate = (double)rate_bytes;
+        double probability = ht_probability(size_bytes, rate);
+        struct ht_live_copy live = {
+            .address = (uint64_t)(uintptr_t)block,
+            .size_bytes = size_bytes,
+            .birth_ns = ht_clock_monotonic_ns(),
+            .rate_bytes = rate_bytes,
+            .rank_bytes = ht_draw_rank(thread, size_bytes, probability, rate),
+            .entry_ref = entry_ref,
+        };
+        ht_entry_add(region, entry_ref, size_bytes, 1.0 / probability, ht_random_unit(thread));
+        // A distance drawn before a thinning may end in a sample that the thinning would have given up.
+        if (live.rank_bytes > ht_live_floor(region->header) && ht_live_insert(region, &live)) {
+            ht_track(region, &live, 1);
+        }
+    }
+    if (region != NULL) {
+        ht_event(region);
+    }
+    thread->inside = HT_OUTSIDE;
+    ht_fpu_leave(fpu);
+}
+
+bool ht_sample_forget(const void *block, struct ht_live_copy *ret_live)
+{
+    struct ht_thread *thread = &ht_thread;
+    uint32_t inside = thread->inside;
+    struct ht_fpu fpu = ht_fpu_enter();
+    thread->inside = HT_RECORDING;
+    bool found = false;
+    struct ht_region *region = ht_process_region_if_made();
+    if (region == NULL && ht_process_is_copy() && !inside) {
+        region = ht_process_region(); // the first own event of a forked child
+    }
+    if (region != NULL && ht_live_remove(region, (uint64_t)(uintptr_t)block, ret_live)) {
+        ht_track(region, ret_live, -1);
+        found = true;
+    }
+    thread->inside = inside;
+    ht_fpu_leave(fpu);
+    return found;
+}
+
+void ht_sample_restore(const struct ht_live_copy *live)
+{
+    struct ht_thread *thread = &ht_thread;
+    uint32_t inside = thread->inside;
+    struct ht_fpu fpu = ht_fpu_enter();
+    thread->inside = HT_RECORDING;
+    struct ht_region *region = ht_process_region_if_made();
+    if (region != NULL && ht_live_insert(region, live)) {
+        ht_track(region, live, 1);
+    }
+    thread->inside = inside;
+    ht_fpu_leave(fpu);
+}
+
+void ht_sample_freed(void)
+{
+    struct ht_thread *thread = &ht_thread;
+    struct ht_region *region = ht_process_region_if_made();
+    if (thread->inside || region == NULL || ht_after_event == NULL) {
+        return;
+    }
+    thread->inside = HT_RECORDING;
+    ht_event(region);
+    thread->inside = HT_OUTSIDE;
+}

@@ -1,0 +1,336 @@
+// The region's memory: the file on a tmpfs, the mapping, and a bump heap whose pages are backed before use.
+#include "record/region.h"
+
+#include "record/live.h"
+
+#include "sys/atomic.h"
+#include "sys/raw.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define BACK_STEP_BYTES   UINT64_C(65536)
+#define MIN_REGION_BYTES  UINT64_C(262144)
+#define FIRST_LEVEL_BUCKETS 128u
+
+static bool ht_is_error(long result)
+{
+    return result < 0 && result >= -4095;
+}
+
+static void ht_append(char *buffer, size_t size, const char *text)
+{
+    size_t used = strlen(buffer);
+    size_t length = strlen(text);
+    if (used + length + 1 > size) {
+        length = size > used + 1 ? size - used - 1 : 0;
+    }
+    memcpy(buffer + used, text, length);
+    buffer[used + length] = '\0';
+}
+
+static void ht_append_number(char *buffer, size_t size, uint64_t value, unsigned base)
+{
+    char digits[24];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value != 0);
+    ht_append(buffer, size, digits + at);
+}
+
+// With the old kernels that lack MADV_POPULATE_WRITE, pages of the file are reserved by fallocate on a descriptor that
+// is opened for the moment; it must still be the same file.
+static bool ht_back_by_fallocate(const struct ht_region *region, uint64_t offset, uint64_t bytes)
+{
+    const struct ht_region_header *header = region->header;
+    if (header->region_path[0] == '\0') {
+        return false;
+    }
+    long fd = ht_raw4(SYS_openat, AT_FDCWD, (long)header->region_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (ht_is_error(fd)) {
+        return false;
+    }
+    uint64_t magic_and_identity[1] = {0};
+    bool same = ht_raw4(SYS_pread64, fd, (long)magic_and_identity, 8, 0) == 8 && magic_and_identity[0] == HT_REGION_MAGIC;
+    long result = same ? ht_raw4(SYS_fallocate, fd, 0, (long)offset, (long)bytes) : -1;
+    ht_raw1(SYS_close, fd);
+    return result == 0;
+}
+
+// Makes [backed_bytes, wanted) safe to touch: a full tmpfs answers here, and not with SIGBUS in the host.
+static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
+{
+    struct ht_region_header *header = region->header;
+    uint64_t backed = ht_load_acquire(&header->backed_bytes);
+    if (wanted_bytes <= backed) {
+        return true;
+    }
+    uint64_t step = backed / 16 > BACK_STEP_BYTES ? backed / 16 : BACK_STEP_BYTES;
+    uint64_t target = (wanted_bytes + step - 1) / BACK_STEP_BYTES * BACK_STEP_BYTES;
+    if (target > header->size_bytes) {
+        target = header->size_bytes;
+    }
+    // Two threads may back the same pages at once; that is harmless.
+    long result = ht_raw3(SYS_madvise, (long)(region->base + backed), (long)(target - backed), MADV_POPULATE_WRITE);
+    if (result == 0 || !region->shared || ht_back_by_fallocate(region, backed, target - backed)) {
+        ht_max_relaxed(&header->backed_bytes, target);
+        return true;
+    }
+    return false;
+}
+
+uint64_t ht_region_take(struct ht_region *region, uint64_t bytes, uint64_t align, bool reserve)
+{
+    struct ht_region_header *header = region->header;
+    uint64_t limit = header->size_bytes - (reserve ? 0 : HT_REGION_RESERVE_BYTES);
+    uint64_t used = ht_load_relaxed(&header->used_bytes);
+    for (;;) {
+        uint64_t offset = (used + align - 1) & ~(align - 1);
+        if (bytes > limit || offset > limit - bytes) {
+            return 0;
+        }
+        uint64_t end = (offset + bytes + HT_REF_UNIT - 1) & ~(uint64_t)(HT_REF_UNIT - 1);
+        if (!ht_region_back(region, end)) {
+            return 0;
+        }
+        if (ht_cas_acqrel(&header->used_bytes, &used, end)) {
+            return offset;
+        }
+    }
+}
+
+// A limit of the address space or of a file's size, as far as it allows more of ours: an eighth of what is left.
+static uint64_t ht_limit_room(int resource, uint64_t used_bytes)
+{
+    struct rlimit limit;
+    if (ht_raw2(SYS_getrlimit, resource, (long)&limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return UINT64_MAX;
+    }
+    return limit.rlim_cur > used_bytes ? (limit.rlim_cur - used_bytes) / 8 : 0;
+}
+
+// Creates the file; -1 when this directory is not a tmpfs, or full, or not ours to write.
+static long ht_region_open(const struct ht_identity *identity, const char *live_dir, uint64_t unique, uint64_t *limit_bytes,
+                           char *path, size_t path_size)
+{
+    struct statfs fs;
+    if (ht_raw2(SYS_statfs, (long)live_dir, (long)&fs) != 0 || fs.f_type != TMPFS_MAGIC) {
+        return -1;
+    }
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+    if (fs.f_blocks != 0 && *limit_bytes > free_bytes / 8) { // f_blocks 0: a tmpfs without a limit
+        *limit_bytes = free_bytes / 8;
+    }
+    uint64_t file_room = ht_limit_room(RLIMIT_FSIZE, 0);
+    if (file_room != UINT64_MAX && *limit_bytes > file_room * 8) {
+        *limit_bytes = file_room * 8;
+    }
+    *limit_bytes &= ~UINT64_C(4095);
+    if (*limit_bytes < MIN_REGION_BYTES) {
+        return -1;
+    }
+    path[0] = '\0';
+    ht_append(path, path_size, live_dir);
+    ht_append(path, path_size, "/heaptap.");
+    ht_append(path, path_size, identity->program);
+    ht_append(path, path_size, ".");
+    ht_append_number(path, path_size, identity->pid, 10);
+    ht_append(path, path_size, ".");
+    ht_append_number(path, path_size, unique, 16);
+    ht_append(path, path_size, ".live");
+    long fd = ht_raw4(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (ht_is_error(fd)) {
+        return -1;
+    }
+    // The mode must be 0600 even under an odd umask, and the size is set once: a sparse tmpfs file costs nothing.
+    if (ht_raw2(SYS_fchmod, fd, 0600) != 0 || ht_raw2(SYS_ftruncate, fd, (long)*limit_bytes) != 0) {
+        ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
+        ht_raw1(SYS_close, fd);
+        return -1;
+    }
+    return fd;
+}
+
+static uint8_t *ht_region_map(long fd, uint64_t bytes)
+{
+    int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    long base = ht_raw6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+    return ht_is_error(base) ? NULL : (uint8_t *)base;
+}
+
+static uint64_t ht_now(clockid_t clock)
+{
+    struct timespec now;
+    ht_raw2(SYS_clock_gettime, clock, (long)&now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void ht_region_fill_header(struct ht_region_header *header, const struct ht_identity *identity)
+{
+    header->version = HT_REGION_VERSION;
+    header->header_bytes = HT_REGION_HEADER_BYTES;
+    header->pid = identity->pid;
+    header->uid = identity->uid;
+    header->start_ticks = identity->start_ticks;
+    header->pid_namespace = identity->pid_namespace;
+    header->created_unix_ns = ht_now(CLOCK_REALTIME);
+    header->created_monotonic_ns = ht_now(CLOCK_MONOTONIC);
+    memcpy(header->boot_id, identity->boot_id, sizeof header->boot_id);
+    memcpy(header->program, identity->program, sizeof header->program);
+    memcpy(header->program_path, identity->program_path, sizeof header->program_path);
+    memcpy(header->out_dir, identity->out_dir, sizeof header->out_dir);
+    header->memory_limit_bytes = identity->memory_limit_bytes;
+    header->rate_bytes = identity->rate_bytes;
+    header->seed = identity->seed;
+    header->active = identity->active;
+    header->first_active_ns = identity->active ? header->created_monotonic_ns : 0;
+    header->labels = identity->labels;
+    header->keep = identity->keep;
+}
+
+// The tables that every region has from the start: hash heads and the first level of live samples.
+static bool ht_region_make_tables(struct ht_region *region)
+{
+    struct ht_region_header *header = region->header;
+    uint32_t heads = 1024;
+    while (heads < 65536 && (uint64_t)heads * 2048 < header->size_bytes) {
+        heads *= 2;
+    }
+    uint64_t stack_heads = ht_region_take(region, (uint64_t)heads * 4, HT_CACHE_LINE, false);
+    uint64_t entry_heads = ht_region_take(region, (uint64_t)heads * 4, HT_CACHE_LINE, false);
+    if (stack_heads == 0 || entry_heads == 0) {
+        return false;
+    }
+    header->stack_heads_ref = (uint32_t)(stack_heads / HT_REF_UNIT);
+    header->entry_heads_ref = (uint32_t)(entry_heads / HT_REF_UNIT);
+    header->head_count = heads;
+    return ht_live_add_level(region, FIRST_LEVEL_BUCKETS);
+}
+
+bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes, uint64_t unique,
+                      struct ht_region *ret_region)
+{
+    uint64_t room = ht_limit_room(RLIMIT_AS, 0);
+    if (limit_bytes > room) {
+        limit_bytes = room;
+    }
+    if (limit_bytes < MIN_REGION_BYTES) {
+        limit_bytes = MIN_REGION_BYTES;
+    }
+    limit_bytes &= ~UINT64_C(4095);
+    struct ht_region region = {NULL, NULL, false};
+    char path[sizeof region.header->region_path];
+    long fd = -1;
+    if (live_dir != NULL) {
+        uint64_t file_bytes = limit_bytes;
+        fd = ht_region_open(identity, live_dir, unique, &file_bytes, path, sizeof path);
+        if (fd >= 0) {
+            region.base = ht_region_map(fd, file_bytes);
+            // Nothing may be touched before it is backed, not even the header.
+            if (region.base != NULL && ht_raw4(SYS_fallocate, fd, 0, 0, HT_REGION_HEADER_BYTES) != 0) {
+                ht_raw2(SYS_munmap, (long)region.base, (long)file_bytes);
+                region.base = NULL;
+            }
+            if (region.base == NULL) {
+                ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
+            } else {
+                limit_bytes = file_bytes;
+                region.shared = true;
+            }
+            ht_raw1(SYS_close, fd);
+        }
+    }
+    while (region.base == NULL) {
+        region.base = ht_region_map(-1, limit_bytes);
+        if (region.base == NULL) {
+            if (limit_bytes < 2 * MIN_REGION_BYTES) {
+                return false;
+            }
+            limit_bytes = (limit_bytes / 2) & ~UINT64_C(4095);
+        }
+    }
+    region.header = (struct ht_region_header *)region.base;
+    region.header->size_bytes = limit_bytes;
+    region.header->used_bytes = HT_REGION_HEADER_BYTES;
+    region.header->backed_bytes = HT_REGION_HEADER_BYTES;
+    ht_region_fill_header(region.header, identity);
+    if (region.shared) {
+        memcpy(region.header->region_path, path, sizeof path);
+    }
+    if (!ht_region_make_tables(&region)) {
+        ht_region_destroy(&region);
+        return false;
+    }
+    // Readers take the file for a region from here on (pairs with ht_view_init's check of the magic).
+    ht_store_release(&region.header->magic, HT_REGION_MAGIC);
+    *ret_region = region;
+    return true;
+}
+
+void ht_region_unlink(struct ht_region *region)
+{
+    if (region->shared && region->header->region_path[0] != '\0') {
+        ht_raw3(SYS_unlinkat, AT_FDCWD, (long)region->header->region_path, 0);
+    }
+}
+
+void ht_region_destroy(struct ht_region *region)
+{
+    ht_region_unlink(region);
+    ht_raw2(SYS_munmap, (long)region->base, (long)region->header->size_bytes);
+    region->base = NULL;
+    region->header = NULL;
+}
+
+// Eight classes for each power of two: class bounds 1..16, then m * 2^k with m in 9..16.
+uint32_t ht_size_class(uint64_t size_bytes)
+{
+    if (size_bytes <= 16) {
+        return (uint32_t)size_bytes;
+    }
+    unsigned top = 63u - (unsigned)__builtin_clzll(size_bytes - 1); // size - 1 in [2^top, 2^(top+1))
+    unsigned shift = top - 3;
+    return (uint32_t)(shift * 8 + ((size_bytes - 1) >> shift) + 1);
+}
+
+uint64_t ht_size_class_bound(uint32_t size_class)
+{
+    if (size_class <= 16) {
+        return size_class;
+    }
+    unsigned shift = (size_class - 1) / 8 - 1;
+    unsigned mantissa = (size_class - 1) % 8 + 8 + 1;
+    if (shift >= 60 && ((uint64_t)mantissa > (UINT64_MAX >> shift))) {
+        return UINT64_MAX;
+    }
+    return (uint64_t)mantissa << shift;
+}
+
+double ht_probability(uint64_t size_bytes, double rate_bytes)
+{
+    if (rate_bytes <= 1.0) {
+        return 1.0;
+    }
+    double cost = size_bytes == 0 ? 1.0 : (double)size_bytes;
+    return -expm1(-cost / rate_bytes);
+}
+
+double ht_live_weight(const struct ht_live_copy *live, double floor_bytes)
+{
+    double rate = (double)live->rate_bytes > floor_bytes ? (double)live->rate_bytes : floor_bytes;
+    return 1.0 / ht_probability(live->size_bytes, rate);
+}

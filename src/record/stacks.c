@@ -1,0 +1,209 @@
+// Interning of stacks, entries and strings in lock-free, append-only hash chains.
+#include "record/stacks.h"
+
+#include "sys/atomic.h"
+
+#include <string.h>
+
+static uint64_t ht_mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * UINT64_C(0x9FB21C651E98DF25);
+    return hash ^ (hash >> 32);
+}
+
+static uint64_t ht_stack_hash(const uint64_t *frames, uint32_t frame_count, uint32_t flags)
+{
+    uint64_t hash = ht_mix(flags, frame_count);
+    for (uint32_t i = 0; i < frame_count; i++) {
+        hash = ht_mix(hash, frames[i]);
+    }
+    return hash;
+}
+
+static uint32_t *ht_head(const struct ht_region *region, uint32_t heads_ref, uint64_t hash)
+{
+    uint32_t *heads = ht_region_at(region, heads_ref);
+    return &heads[(hash >> 20) & (region->header->head_count - 1)];
+}
+
+static bool ht_same_stack(const struct ht_stack *stack, uint64_t hash, const uint64_t *frames, uint32_t frame_count)
+{
+    return stack->hash == hash && stack->frame_count == frame_count &&
+           memcmp(stack->frames, frames, frame_count * sizeof frames[0]) == 0;
+}
+
+// Looks through a chain from `ref` as far as `end` (which was looked at before).
+static uint32_t ht_find_stack(const struct ht_region *region, uint32_t ref, uint32_t end, uint64_t hash,
+                              const uint64_t *frames, uint32_t frame_count)
+{
+    for (; ref != end; ref = ((const struct ht_stack *)ht_region_at(region, ref))->next_ref) {
+        if (ht_same_stack(ht_region_at(region, ref), hash, frames, frame_count)) {
+            return ref;
+        }
+    }
+    return 0;
+}
+
+static uint32_t ht_stack_intern(struct ht_region *region, uint64_t hash, const uint64_t *frames, uint32_t frame_count,
+                                uint32_t flags)
+{
+    uint32_t *head = ht_head(region, region->header->stack_heads_ref, hash);
+    uint32_t first = ht_load_acquire(head); // pairs with the CAS below
+    uint32_t ref = ht_find_stack(region, first, 0, hash, frames, frame_count);
+    if (ref != 0) {
+        return ref;
+    }
+    uint64_t bytes = sizeof(struct ht_stack) + frame_count * sizeof frames[0];
+    uint64_t offset = ht_region_take(region, bytes, HT_REF_UNIT, false);
+    if (offset == 0) {
+        return 0;
+    }
+    ref = (uint32_t)(offset / HT_REF_UNIT);
+    struct ht_stack *stack = ht_region_at(region, ref);
+    stack->hash = hash;
+    stack->frame_count = (uint16_t)frame_count;
+    stack->flags = (uint16_t)flags;
+    memcpy(stack->frames, frames, frame_count * sizeof frames[0]);
+    stack->next_ref = first;
+    while (!ht_cas_acqrel(head, &first, ref)) {
+        uint32_t other = ht_find_stack(region, first, stack->next_ref, hash, frames, frame_count);
+        if (other != 0) {
+            return other; // another thread was faster; our copy stays unused
+        }
+        stack->next_ref = first;
+    }
+    return ref;
+}
+
+struct ht_entry_key {
+    uint64_t hash;
+    enum ht_kind kind;
+    uint32_t size_class, label_ref;
+    uint32_t frame_count;
+    const uint64_t *frames; // NULL: the overflow entry
+    uint64_t stack_hash;
+};
+
+static bool ht_same_entry(const struct ht_region *region, const struct ht_entry *entry, const struct ht_entry_key *key)
+{
+    if (entry->hash != key->hash || entry->size_class != key->size_class || entry->label_ref != key->label_ref ||
+        entry->kind != (uint16_t)key->kind || (entry->stack_ref == 0) != (key->frames == NULL)) {
+        return false;
+    }
+    return key->frames == NULL ||
+           ht_same_stack(ht_region_at(region, entry->stack_ref), key->stack_hash, key->frames, key->frame_count);
+}
+
+static uint32_t ht_find_entry(const struct ht_region *region, uint32_t ref, uint32_t end, const struct ht_entry_key *key)
+{
+    for (; ref != end; ref = ((const struct ht_entry *)ht_region_at(region, ref))->next_ref) {
+        if (ht_same_entry(region, ht_region_at(region, ref), key)) {
+            return ref;
+        }
+    }
+    return 0;
+}
+
+static uint32_t ht_add_entry(struct ht_region *region, const struct ht_entry_key *key, uint32_t stack_ref, uint32_t *head,
+                             uint32_t first)
+{
+    uint64_t offset = ht_region_take(region, sizeof(struct ht_entry), HT_CACHE_LINE, key->frames == NULL);
+    if (offset == 0) {
+        return 0;
+    }
+    uint32_t ref = (uint32_t)(offset / HT_REF_UNIT);
+    struct ht_entry *entry = ht_region_at(region, ref);
+    entry->hash = key->hash;
+    entry->stack_ref = stack_ref;
+    entry->label_ref = key->label_ref;
+    entry->kind = (uint16_t)key->kind;
+    entry->size_class = (uint16_t)key->size_class;
+    entry->id = ht_add_relaxed(&region->header->entry_count, 1) + 1;
+    entry->next_ref = first;
+    while (!ht_cas_acqrel(head, &first, ref)) {
+        uint32_t other = ht_find_entry(region, first, entry->next_ref, key);
+        if (other != 0) {
+            return other; // its id stays unused
+        }
+        entry->next_ref = first;
+    }
+    return ref;
+}
+
+static uint32_t ht_overflow_entry(struct ht_region *region, enum ht_kind kind, uint32_t size_class)
+{
+    struct ht_region_header *header = region->header;
+    ht_health_add(header, HT_HEALTH_OVERFLOW_STACKS, 1);
+    uint32_t ref = ht_load_acquire(&header->overflow_refs[size_class]);
+    if (ref != 0) {
+        return ref;
+    }
+    struct ht_entry_key key = {ht_mix(UINT64_C(0x6F766572666C6F77), size_class), kind, size_class, 0, 0, NULL, 0};
+    uint32_t *head = ht_head(region, header->entry_heads_ref, key.hash);
+    uint32_t first = ht_load_acquire(head);
+    ref = ht_find_entry(region, first, 0, &key);
+    if (ref == 0) {
+        ref = ht_add_entry(region, &key, 0, head, first);
+    }
+    ht_store_release(&header->overflow_refs[size_class], ref);
+    return ref;
+}
+
+uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint64_t *frames, uint32_t frame_count,
+                         uint32_t flags, uint32_t size_class, uint32_t label_ref)
+{
+    struct ht_entry_key key = {0, kind, size_class, label_ref, frame_count, frames, 0};
+    key.stack_hash = ht_stack_hash(frames, frame_count, flags);
+    key.hash = ht_mix(key.stack_hash, (uint64_t)size_class << 32 | label_ref);
+    key.hash = ht_mix(key.hash, (uint64_t)kind);
+    uint32_t *head = ht_head(region, region->header->entry_heads_ref, key.hash);
+    uint32_t first = ht_load_acquire(head); // pairs with the CAS in ht_add_entry
+    uint32_t ref = ht_find_entry(region, first, 0, &key);
+    if (ref != 0) {
+        return ref;
+    }
+    uint32_t stack_ref = ht_stack_intern(region, key.stack_hash, frames, frame_count, flags);
+    if (stack_ref != 0) {
+        ref = ht_add_entry(region, &key, stack_ref, head, first);
+    }
+    return ref != 0 ? ref : ht_overflow_entry(region, kind, size_class);
+}
+
+uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t length_bytes)
+{
+    uint32_t *head = &region->header->strings_ref;
+    uint32_t first = ht_load_acquire(head);
+    for (uint32_t ref = first; ref != 0; ref = ((const struct ht_string *)ht_region_at(region, ref))->next_ref) {
+        const struct ht_string *string = ht_region_at(region, ref);
+        if (string->length_bytes == length_bytes && memcmp(string->bytes, text, length_bytes) == 0) {
+            return ref;
+        }
+    }
+    uint64_t offset = ht_region_take(region, sizeof(struct ht_string) + length_bytes + 1, HT_REF_UNIT, false);
+    if (offset == 0) {
+        return 0;
+    }
+    struct ht_string *string = (struct ht_string *)(region->base + offset);
+    string->length_bytes = length_bytes;
+    memcpy(string->bytes, text, length_bytes);
+    string->bytes[length_bytes] = '\0';
+    string->next_ref = first;
+    while (!ht_cas_acqrel(head, &first, (uint32_t)(offset / HT_REF_UNIT))) {
+        string->next_ref = first; // a twin made meanwhile costs a few bytes, no more
+    }
+    return (uint32_t)(offset / HT_REF_UNIT);
+}
+
+void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t size_bytes, double weight, double noise)
+{
+    struct ht_entry *entry = ht_region_at(region, entry_ref);
+    uint64_t objects = UINT64_C(1) << HT_OBJECTS_SHIFT;
+    uint64_t bytes = size_bytes << HT_BYTES_SHIFT;
+    if (weight > 1.0) {
+        objects = (uint64_t)(weight * (double)(1u << HT_OBJECTS_SHIFT) + noise);
+        bytes = (uint64_t)((double)size_bytes * weight * (double)(1u << HT_BYTES_SHIFT) + noise);
+    }
+    ht_add_relaxed(&entry->values[HT_HEAP_SAMPLES], 1);
+    ht_add_relaxed(&entry->values[HT_HEAP_ALLOC_OBJECTS], objects);
+    ht_add_relaxed(&entry->values[HT_HEAP_ALLOC_BYTES], bytes);
+}

@@ -1,0 +1,187 @@
+// Reading a region: every access bounds-checked, every walk bounded; the bytes may change or lie.
+#include "record/live.h"
+#include "record/region.h"
+
+#include "sys/atomic.h"
+
+#include <string.h>
+
+enum ht_view_error ht_view_init(struct ht_view *view, const void *base, uint64_t size_bytes)
+{
+    if (size_bytes < HT_REGION_HEADER_BYTES) {
+        return HT_VIEW_SHORT;
+    }
+    const struct ht_region_header *header = base;
+    if (ht_load_acquire(&header->magic) != HT_REGION_MAGIC) { // pairs with ht_region_create's last store
+        return HT_VIEW_MAGIC;
+    }
+    if (header->version != HT_REGION_VERSION) {
+        return HT_VIEW_VERSION;
+    }
+    uint64_t used = ht_load_acquire(&header->used_bytes);
+    if (header->header_bytes != HT_REGION_HEADER_BYTES || used < HT_REGION_HEADER_BYTES || header->head_count == 0 ||
+        (header->head_count & (header->head_count - 1)) != 0) {
+        return HT_VIEW_CORRUPT;
+    }
+    view->base = base;
+    view->header = header;
+    view->size_bytes = size_bytes; // not used_bytes: a chain's newest record may be younger than our look at that
+    return HT_VIEW_OK;
+}
+
+bool ht_view_each_entry(const struct ht_view *view, bool (*fn)(void *arg, uint32_t ref, const struct ht_entry *entry),
+                        void *arg)
+{
+    uint32_t head_count = view->header->head_count;
+    const uint32_t *heads = ht_view_at(view, view->header->entry_heads_ref, (uint64_t)head_count * sizeof(uint32_t));
+    if (heads == NULL) {
+        return false;
+    }
+    uint64_t steps = view->size_bytes / sizeof(struct ht_entry);
+    for (uint32_t i = 0; i < head_count; i++) {
+        uint32_t ref = ht_load_acquire(&heads[i]); // pairs with ht_add_entry's CAS
+        while (ref != 0) {
+            const struct ht_entry *entry = ht_view_at(view, ref, sizeof *entry);
+            if (entry == NULL) {
+                break; // nonsense, or newer than a copy's end
+            }
+            if (steps == 0) {
+                return false; // a circle
+            }
+            steps--;
+            if (!fn(arg, ref, entry)) {
+                return false;
+            }
+            ref = entry->next_ref;
+        }
+    }
+    return true;
+}
+
+bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module), void *arg)
+{
+    uint64_t steps = view->size_bytes / sizeof(struct ht_module);
+    uint32_t ref = ht_load_acquire(&view->header->modules_ref);
+    while (ref != 0 && steps-- > 0) {
+        const struct ht_module *module = ht_view_at(view, ref, sizeof *module);
+        if (module == NULL) {
+            return true;
+        }
+        if (!fn(arg, module)) {
+            return false;
+        }
+        ref = module->next_ref;
+    }
+    return true;
+}
+
+// Copies one slot if it is whole and alive; see struct ht_live_slot for the protocol.
+static bool ht_copy_slot(const uint64_t *key, const struct ht_live_slot *slot, float floor_bytes, struct ht_live_copy *ret_copy)
+{
+    uint64_t before = ht_load_acquire(key);
+    if (before <= HT_SLOT_BUSY) {
+        return false;
+    }
+    uint32_t seq = ht_load_acquire(&slot->seq);
+    struct ht_live_copy copy = ht_live_read_slot(slot, before & ~UINT64_C(1)); // a sweeper's mark: the rank decides
+    ht_fence_acquire();
+    uint64_t after = ht_load_relaxed(key);
+    if ((after & ~UINT64_C(1)) != copy.address || ht_load_relaxed(&slot->seq) != seq) {
+        return false; // freed, or made anew, while we read
+    }
+    if (!(copy.rank_bytes > floor_bytes)) {
+        return false;
+    }
+    *ret_copy = copy;
+    return true;
+}
+
+static bool ht_each_in_level(const struct ht_view *view, const struct ht_live_level *level, float floor_bytes,
+                             bool (*fn)(void *arg, const struct ht_live_copy *live), void *arg)
+{
+    uint64_t slots = (uint64_t)level->bucket_count * HT_BUCKET_SLOTS;
+    if (level->keys_offset % 8 != 0 || level->slots_offset % 8 != 0 || level->keys_offset > UINT32_MAX * UINT64_C(8) ||
+        level->slots_offset > UINT32_MAX * UINT64_C(8)) {
+        return true;
+    }
+    const uint64_t *keys = ht_view_at(view, (uint32_t)(level->keys_offset / HT_REF_UNIT), slots * sizeof(uint64_t));
+    const struct ht_live_slot *slot =
+        ht_view_at(view, (uint32_t)(level->slots_offset / HT_REF_UNIT), slots * sizeof(struct ht_live_slot));
+    if (keys == NULL || slot == NULL) {
+        return true;
+    }
+    for (uint64_t i = 0; i < slots; i++) {
+        struct ht_live_copy copy;
+        if (ht_copy_slot(&keys[i], &slot[i], floor_bytes, &copy) && !fn(arg, &copy)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live), void *arg)
+{
+    uint32_t levels = ht_load_acquire(&view->header->level_count);
+    float floor_bytes;
+    __atomic_load(&view->header->floor_bytes, &floor_bytes, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < levels && i < HT_LIVE_LEVELS; i++) {
+        if (!ht_each_in_level(view, &view->header->levels[i], floor_bytes, fn, arg)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct ht_check {
+    const struct ht_view *view;
+    const char *wrong;
+    uint64_t live;
+};
+
+static bool ht_check_entry(void *arg, uint32_t ref, const struct ht_entry *entry)
+{
+    struct ht_check *check = arg;
+    (void)ref;
+    if (entry->id == 0 || entry->id > ht_load_relaxed(&check->view->header->entry_count)) {
+        check->wrong = "an entry's id is out of range";
+    } else if (entry->size_class >= HT_SIZE_CLASSES) {
+        check->wrong = "an entry's size class is out of range";
+    } else if (entry->stack_ref != 0) {
+        const struct ht_stack *stack = ht_view_at(check->view, entry->stack_ref, sizeof *stack);
+        if (stack == NULL || stack->frame_count > HT_MAX_FRAMES ||
+            ht_view_at(check->view, entry->stack_ref, sizeof *stack + stack->frame_count * 8u) == NULL) {
+            check->wrong = "an entry's stack lies outside of the region";
+        }
+    }
+    return check->wrong == NULL;
+}
+
+static bool ht_check_live(void *arg, const struct ht_live_copy *live)
+{
+    struct ht_check *check = arg;
+    check->live++;
+    if (ht_view_at(check->view, live->entry_ref, sizeof(struct ht_entry)) == NULL) {
+        check->wrong = "a live sample's entry lies outside of the region";
+    } else if (!(live->rate_bytes >= 0) || !(live->rank_bytes >= 0)) {
+        check->wrong = "a live sample's rate or rank is not a number";
+    }
+    return check->wrong == NULL;
+}
+
+const char *ht_region_check(const struct ht_view *view)
+{
+    const struct ht_region_header *header = view->header;
+    uint64_t backed = ht_load_acquire(&header->backed_bytes);
+    if (ht_load_relaxed(&header->used_bytes) > backed || backed > header->size_bytes) {
+        return "used, backed and size are out of order";
+    }
+    if (header->level_count > HT_LIVE_LEVELS) {
+        return "too many levels";
+    }
+    struct ht_check check = {view, NULL, 0};
+    if (!ht_view_each_entry(view, ht_check_entry, &check)) {
+        return check.wrong != NULL ? check.wrong : "the entries' heads lie outside of the region";
+    }
+    ht_view_each_live(view, ht_check_live, &check);
+    return check.wrong;
+}

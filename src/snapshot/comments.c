@@ -1,0 +1,119 @@
+// Writes the comments from the region's header.
+#include "snapshot/comments.h"
+
+#include "sys/atomic.h"
+#include "sys/fmt.h"
+
+#define PREFIX "# heaptap: "
+
+static void ht_comment_line(struct ht_message *message, const char *line, size_t length)
+{
+    int64_t index = ht_message_string(message, line, length);
+    HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
+    part.comment = &index;
+    part.n_comment = 1;
+    ht_message_add(message, &part);
+}
+
+static void ht_comment_text(struct ht_message *message, const char *key, const char *value, size_t max_bytes)
+{
+    if (max_bytes == 0 || value[0] == '\0') {
+        return;
+    }
+    char line[1200];
+    struct ht_text text = ht_text_init(line, sizeof line);
+    ht_text_add(&text, PREFIX);
+    ht_text_add(&text, key);
+    ht_text_add_char(&text, '=');
+    size_t start = text.length;
+    ht_text_add_max(&text, value, max_bytes);
+    for (size_t i = start; i < text.length; i++) {
+        if ((unsigned char)line[i] < ' ') {
+            line[i] = ' '; // one comment is one line
+        }
+    }
+    ht_comment_line(message, line, text.length);
+}
+
+static void ht_comment_always(struct ht_message *message, const char *key, uint64_t value)
+{
+    char digits[24];
+    struct ht_text text = ht_text_init(digits, sizeof digits);
+    ht_text_add_u64(&text, value);
+    ht_comment_text(message, key, digits, sizeof digits);
+}
+
+static void ht_comment_number(struct ht_message *message, const char *key, uint64_t value)
+{
+    if (value != 0) {
+        ht_comment_always(message, key, value);
+    }
+}
+
+static void ht_comments_identity(struct ht_message *message, const struct ht_region_header *header)
+{
+    ht_comment_text(message, "version", HEAPTAP_VERSION, sizeof HEAPTAP_VERSION);
+    ht_comment_text(message, "program", header->program, sizeof header->program);
+    ht_comment_text(message, "program_path", header->program_path, sizeof header->program_path);
+    ht_comment_number(message, "pid", header->pid);
+    ht_comment_number(message, "start", header->start_ticks);
+    ht_comment_text(message, "boot_id", header->boot_id, sizeof header->boot_id);
+    ht_comment_number(message, "pid_namespace", header->pid_namespace);
+    ht_comment_number(message, "created", header->created_unix_ns);
+}
+
+// What is missing from the figures: time before the first start, time switched off, what thinning made an
+// estimate.
+static void ht_comments_gaps(struct ht_message *message, const struct ht_region_header *header,
+                             uint64_t time_unix_ns, float floor_bytes)
+{
+    if (ht_load_relaxed(&header->active) == 0) {
+        ht_comment_always(message, "active", 0);
+    }
+    uint64_t first_active_ns = ht_load_relaxed(&header->first_active_ns);
+    if (first_active_ns == 0) {
+        ht_comment_number(message, "unknown_before", time_unix_ns);
+    } else if (first_active_ns > header->created_monotonic_ns) {
+        ht_comment_number(message, "unknown_before",
+                          header->created_unix_ns + (first_active_ns - header->created_monotonic_ns));
+    }
+    ht_comment_number(message, "inactive_ns", ht_load_relaxed(&header->inactive_ns));
+    ht_comment_number(message, "failed", ht_load_relaxed(&header->failed));
+    if (floor_bytes > 0) {
+        ht_comment_number(message, "thinned_since", ht_load_relaxed(&header->thinned_since_ns));
+        ht_comment_number(message, "floor_bytes", floor_bytes < 1e18f ? (uint64_t)floor_bytes : 0);
+    }
+}
+
+void ht_comments_add(struct ht_message *message, const struct ht_view *view,
+                     const struct ht_encode_options *options, float floor_bytes, bool locations_full)
+{
+    static const char *const names[HT_HEALTH_COUNT] = {
+#define X(id, name, meaning) name,
+        HT_HEALTH_TABLE(X)
+#undef X
+    };
+    const struct ht_region_header *header = view->header;
+    ht_comments_identity(message, header);
+    ht_comment_always(message, "seq", options->seq);
+    ht_comment_always(message, "rate", ht_load_relaxed(&header->rate_bytes));
+    if (options->trigger != NULL) {
+        ht_comment_text(message, "trigger", options->trigger, SIZE_MAX);
+    }
+    ht_comment_number(message, "rss_bytes", options->rss_bytes);
+    ht_comment_number(message, "own_bytes", ht_load_relaxed(&header->backed_bytes));
+    ht_comments_gaps(message, header, options->time_unix_ns, floor_bytes);
+    if (locations_full) {
+        ht_comment_always(message, "locations_full", 1);
+    }
+    for (uint32_t i = 0; i < HT_HEALTH_COUNT; i++) {
+        ht_comment_number(message, names[i], ht_load_relaxed(&header->health[i]));
+    }
+    for (uint32_t i = 0; i < options->comment_count; i++) {
+        char line[1200];
+        struct ht_text text = ht_text_init(line, sizeof line);
+        ht_text_add(&text, PREFIX);
+        ht_text_add(&text, options->comments[i]);
+        ht_comment_line(message, line, text.length);
+    }
+}

@@ -1,0 +1,427 @@
+// From the region's entries and live samples to the parts of a profile.
+#include "snapshot/encode.h"
+
+#include "snapshot/comments.h"
+#include "snapshot/mappings.h"
+#include "snapshot/message.h"
+#include "snapshot/numbers.h"
+#include "sys/atomic.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MAX_VALUES 4u
+
+// What the values of an entry become in a profile. ROADMAP: further kinds are further rows, and a column of
+// standard errors would be a further function here and a field of the sample that pprof's readers skip.
+struct ht_kind_row {
+    struct {
+        const char *type, *unit;
+    } types[MAX_VALUES];
+    uint32_t type_count;
+    const char *period_type, *period_unit;
+    uint32_t default_type; // index
+    void (*values)(const struct ht_entry *entry, double live_objects, double live_bytes, int64_t *ret_values);
+};
+
+static int64_t ht_round(double value)
+{
+    if (!(value >= 0)) {
+        return 0;
+    }
+    return value < 9e18 ? (int64_t)(value + 0.5) : INT64_MAX;
+}
+
+static int64_t ht_round_fixed(uint64_t value, unsigned shift)
+{
+    return (int64_t)((value >> shift) + (value >> (shift - 1) & 1));
+}
+
+static void ht_heap_values(const struct ht_entry *entry, double live_objects, double live_bytes,
+                           int64_t *ret_values)
+{
+    ret_values[0] = ht_round_fixed(ht_load_relaxed(&entry->values[HT_HEAP_ALLOC_OBJECTS]), HT_OBJECTS_SHIFT);
+    ret_values[1] = ht_round_fixed(ht_load_relaxed(&entry->values[HT_HEAP_ALLOC_BYTES]), HT_BYTES_SHIFT);
+    ret_values[2] = ht_round(live_objects);
+    ret_values[3] = ht_round(live_bytes);
+}
+
+static const struct ht_kind_row ht_kinds[] = {
+    [HT_KIND_HEAP] = {.types = {{"alloc_objects", "count"},
+                                {"alloc_space", "bytes"},
+                                {"inuse_objects", "count"},
+                                {"inuse_space", "bytes"}},
+                      .type_count = 4,
+                      .period_type = "space",
+                      .period_unit = "bytes",
+                      .default_type = 3,
+                      .values = ht_heap_values},
+};
+
+// Functions that only pass an allocation on. pprof matches the whole name, cut at its parameters; it removes
+// the first match seen from the root and all below. Names are those of libc, libstdc++, libc++ and Rust's
+// liballoc.
+static const char ht_drop_frames[] =
+    "(__libc_|__)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|posix_memalign|valloc|pvalloc)"
+    "|operator new(\\[\\])?"
+    "|_Znwm|_Znam|_ZnwmSt11align_val_t|_ZnamSt11align_val_t|_ZnwmRKSt9nothrow_t|_ZnamRKSt9nothrow_t"
+    "|(.*::)?_M_allocate(_[a-z]+)?"
+    "|(__gnu_cxx::|std::__1::|std::)(__)?(new_|malloc_)?allocator(<.*>)?::allocate(_at_least)?"
+    "|std::(__1::)?allocator_traits(<.*>)?::allocate(_at_least)?|__gnu_cxx::__alloc_traits(<.*>)?::allocate"
+    "|std::__1::(__allocate_at_least|__libcpp_allocate|__libcpp_operator_new)(<.*>)?"
+    "|std::__allocate_guarded(<.*>)?"
+    "|__rust_alloc|__rust_alloc_zeroed|__rust_realloc|alloc::alloc::(exchange_malloc|alloc|alloc_zeroed|"
+    "realloc)"
+    "|__rdl_alloc|__rdl_alloc_zeroed|__rdl_realloc|__rg_alloc|__rg_alloc_zeroed|__rg_realloc"
+    "|alloc::alloc::Global::alloc_impl|alloc::alloc::Global::grow_impl"
+    "|<alloc::alloc::Global as core::alloc::Allocator>::(allocate|allocate_zeroed|grow|grow_zeroed)";
+
+// Frames that we make up. Their addresses are fixed, so that scrapers, who know frames by address, see the
+// same one everywhere; no mapping can hold them, since user space ends far below and the kernel begins far
+// above.
+enum ht_made_up { HT_MADE_UP_OVERFLOW, HT_MADE_UP_TRUNCATED, HT_MADE_UP_UNKNOWN, HT_MADE_UP_COUNT };
+#define MADE_UP_ADDRESS UINT64_C(0x8000000000000001)
+static const char *const ht_made_up_names[HT_MADE_UP_COUNT] = {"[overflow]", "[truncated]", "[unknown]"};
+
+struct ht_encoder {
+    const struct ht_view *view;
+    const struct ht_encode_options *options;
+    const struct ht_kind_row *kind;
+    struct ht_message message;
+    struct ht_mappings mappings;
+    struct ht_numbers locations; // address -> location id
+    struct ht_numbers labels;    // reference of a struct ht_string -> index in the string table
+    uint32_t location_count, function_count;
+    bool locations_full;
+    float floor_bytes;
+    int64_t bytes_key, thread_key;
+    // By the entry's id.
+    uint32_t entry_limit;
+    uint32_t *refs;       // 0: no entry of this id that is ours
+    uint64_t visits_left; // of entries: damaged chains may lead in circles
+    double *live_objects, *live_bytes;
+    uint32_t steps; // since the clock was read
+};
+
+// Every so often: is it too late? The result stays in message.error.
+static bool ht_too_late(struct ht_encoder *encoder)
+{
+    if (encoder->options->deadline_ns == 0 || ++encoder->steps < 4096) {
+        return false;
+    }
+    encoder->steps = 0;
+    if (ht_clock_raw_monotonic_ns() < encoder->options->deadline_ns) {
+        return false;
+    }
+    encoder->message.error = -ETIMEDOUT;
+    return true;
+}
+
+static bool ht_note_entry(void *arg, uint32_t ref, const struct ht_entry *entry)
+{
+    struct ht_encoder *encoder = arg;
+    uint32_t id = ht_load_relaxed(&entry->id);
+    if (id != 0 && id <= encoder->entry_limit && entry->kind == encoder->options->kind) {
+        encoder->refs[id] = ref;
+    }
+    return encoder->visits_left-- > 0 && !ht_too_late(encoder);
+}
+
+static bool ht_add_live(void *arg, const struct ht_live_copy *live)
+{
+    struct ht_encoder *encoder = arg;
+    const struct ht_entry *entry = ht_view_at(encoder->view, live->entry_ref, sizeof *entry);
+    uint32_t id = entry == NULL ? 0 : ht_load_relaxed(&entry->id);
+    if (id != 0 && id <= encoder->entry_limit && encoder->refs[id] == live->entry_ref) {
+        double weight = ht_live_weight(live, (double)encoder->floor_bytes);
+        if (weight >= 1 && weight <= 1e18) { // anything else is a damaged record
+            encoder->live_objects[id] += weight;
+            encoder->live_bytes[id] += (double)live->size_bytes * weight;
+        }
+    }
+    return !ht_too_late(encoder);
+}
+
+static float ht_floor_of(const struct ht_view *view)
+{
+    float floor_bytes;
+    __atomic_load(&view->header->floor_bytes, &floor_bytes, __ATOMIC_RELAXED);
+    return floor_bytes > 0 ? floor_bytes : 0;
+}
+
+// Sums the live samples. Thinning in between would mix samples of two floors: begun again, which a floor that
+// only doubles makes rare.
+static void ht_sum_live(struct ht_encoder *encoder)
+{
+    uint64_t array_bytes = ((uint64_t)encoder->entry_limit + 1) * sizeof(double);
+    for (unsigned attempt = 0; attempt < 3; attempt++) {
+        encoder->floor_bytes = ht_floor_of(encoder->view);
+        memset(encoder->live_objects, 0, array_bytes);
+        memset(encoder->live_bytes, 0, array_bytes);
+        ht_view_each_live(encoder->view, ht_add_live, encoder);
+        if (encoder->message.error != 0 || ht_floor_of(encoder->view) == encoder->floor_bytes) {
+            return;
+        }
+    }
+}
+
+static int ht_collect_entries(struct ht_encoder *encoder, struct ht_bump *memory)
+{
+    // Entries that are born from now on are left to the next snapshot.
+    uint64_t limit = ht_load_relaxed(&encoder->view->header->entry_count);
+    uint64_t room = encoder->view->size_bytes / sizeof(struct ht_entry);
+    encoder->entry_limit = (uint32_t)(limit < room ? limit : room);
+    uint64_t count = (uint64_t)encoder->entry_limit + 1;
+    encoder->refs = ht_bump_take(memory, count * sizeof encoder->refs[0]);
+    encoder->live_objects = ht_bump_take(memory, count * sizeof encoder->live_objects[0]);
+    encoder->live_bytes = ht_bump_take(memory, count * sizeof encoder->live_bytes[0]);
+    if (encoder->refs == NULL || encoder->live_objects == NULL || encoder->live_bytes == NULL) {
+        return -ENOMEM;
+    }
+    encoder->visits_left = room;
+    ht_view_each_entry(encoder->view, ht_note_entry, encoder);
+    ht_sum_live(encoder);
+    return encoder->message.error;
+}
+
+static int64_t ht_literal(struct ht_encoder *encoder, const char *text)
+{
+    return ht_message_string(&encoder->message, text, SIZE_MAX);
+}
+
+static void ht_add_value_type(struct ht_encoder *encoder, const char *type, const char *unit, bool is_period)
+{
+    HT_PB_VALUE_TYPE value_type = PERFTOOLS__PROFILES__VALUE_TYPE__INIT;
+    value_type.type = ht_literal(encoder, type);
+    value_type.unit = ht_literal(encoder, unit);
+    HT_PB_VALUE_TYPE *one = &value_type;
+    HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
+    if (is_period) {
+        part.period_type = one;
+    } else {
+        part.sample_type = &one;
+        part.n_sample_type = 1;
+    }
+    ht_message_add(&encoder->message, &part);
+}
+
+// The rate that the figures have by now: what is drawn with, or coarser after thinning.
+static int64_t ht_effective_rate(const struct ht_encoder *encoder)
+{
+    double rate = (double)ht_load_relaxed(&encoder->view->header->rate_bytes);
+    double floor_bytes = (double)encoder->floor_bytes;
+    int64_t effective = ht_round(rate > floor_bytes ? rate : floor_bytes);
+    return effective > 0 ? effective : 1;
+}
+
+static void ht_add_header(struct ht_encoder *encoder)
+{
+    const struct ht_kind_row *kind = encoder->kind;
+    for (uint32_t i = 0; i < kind->type_count; i++) {
+        ht_add_value_type(encoder, kind->types[i].type, kind->types[i].unit, false);
+    }
+    ht_add_value_type(encoder, kind->period_type, kind->period_unit, true);
+    HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
+    part.default_sample_type = ht_literal(encoder, kind->types[kind->default_type].type);
+    part.drop_frames = ht_literal(encoder, ht_drop_frames);
+    part.period = ht_effective_rate(encoder);
+    part.time_nanos = (int64_t)(encoder->options->time_unix_ns & INT64_MAX);
+    ht_message_add(&encoder->message, &part);
+    encoder->bytes_key = ht_literal(encoder, "bytes");
+    encoder->thread_key = ht_literal(encoder, "thread");
+}
+
+static uint64_t ht_add_function(struct ht_encoder *encoder, const char *name)
+{
+    HT_PB_FUNCTION function = PERFTOOLS__PROFILES__FUNCTION__INIT;
+    function.id = ++encoder->function_count;
+    function.name = ht_literal(encoder, name);
+    function.system_name = function.name;
+    HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
+    part.function = (HT_PB_FUNCTION *[]){&function};
+    part.n_function = 1;
+    ht_message_add(&encoder->message, &part);
+    return function.id;
+}
+
+// Writes the location of an address when it is new and returns its id; `name` NULL: a real frame, which
+// readers name. 0: no room for a new one.
+static uint64_t ht_location(struct ht_encoder *encoder, uint64_t address, const char *name)
+{
+    uint32_t *id = ht_numbers_at(&encoder->locations, address);
+    if (id == NULL || *id != 0) {
+        return id == NULL ? 0 : *id;
+    }
+    *id = ++encoder->location_count;
+    HT_PB_LINE line = PERFTOOLS__PROFILES__LINE__INIT;
+    HT_PB_LINE *lines = &line;
+    HT_PB_LOCATION location = PERFTOOLS__PROFILES__LOCATION__INIT;
+    location.id = *id;
+    location.address = address;
+    if (name != NULL) {
+        line.function_id = ht_add_function(encoder, name);
+        location.line = &lines;
+        location.n_line = 1;
+    } else {
+        location.mapping_id = ht_mappings_find(&encoder->mappings, address);
+    }
+    HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
+    part.location = (HT_PB_LOCATION *[]){&location};
+    part.n_location = 1;
+    ht_message_add(&encoder->message, &part);
+    return location.id;
+}
+
+static uint64_t ht_made_up_location(struct ht_encoder *encoder, enum ht_made_up which)
+{
+    return ht_location(encoder, MADE_UP_ADDRESS + which, ht_made_up_names[which]);
+}
+
+#define MAX_LOCATIONS (HT_MAX_FRAMES + 1u)
+
+// Writes what is new of a stack and returns the number of location ids, leaf first; at least one.
+static uint32_t ht_stack_locations(struct ht_encoder *encoder, uint32_t stack_ref, uint64_t *ret_ids)
+{
+    const struct ht_stack *stack = ht_view_at(encoder->view, stack_ref, sizeof *stack);
+    uint32_t frame_count = stack == NULL ? 0 : ht_load_relaxed(&stack->frame_count);
+    bool truncated = stack != NULL && (ht_load_relaxed(&stack->flags) & HT_STACK_TRUNCATED) != 0;
+    if (frame_count > HT_MAX_FRAMES ||
+        (frame_count > 0 && ht_view_at(encoder->view, stack_ref, sizeof *stack + frame_count * 8u) == NULL)) {
+        frame_count = 0; // a damaged record
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < frame_count; i++) {
+        uint64_t address = ht_load_relaxed(&stack->frames[i]);
+        if (address == 0 || address - MADE_UP_ADDRESS < HT_MADE_UP_COUNT) {
+            continue;
+        }
+        uint64_t id = ht_location(encoder, address, NULL);
+        if (id == 0) {
+            encoder->locations_full = truncated = true;
+            break;
+        }
+        ret_ids[count++] = id;
+    }
+    if (truncated) {
+        ret_ids[count++] = ht_made_up_location(encoder, HT_MADE_UP_TRUNCATED);
+    } else if (count == 0) {
+        ret_ids[count++] =
+            ht_made_up_location(encoder, stack_ref == 0 ? HT_MADE_UP_OVERFLOW : HT_MADE_UP_UNKNOWN);
+    }
+    return count;
+}
+
+// Index of a thread's name in the string table; 0: it has none.
+static int64_t ht_label_string(struct ht_encoder *encoder, uint32_t label_ref)
+{
+    const struct ht_string *label = ht_view_at(encoder->view, label_ref, sizeof *label);
+    uint32_t length = label == NULL ? 0 : ht_load_relaxed(&label->length_bytes);
+    if (length == 0 || ht_view_at(encoder->view, label_ref, sizeof *label + (uint64_t)length) == NULL) {
+        return 0;
+    }
+    uint32_t *index = ht_numbers_at(&encoder->labels, label_ref);
+    if (index == NULL) {
+        return 0;
+    }
+    if (*index == 0) {
+        *index = (uint32_t)ht_message_string(&encoder->message, label->bytes, length);
+    }
+    return *index;
+}
+
+static bool ht_all_zero(const int64_t *values, uint32_t count)
+{
+    int64_t any = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        any |= values[i];
+    }
+    return any == 0;
+}
+
+static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry)
+{
+    int64_t values[MAX_VALUES];
+    encoder->kind->values(entry, encoder->live_objects[id], encoder->live_bytes[id], values);
+    if (ht_all_zero(values, encoder->kind->type_count)) {
+        return;
+    }
+    uint64_t location_ids[MAX_LOCATIONS];
+    HT_PB_SAMPLE sample = PERFTOOLS__PROFILES__SAMPLE__INIT;
+    sample.location_id = location_ids;
+    sample.n_location_id = ht_stack_locations(encoder, entry->stack_ref, location_ids);
+    sample.value = values;
+    sample.n_value = encoder->kind->type_count;
+
+    HT_PB_LABEL labels[2] = {PERFTOOLS__PROFILES__LABEL__INIT, PERFTOOLS__PROFILES__LABEL__INIT};
+    HT_PB_LABEL *label_list[2];
+    uint64_t bound_bytes = entry->size_class < HT_SIZE_CLASSES ? ht_size_class_bound(entry->size_class) : 0;
+    if (bound_bytes != 0) { // readers take the unit of `bytes` from its name
+        labels[0].key = encoder->bytes_key;
+        labels[0].num = bound_bytes < INT64_MAX ? (int64_t)bound_bytes : INT64_MAX;
+        label_list[sample.n_label++] = &labels[0];
+    }
+    labels[1].str = ht_label_string(encoder, entry->label_ref);
+    if (labels[1].str != 0) {
+        labels[1].key = encoder->thread_key;
+        label_list[sample.n_label++] = &labels[1];
+    }
+    sample.label = label_list;
+    HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
+    part.sample = (HT_PB_SAMPLE *[]){&sample};
+    part.n_sample = 1;
+    ht_message_add(&encoder->message, &part);
+}
+
+static void ht_add_samples(struct ht_encoder *encoder)
+{
+    for (uint32_t id = 1; id <= encoder->entry_limit && encoder->message.error == 0; id++) {
+        if (encoder->refs[id] != 0) {
+            ht_add_sample(encoder, id, ht_view_at(encoder->view, encoder->refs[id], sizeof(struct ht_entry)));
+        }
+        ht_too_late(encoder);
+    }
+}
+
+int ht_encode(const struct ht_view *view, const struct ht_encode_options *options, struct ht_sink *sink,
+              struct ht_bump *memory)
+{
+    if ((size_t)options->kind >= sizeof ht_kinds / sizeof ht_kinds[0]) {
+        return -EINVAL;
+    }
+    struct ht_encoder *encoder = ht_bump_take(memory, sizeof *encoder);
+    if (encoder == NULL) {
+        return -ENOMEM;
+    }
+    encoder->view = view;
+    encoder->options = options;
+    encoder->kind = &ht_kinds[options->kind];
+    encoder->locations.memory = memory;
+    encoder->labels.memory = memory;
+    for (uint64_t i = 0; i < HT_MADE_UP_COUNT; i++) { // there is room for these, whatever follows
+        if (ht_numbers_at(&encoder->locations, MADE_UP_ADDRESS + i) == NULL) {
+            return -ENOMEM;
+        }
+    }
+    ht_message_begin(&encoder->message, sink, memory);
+    int result = encoder->message.error != 0 ? encoder->message.error : ht_collect_entries(encoder, memory);
+    if (result != 0) {
+        return result;
+    }
+    ht_add_header(encoder);
+    result = ht_mappings_add(&encoder->mappings, view, &encoder->message, memory);
+    if (result != 0) {
+        return result;
+    }
+    ht_add_samples(encoder);
+    ht_comments_add(&encoder->message, view, options, encoder->floor_bytes, encoder->locations_full);
+    return ht_message_end(&encoder->message);
+}
+
+uint64_t ht_encode_memory_bytes(uint64_t region_bytes)
+{
+    // Buffers and zlib's state take 0.5 MB. An entry with its stack fills at least 100 bytes of the region
+    // and costs 20 here; an address costs up to 50 (a table of 12 bytes a slot while it doubles), and most
+    // stand in many stacks.
+    return 1024 * 1024 + region_bytes / 4;
+}

@@ -1,0 +1,231 @@
+// Writes snapshot files so that one with the final name is whole and nothing is ever overwritten.
+#include "snapshot/file.h"
+
+#include "sys/clock.h"
+#include "sys/fmt.h"
+#include "sys/io.h"
+#include "sys/raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+#define SUFFIX        ".pb.gz"
+#define TRIES         16u
+#define MAX_SEQ_TRIES 1000000u
+
+static const char *const ht_trigger_names[HT_TRIGGER_COUNT] = {
+    [HT_TRIGGER_EXIT] = "exit",     [HT_TRIGGER_SIGNAL] = "signal", [HT_TRIGGER_INTERVAL] = "interval",
+    [HT_TRIGGER_GROWTH] = "growth", [HT_TRIGGER_MANUAL] = "manual", [HT_TRIGGER_RECOVERED] = "recovered",
+};
+
+const char *ht_trigger_name(enum ht_trigger trigger)
+{
+    return ht_trigger_names[trigger];
+}
+
+// A part of a file name: no slash, nothing that a terminal would act upon.
+static void ht_add_part(struct ht_text *text, const char *part, size_t max_bytes)
+{
+    for (size_t i = 0; i < max_bytes && part[i] != '\0'; i++) {
+        unsigned char c = (unsigned char)part[i];
+        ht_text_add_char(text, c < ' ' || c == '/' || c == 0x7f ? '_' : part[i]);
+    }
+}
+
+void ht_file_format_name(const struct ht_file_name *name, uint32_t seq, char *ret_name, size_t size_bytes)
+{
+    struct ht_text text = ht_text_init(ret_name, size_bytes);
+    ht_text_add(&text, "heaptap.");
+    ht_add_part(&text, name->program, HT_PROGRAM_BYTES);
+    ht_text_add_char(&text, '.');
+    ht_text_add_u64(&text, name->pid);
+    ht_text_add_char(&text, '.');
+    ht_text_add_padded(&text, seq, 4);
+    ht_text_add_char(&text, '.');
+    ht_text_add(&text, ht_trigger_name(name->trigger));
+    if (name->profile != NULL) {
+        ht_text_add_char(&text, '.');
+        ht_add_part(&text, name->profile, 64);
+    }
+    ht_text_add(&text, SUFFIX);
+}
+
+static int ht_open_directory(const char *path)
+{
+    // O_PATH: a directory that one may write to but not list is enough.
+    int fd = ht_io_open(HT_IO_CWD, path, O_PATH | O_DIRECTORY, 0);
+    if (fd != -ENOENT) {
+        return fd;
+    }
+    int result = ht_io_make_directory(path, 0700);
+    return result != 0 ? result : ht_io_open(HT_IO_CWD, path, O_PATH | O_DIRECTORY, 0);
+}
+
+int ht_file_begin(struct ht_file *file, const char *directory, const struct ht_file_name *name)
+{
+    file->fd = -1;
+    file->temporary[0] = '\0';
+    file->directory = ht_open_directory(directory);
+    if (file->directory < 0) {
+        return file->directory;
+    }
+    uint64_t unique = ht_clock_raw_monotonic_ns();
+    for (unsigned i = 0; i < TRIES; i++) {
+        struct ht_text text = ht_text_init(file->temporary, sizeof file->temporary);
+        ht_text_add(&text, ".heaptap.");
+        ht_add_part(&text, name->program, HT_PROGRAM_BYTES);
+        ht_text_add_char(&text, '.');
+        ht_text_add_u64(&text, name->pid);
+        ht_text_add_char(&text, '.');
+        ht_text_add_hex(&text, unique + i);
+        ht_text_add(&text, ".tmp");
+        file->fd =
+            ht_io_open(file->directory, file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (file->fd != -EEXIST) {
+            break;
+        }
+    }
+    if (file->fd < 0) {
+        int result = file->fd;
+        file->temporary[0] = '\0'; // not ours to remove
+        ht_file_end(file);
+        return result;
+    }
+    return 0;
+}
+
+// False also for a name that cannot be looked at: renaming will tell.
+static bool ht_name_taken(int directory, const struct ht_file_name *name, uint32_t seq)
+{
+    char final[HT_NAME_BYTES];
+    struct stat status;
+    ht_file_format_name(name, seq, final, sizeof final);
+    return ht_raw4(SYS_newfstatat, directory, (long) final, (long)&status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+uint32_t ht_file_free_seq(const struct ht_file *file, const struct ht_file_name *name, uint32_t seq)
+{
+    for (uint32_t tries = 0; tries < MAX_SEQ_TRIES; tries++, seq++) {
+        bool taken = false;
+        for (int trigger = 0; trigger < HT_TRIGGER_COUNT && !taken; trigger++) {
+            struct ht_file_name other = *name;
+            other.trigger = (enum ht_trigger)trigger;
+            taken = ht_name_taken(file->directory, &other, seq);
+        }
+        if (!taken) {
+            break;
+        }
+    }
+    return seq;
+}
+
+int ht_file_write(void *arg, const void *bytes, size_t size_bytes)
+{
+    const struct ht_file *file = arg;
+    return ht_io_write(file->fd, bytes, size_bytes);
+}
+
+// Where neither renaming without replacing nor hard links exist (some network and FUSE file systems), the
+// name is claimed by an empty file first; it is the only case in which a reader could see one.
+static long ht_claim_and_rename(int directory, const char *from, const char *to)
+{
+    int fd = ht_io_open(directory, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return fd;
+    }
+    ht_io_close(fd);
+    long result = ht_raw6(SYS_renameat2, directory, (long)from, directory, (long)to, 0, 0);
+    if (result != 0) {
+        ht_raw3(SYS_unlinkat, directory, (long)to, 0);
+    }
+    return result;
+}
+
+static long ht_rename_new(int directory, const char *from, const char *to)
+{
+    long result = ht_raw6(SYS_renameat2, directory, (long)from, directory, (long)to, RENAME_NOREPLACE, 0);
+    if (result == 0 || result == -EEXIST) {
+        return result;
+    }
+    result = ht_raw6(SYS_linkat, directory, (long)from, directory, (long)to, 0, 0);
+    if (result == 0) {
+        ht_raw3(SYS_unlinkat, directory, (long)from, 0);
+        return 0;
+    }
+    return result == -EEXIST ? result : ht_claim_and_rename(directory, from, to);
+}
+
+int ht_file_commit(struct ht_file *file, const struct ht_file_name *name, uint32_t seq, uint32_t *ret_seq)
+{
+    // Network file systems report a full disk or quota here.
+    long result = ht_raw1(SYS_close, file->fd);
+    file->fd = -1;
+    if (result != 0 && result != -EINTR) {
+        ht_file_end(file);
+        return (int)result;
+    }
+    for (uint32_t tries = 0; tries < MAX_SEQ_TRIES; tries++, seq++) {
+        char final[HT_NAME_BYTES];
+        ht_file_format_name(name, seq, final, sizeof final);
+        result = ht_rename_new(file->directory, file->temporary, final);
+        if (result == 0) {
+            file->temporary[0] = '\0';
+            *ret_seq = seq;
+            return 0;
+        }
+        if (result != -EEXIST) {
+            break;
+        }
+    }
+    ht_file_end(file);
+    return (int)result;
+}
+
+void ht_file_end(struct ht_file *file)
+{
+    if (file->fd >= 0) {
+        ht_io_close(file->fd);
+        file->fd = -1;
+    }
+    if (file->directory >= 0) {
+        if (file->temporary[0] != '\0') {
+            ht_raw3(SYS_unlinkat, file->directory, (long)file->temporary, 0);
+            file->temporary[0] = '\0';
+        }
+        ht_io_close(file->directory);
+        file->directory = -1;
+    }
+}
+
+void ht_file_rotate(const struct ht_file *file, struct ht_rotation *rotation, uint32_t keep,
+                    const struct ht_file_name *name, uint32_t seq)
+{
+    if (rotation->pid != name->pid) {
+        rotation->pid = name->pid;
+        rotation->count = 0;
+    }
+    rotation->written[rotation->count % HT_KEEP_MAX] = seq * HT_TRIGGER_SLOTS + (uint32_t)name->trigger;
+    rotation->count++;
+    if (keep == 0) {
+        return;
+    }
+    if (keep >= HT_KEEP_MAX) {
+        keep = HT_KEEP_MAX - 1;
+    }
+    // Files 0, 1, ..., count - 1: 0 stays, count - keep and later stay, so at each turn one may have to go.
+    if (rotation->count <= keep + 1) {
+        return;
+    }
+    uint32_t oldest = rotation->written[(rotation->count - 1 - keep) % HT_KEEP_MAX];
+    struct ht_file_name gone = *name;
+    gone.trigger = (enum ht_trigger)(oldest % HT_TRIGGER_SLOTS);
+    char path[HT_NAME_BYTES];
+    ht_file_format_name(&gone, oldest / HT_TRIGGER_SLOTS, path, sizeof path);
+    ht_raw3(SYS_unlinkat, file->directory, (long)path, 0);
+}

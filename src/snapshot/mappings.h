@@ -1,0 +1,30 @@
+// The modules of a region as the mappings of a profile: which mapping an address lies in, and their parts.
+#ifndef HT_SNAPSHOT_MAPPINGS_H
+#define HT_SNAPSHOT_MAPPINGS_H
+
+#include "record/region.h"
+#include "snapshot/message.h"
+#include "sys/memory.h"
+
+#include <stdint.h>
+
+struct ht_mapping {
+    uint64_t key; // what the array is sorted by: first the order of writing, then the start
+    uint64_t start, limit;
+    const struct ht_module *module; // in the view
+    uint32_t id;                    // 1, 2, 3, ... in the order of writing
+};
+
+struct ht_mappings {
+    struct ht_mapping *items; // by start, once written
+    uint32_t count;
+};
+
+// Collects the modules (program first, then as first seen) and writes them. 0 or -ENOMEM.
+int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, struct ht_message *message,
+                    struct ht_bump *memory);
+
+// The id of the mapping that holds this profile address; 0: none.
+uint32_t ht_mappings_find(const struct ht_mappings *mappings, uint64_t address);
+
+#endif

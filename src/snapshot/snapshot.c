@@ -1,0 +1,227 @@
+// Takes a snapshot: number, file, encoding, rotation, counters.
+#include "snapshot/snapshot.h"
+
+#include "snapshot/encode.h"
+#include "sys/atomic.h"
+#include "sys/clock.h"
+#include "sys/fmt.h"
+#include "sys/io.h"
+#include "sys/memory.h"
+#include "sys/raw.h"
+
+#include <errno.h>
+#include <string.h>
+
+// The process that is writing a snapshot, 0: none. A child that was forked meanwhile finds its parent's pid,
+// which does not hold it up.
+static uint32_t ht_writer_pid;
+
+static bool ht_snapshot_claim(void)
+{
+    uint32_t pid = (uint32_t)ht_raw0(SYS_getpid);
+    uint32_t seen = ht_load_relaxed(&ht_writer_pid);
+    return seen != pid &&
+           ht_cas_acqrel(&ht_writer_pid, &seen, pid); // pairs with the release in ht_snapshot_write
+}
+
+static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, enum ht_trigger trigger,
+                                                    uint32_t seq, const struct ht_snapshot_target *target)
+{
+    uint64_t own_bytes = ht_load_relaxed(&view->header->backed_bytes) + target->private_bytes;
+    return (struct ht_encode_options){
+        .kind = HT_KIND_HEAP,
+        .trigger = ht_trigger_name(trigger),
+        .seq = seq,
+        .time_unix_ns = ht_clock_raw_realtime_ns(),
+        .rss_bytes = target->rss_bytes > own_bytes ? target->rss_bytes - own_bytes : 0,
+        .deadline_ns = target->deadline_ns,
+        .comments = target->comments,
+        .comment_count = target->comment_count,
+    };
+}
+
+int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint32_t seq,
+                       const struct ht_snapshot_target *target, struct ht_sink *sink)
+{
+    struct ht_encode_options options = ht_snapshot_options(view, trigger, seq, target);
+    uint64_t used_bytes = ht_load_relaxed(&view->header->used_bytes);
+    if (used_bytes > view->size_bytes) {
+        used_bytes = view->size_bytes;
+    }
+    struct ht_bump memory;
+    ht_bump_init(&memory,
+                 target->memory_bytes != 0 ? target->memory_bytes : ht_encode_memory_bytes(used_bytes));
+    int result = ht_encode(view, &options, sink, &memory);
+    ht_bump_release(&memory);
+    return result;
+}
+
+// Takes a number that no file has; others (the command) may take numbers from the same word.
+static uint32_t ht_take_seq(uint32_t *word, const struct ht_file *file, const struct ht_file_name *name)
+{
+    uint32_t seen = ht_load_relaxed(word);
+    for (;;) {
+        uint32_t seq = ht_file_free_seq(file, name, seen);
+        if (ht_cas_acqrel(word, &seen, seq + 1)) {
+            return seq;
+        }
+    }
+}
+
+static void ht_keep_seq_above(uint32_t *word, uint32_t seq)
+{
+    uint32_t seen = ht_load_relaxed(word);
+    while (seen <= seq && !ht_cas_acqrel(word, &seen, seq + 1)) {
+    }
+}
+
+// The region's HEAPTAP_OUT may be any bytes.
+static const char *ht_snapshot_directory(const struct ht_view *view, const struct ht_snapshot_target *target,
+                                         char *buffer, size_t size_bytes)
+{
+    if (target->directory != NULL) {
+        return target->directory;
+    }
+    struct ht_text text = ht_text_init(buffer, size_bytes);
+    ht_text_add_max(&text, view->header->out_dir, sizeof view->header->out_dir);
+    return buffer;
+}
+
+static void ht_snapshot_path(const char *directory, const struct ht_file_name *name, uint32_t seq,
+                             char *ret_path, size_t path_bytes)
+{
+    char last[HT_NAME_BYTES];
+    ht_file_format_name(name, seq, last, sizeof last);
+    struct ht_text text = ht_text_init(ret_path, path_bytes);
+    ht_text_add(&text, directory);
+    if (text.length > 0 && ret_path[text.length - 1] != '/') {
+        ht_text_add_char(&text, '/');
+    }
+    ht_text_add(&text, last);
+}
+
+static int ht_snapshot_write_file(const struct ht_view *view, enum ht_trigger trigger,
+                                  const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes)
+{
+    char buffer[sizeof view->header->out_dir + 1];
+    const char *directory = ht_snapshot_directory(view, target, buffer, sizeof buffer);
+    struct ht_file_name name = {view->header->program, view->header->pid, trigger, target->profile};
+    struct ht_file file;
+    int result = ht_file_begin(&file, directory, &name);
+    if (result != 0) {
+        return result;
+    }
+    uint32_t none = 0;
+    uint32_t *word = target->header != NULL ? &target->header->seq
+                     : target->seq != NULL  ? target->seq
+                                            : &none;
+    uint32_t seq = ht_take_seq(word, &file, &name);
+    struct ht_sink sink = {ht_file_write, &file};
+    result = ht_snapshot_encode(view, trigger, seq, target, &sink);
+    if (result == 0) {
+        result = ht_file_commit(&file, &name, seq, &seq);
+    }
+    if (result == 0) {
+        ht_keep_seq_above(word, seq);
+        if (target->rotation != NULL) {
+            ht_file_rotate(&file, target->rotation, target->keep, &name, seq);
+        }
+        if (ret_path != NULL) {
+            ht_snapshot_path(directory, &name, seq, ret_path, path_bytes);
+        }
+    }
+    ht_file_end(&file);
+    return result;
+}
+
+int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
+                      const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes)
+{
+    if (!ht_snapshot_claim()) {
+        if (target->header != NULL) {
+            ht_health_add(target->header, HT_HEALTH_SNAPSHOT_SKIPPED, 1);
+        }
+        return -EBUSY;
+    }
+    uint64_t begun_ns = ht_clock_raw_thread_cpu_ns();
+    struct ht_io_guard guard;
+    ht_io_guard_begin(&guard);
+    int result = ht_snapshot_write_file(view, trigger, target, ret_path, path_bytes);
+    ht_io_guard_end(&guard);
+    if (target->header != NULL) {
+        ht_health_add(target->header, result == 0 ? HT_HEALTH_SNAPSHOTS : HT_HEALTH_SNAPSHOT_FAILURES, 1);
+        ht_health_add(target->header, HT_HEALTH_RECORDER_NS, ht_clock_raw_thread_cpu_ns() - begun_ns);
+    }
+    ht_store_release(&ht_writer_pid, 0);
+    return result;
+}
+
+static void ht_empty_header(struct ht_region_header *header, const struct ht_identity *identity)
+{
+    header->magic = HT_REGION_MAGIC;
+    header->version = HT_REGION_VERSION;
+    header->header_bytes = HT_REGION_HEADER_BYTES;
+    header->size_bytes = header->used_bytes = HT_REGION_HEADER_BYTES;
+    header->head_count = 1; // of a table that is not there
+    header->pid = identity->pid;
+    header->uid = identity->uid;
+    header->start_ticks = identity->start_ticks;
+    header->pid_namespace = identity->pid_namespace;
+    memcpy(header->boot_id, identity->boot_id, sizeof header->boot_id);
+    memcpy(header->program, identity->program, sizeof header->program);
+    memcpy(header->program_path, identity->program_path, sizeof header->program_path);
+    memcpy(header->out_dir, identity->out_dir, sizeof header->out_dir);
+    header->rate_bytes = identity->rate_bytes;
+    header->active = identity->active;
+    header->first_active_ns = identity->active;
+    header->created_monotonic_ns = identity->active;
+}
+
+int ht_snapshot_empty(const struct ht_identity *identity, enum ht_trigger trigger,
+                      const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes)
+{
+    struct ht_region_header *header = ht_memory_map(HT_REGION_HEADER_BYTES);
+    if (header == NULL) {
+        return -ENOMEM;
+    }
+    ht_empty_header(header, identity);
+    struct ht_view view;
+    int result = -EINVAL;
+    if (ht_view_init(&view, header, HT_REGION_HEADER_BYTES) == HT_VIEW_OK) {
+        struct ht_snapshot_target without_region = *target;
+        without_region.header = NULL;
+        result = ht_snapshot_write(&view, trigger, &without_region, ret_path, path_bytes);
+    }
+    ht_memory_unmap(header, HT_REGION_HEADER_BYTES);
+    return result;
+}
+
+uint64_t ht_snapshot_rss(uint32_t pid)
+{
+    char path[48];
+    struct ht_text text = ht_text_init(path, sizeof path);
+    ht_text_add(&text, "/proc/");
+    if (pid == 0) {
+        ht_text_add(&text, "self");
+    } else {
+        ht_text_add_u64(&text, pid);
+    }
+    ht_text_add(&text, "/status");
+    char status[4096];
+    if (ht_io_read_file(path, status, sizeof status) <= 0) {
+        return 0;
+    }
+    static const char key[] = "\nVmRSS:";
+    for (const char *at = status; *at != '\0'; at++) {
+        if (*at == '\n' && ht_text_length(at, sizeof key - 1) == sizeof key - 1 &&
+            memcmp(at, key, sizeof key - 1) == 0) {
+            at += sizeof key - 1;
+            while (*at == ' ' || *at == '\t') {
+                at++;
+            }
+            uint64_t kilobytes = 0;
+            return ht_text_parse_u64(at, &kilobytes) ? kilobytes * 1024 : 0;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,48 @@
+// One snapshot: a view of a region becomes a file, or bytes in a sink.
+#ifndef HT_SNAPSHOT_SNAPSHOT_H
+#define HT_SNAPSHOT_SNAPSHOT_H
+
+#include "record/region.h"
+#include "snapshot/file.h"
+#include "snapshot/sink.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Where a snapshot goes. Everything may be zero or NULL; nothing is kept after the call.
+struct ht_snapshot_target {
+    const char *directory; // absolute; NULL: the region's HEAPTAP_OUT
+    const char *profile;   // a custom profile's name, NULL: the heap
+    // The region's own header, writable: the number is taken from `seq` and the counters of `health` grow.
+    // NULL where nobody may write to it.
+    struct ht_region_header *header;
+    uint32_t *seq;                // where the number is taken from without `header`; NULL: from 0
+    struct ht_rotation *rotation; // NULL: nothing is removed
+    uint32_t keep;                // HEAPTAP_KEEP, with `rotation`
+    uint64_t rss_bytes;           // resident memory of the process (ht_snapshot_rss); 0: unknown
+    uint64_t private_bytes;       // how much of that is heaptap's, beside the region (filter, stacks)
+    uint64_t deadline_ns;         // CLOCK_MONOTONIC; 0: none
+    uint64_t memory_bytes;        // what encoding may take; 0: ht_encode_memory_bytes
+    const char *const *comments;  // further "key=value"
+    uint32_t comment_count;
+};
+
+// Writes one file. 0, or a negative errno (-EBUSY: this process is writing one already); after a failure no
+// file is left. ret_path (NULL: not wanted) gets the file's path. Context: exit, bare thread, tool; not
+// reentrant.
+int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
+                      const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
+
+// The same bytes into a sink, with this number in the comment; writes no file and takes no number.
+int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint32_t seq,
+                       const struct ht_snapshot_target *target, struct ht_sink *sink);
+
+// Writes a valid profile without samples, for a process that has no region yet. target->header is ignored;
+// target->seq is the number's word (the later region goes on from it).
+int ht_snapshot_empty(const struct ht_identity *identity, enum ht_trigger trigger,
+                      const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
+
+// Resident memory of a process, 0: unknown. `pid` 0: the calling one. Any context.
+uint64_t ht_snapshot_rss(uint32_t pid);
+
+#endif

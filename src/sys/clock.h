@@ -1,0 +1,17 @@
+// Clocks in nanoseconds.
+#ifndef HT_SYS_CLOCK_H
+#define HT_SYS_CLOCK_H
+
+#include <stdint.h>
+
+// For hooks: through the vdso by libc's clock_gettime (no lock; older libcs read the thread's TLS, so not in
+// a bare thread). errno untouched.
+uint64_t ht_clock_monotonic_ns(void);
+uint64_t ht_clock_realtime_ns(void);
+
+// For bare threads and everything that is not hot: one system call.
+uint64_t ht_clock_raw_monotonic_ns(void);
+uint64_t ht_clock_raw_realtime_ns(void);
+uint64_t ht_clock_raw_thread_cpu_ns(void); // CPU time of the calling thread
+
+#endif

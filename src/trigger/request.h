@@ -1,0 +1,25 @@
+// Asking for a snapshot: from the signal handler, at a sample, at exit.
+#ifndef HT_TRIGGER_REQUEST_H
+#define HT_TRIGGER_REQUEST_H
+
+#include "record/region.h"
+#include "snapshot/file.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// A snapshot by the short-lived thread; where that cannot start now (one is running, clone is refused), the request
+// stays noted for the next sample. Context: signal handler, hook; errno kept.
+void ht_request(enum ht_trigger trigger);
+
+// Serves what stayed noted. Context: hook, at a sample.
+void ht_request_again(void);
+
+// The last snapshot, with a deadline; the calling thread waits. True: the file is written. Context: exit.
+bool ht_request_exit(void);
+
+// After fork, in the child; after the first region was made.
+void ht_request_fork_child(void);
+void ht_request_region_made(struct ht_region *region);
+
+#endif

@@ -1,0 +1,216 @@
+// The bare thread: clone, its stack and TLS block, and the word that says when it has left its stack.
+//
+// Invariants:
+//  T1 nobody writes to the stack while `busy` is not 0: it is set by the CAS of the one who starts the
+//  thread, and
+//     cleared by the kernel (CLONE_CHILD_CLEARTID) after the thread's last instruction.
+//  T2 a copied process has no such thread: the area is wiped in it (MADV_WIPEONFORK), so `busy` is 0 there.
+#include "trigger/thread.h"
+
+#include "sys/atomic.h"
+#include "sys/clock.h"
+#include "sys/compiler.h"
+#include "sys/io.h"
+#include "sys/memory.h"
+#include "sys/raw.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#define HT_CLOSE_RANGE_UNSHARE 2 // linux/close_range.h, since 5.9
+
+#define GUARD_BYTES     65536u // a page of any size that kernels have
+#define TLS_WORDS_BELOW 1024u
+#define TLS_WORDS_ABOVE 512u
+
+// Lies at the top of the mapping; the stack grows down from it. x86-64 addresses thread-locals below the
+// thread pointer, aarch64 above; glibc keeps its own descriptor on the other side. Nothing we call should
+// touch either, but a stray errno must not hurt.
+struct ht_thread_block {
+    uint64_t tls_below[TLS_WORDS_BELOW];
+    uint64_t tls[TLS_WORDS_ABOVE]; // the thread pointer points here
+    void (*fn)(void *arg);
+    void *arg;
+    uint32_t busy;
+} HT_ALIGNED(HT_CACHE_LINE);
+
+#define AREA_BYTES (GUARD_BYTES + HT_THREAD_STACK_BYTES)
+
+static struct ht_thread_block *ht_block; // set once, by CAS
+
+static struct ht_thread_block *ht_block_get(void)
+{
+    struct ht_thread_block *block = ht_load_acquire(&ht_block); // pairs with the CAS below
+    if (block != NULL) {
+        return block;
+    }
+    uint8_t *area = ht_memory_map(AREA_BYTES);
+    if (area == NULL) {
+        return NULL;
+    }
+    ht_raw3(SYS_mprotect, (long)area, GUARD_BYTES, PROT_NONE);
+    ht_raw3(SYS_madvise, (long)(area + GUARD_BYTES), HT_THREAD_STACK_BYTES, MADV_WIPEONFORK);
+    block = (struct ht_thread_block *)(area + AREA_BYTES - sizeof *block);
+    struct ht_thread_block *expected = NULL;
+    if (!ht_cas_acqrel(&ht_block, &expected, block)) {
+        ht_memory_unmap(area, AREA_BYTES);
+        return expected;
+    }
+    return block;
+}
+
+#if defined(__x86_64__)
+// What code may expect of its thread pointer: a pointer to itself (psABI), and glibc's stack protector and
+// pointer guard, which are the same in every thread.
+static void ht_tls_fill(uint64_t *tls)
+{
+    tls[0] = tls[2] = (uint64_t)(uintptr_t)tls;
+    __asm__("movq %%fs:0x28, %0" : "=r"(tls[5]));
+    __asm__("movq %%fs:0x30, %0" : "=r"(tls[6]));
+}
+
+// Returns in the caller only.
+static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, void *tls)
+{
+    long ret;
+    register long r10 __asm__("r10") = (long)child_tid;
+    register long r8 __asm__("r8") = (long)tls;
+    __asm__ volatile("syscall\n\t"
+                     "testq %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "xorl %%ebp, %%ebp\n\t"
+                     "popq %%rax\n\t"
+                     "popq %%rdi\n\t"
+                     "callq *%%rax\n\t"
+                     "xorl %%edi, %%edi\n\t"
+                     "movl %[exit], %%eax\n\t"
+                     "syscall\n\t"
+                     "hlt\n"
+                     "1:"
+                     : "=a"(ret)
+                     : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+                     : "rcx", "r11", "memory", "cc");
+    return ret;
+}
+// A host may have unmasked floating-point exceptions or changed the rounding; the new thread inherits that.
+static void ht_float_defaults(void)
+{
+    uint32_t control = 0x1f80; // all exceptions masked, round to nearest
+    __asm__ volatile("ldmxcsr %0\n\tfninit" : : "m"(control));
+}
+#elif defined(__aarch64__)
+// Thread-locals begin 16 bytes above the thread pointer; the stack protector's value is global.
+static void ht_tls_fill(uint64_t *tls)
+{
+    tls[0] = 0;
+}
+
+static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, void *tls)
+{
+    register long x8 __asm__("x8") = SYS_clone;
+    register long x0 __asm__("x0") = (long)flags;
+    register long x1 __asm__("x1") = (long)stack;
+    register long x2 __asm__("x2") = 0;
+    register long x3 __asm__("x3") = (long)tls;
+    register long x4 __asm__("x4") = (long)child_tid;
+    __asm__ volatile("svc 0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x29, xzr\n\t"
+                     "mov x30, xzr\n\t"
+                     "ldp x1, x0, [sp], #16\n\t"
+                     "blr x1\n\t"
+                     "mov x0, xzr\n\t"
+                     "mov x8, %[exit]\n\t"
+                     "svc 0\n\t"
+                     "brk 0\n"
+                     "1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), [exit] "i"(SYS_exit)
+                     : "memory", "cc");
+    return x0;
+}
+
+static void ht_float_defaults(void)
+{
+    __asm__ volatile("msr fpcr, xzr");
+}
+#endif
+
+// Runs in the new thread.
+static void ht_thread_main(void *arg)
+{
+    const struct ht_thread_block *block = arg;
+    ht_float_defaults();
+    // A table of descriptors of our own, empty above 2: what we open, the host cannot close and reuse under
+    // us, and what it has open, we do not keep open. Older kernels refuse, and the tables stay shared.
+    ht_raw3(SYS_close_range, 3, (long)UINT32_MAX, HT_CLOSE_RANGE_UNSHARE);
+    block->fn(block->arg);
+}
+
+bool ht_thread_run(void (*fn)(void *arg), void *arg)
+{
+    struct ht_thread_block *block = ht_block_get();
+    uint32_t idle = 0;
+    if (block == NULL ||
+        !ht_cas_acqrel(&block->busy, &idle, 1)) { // pairs with the kernel's clearing of the word
+        return false;
+    }
+    block->fn = fn;
+    block->arg = arg;
+    ht_tls_fill(block->tls);
+    // The new thread inherits the mask, so it never runs a handler of the host.
+    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
+    uint64_t *stack = (uint64_t *)((uintptr_t)block & ~(uintptr_t)63) - 2;
+    stack[0] = (uint64_t)(uintptr_t)ht_thread_main;
+    stack[1] = (uint64_t)(uintptr_t)block;
+    long result = ht_clone(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                               CLONE_SETTLS | CLONE_CHILD_CLEARTID,
+                           stack, &block->busy, block->tls);
+    if (result < 0) {
+        ht_store_release(&block->busy, 0);
+    }
+    ht_signal_mask(old_mask);
+    return result >= 0;
+}
+
+bool ht_thread_busy(void)
+{
+    const struct ht_thread_block *block = ht_load_acquire(&ht_block);
+    return block != NULL && ht_load_acquire(&block->busy) != 0;
+}
+
+bool ht_thread_wait(uint64_t deadline_ns)
+{
+    const struct ht_thread_block *block = ht_load_acquire(&ht_block);
+    struct timespec deadline = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
+    while (ht_thread_busy()) {
+        // The kernel wakes without FUTEX_PRIVATE_FLAG when it clears the word.
+        long result = ht_raw6(SYS_futex, (long)&block->busy, FUTEX_WAIT_BITSET, 1, (long)&deadline, 0,
+                              FUTEX_BITSET_MATCH_ANY);
+        if (result == -ETIMEDOUT || ht_clock_raw_monotonic_ns() >= deadline_ns) {
+            return !ht_thread_busy();
+        }
+        if (result != 0 && result != -EAGAIN && result != -EINTR) {
+            ht_raw0(SYS_sched_yield); // futexes are forbidden here
+        }
+    }
+    return true;
+}
+
+void ht_thread_fork_child(void)
+{
+    struct ht_thread_block *block = ht_load_acquire(&ht_block);
+    if (block != NULL) {
+        ht_store_release(&block->busy, 0);
+    }
+}

@@ -1,0 +1,31 @@
+// One short-lived thread by the raw clone system call: runs a function beside the host and is gone.
+#ifndef HT_TRIGGER_THREAD_H
+#define HT_TRIGGER_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Runs fn(arg) in a thread that libc does not know: own stack (HT_THREAD_STACK_BYTES), own small TLS block,
+// all signals blocked, its own table of descriptors (nothing that the host opens, closes or reuses touches
+// ours), the caller's credentials and seccomp filters. fn may use raw system calls, memcpy and friends, zlib
+// and protobuf-c with our allocators, and the functions of src/ that say "bare thread"; no __thread, no libc
+// function with a lock, errno or TLS.
+//
+// False: not begun, because one is still running or the kernel refused (seccomp, RLIMIT_NPROC, no memory).
+// Context: hook, signal handler, exit; async-signal-safe, errno untouched. Not in a vfork child (the caller
+// checks).
+bool ht_thread_run(void (*fn)(void *arg), void *arg);
+
+// Waits until no such thread runs or CLOCK_MONOTONIC reaches `deadline_ns`; true when none runs.
+bool ht_thread_wait(uint64_t deadline_ns);
+
+// True while one runs.
+bool ht_thread_busy(void);
+
+// In a forked child, where the parent's thread does not exist (kernels before 4.14 keep the word; a no-op
+// otherwise).
+void ht_thread_fork_child(void);
+
+#define HT_THREAD_STACK_BYTES (192u * 1024u)
+
+#endif

@@ -1,0 +1,61 @@
+#!/usr/bin/python3 -B
+# No object of src/ calls malloc, stdio, locks or anything else that may allocate: nm -u against an allow list.
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from audit import BUILD, done, need, output  # noqa: E402
+
+# Functions that neither allocate nor lock nor are cancellation points; memory, strings, mathematics.
+PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", "strnlen", "strcmp", "strncmp", "strchr",
+        "strrchr", "strcspn", "strspn", "strstr", "__errno_location", "environ", "__environ", "expm1", "log1p", "exp",
+        "log", "fmod", "_GLOBAL_OFFSET_TABLE_", "secure_getenv", "__stack_chk_fail", "_DYNAMIC", "__ehdr_start",
+        "_dl_find_object", "clock_gettime", "getauxval", "strncpy",
+        "nextafterf", "_end", "_edata", "__bss_start"}
+# What one file alone may call, and why: at load, at exit and in the handler, never on a sampled path.
+SOMETIMES = {
+    "capture/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same"},
+    "capture/objects": {"dl_iterate_phdr": "once, at load, before any thread"},
+    "capture/unwind_libunwind": {"dlopen": "HEAPTAP_UNWIND=libunwind, at load", "dlsym": "the same", "dlerror": "the same"},
+    "trigger/start": {"pthread_atfork": "at load", "__register_atfork": "at load", "at_quick_exit": "at load",
+                      "atexit": "at load", "__cxa_at_quick_exit": "at load", "__dso_handle": "at load",
+                      "__cxa_atexit": "at load"},
+    "trigger/signal": {"sigaction": "one system call, async-signal-safe", "sigemptyset": "async-signal-safe"},
+    "snapshot/gzip": {"deflate": "zlib with our allocator", "deflateInit2_": "the same", "deflateEnd": "the same",
+                      "deflateReset": "the same", "crc32": "zlib, pure"},
+    "snapshot/message": {},
+}
+FORBIDDEN = re.compile(r"^(malloc|calloc|realloc|reallocarray|free|posix_memalign|aligned_alloc|memalign|valloc|pvalloc|"
+                       r"strdup|strndup|asprintf|vasprintf|f?printf|v?s?n?printf|fopen|fclose|fwrite|fputs|puts|open|close|"
+                       r"read|write|pthread_mutex_.*|pthread_cond_.*|pthread_create|abort|exit|__assert_fail|"
+                       r"dladdr|getenv|localtime.*|syslog|usleep|nanosleep)$")
+
+objects = []
+for folder in ("%s/CMakeFiles/heaptap_shim.dir/src" % BUILD,):
+    for where, _, names in os.walk(folder):
+        objects += [os.path.join(where, n) for n in names if n.endswith(".o")]
+need(objects, "no objects of the shim below %s", BUILD)
+# Names defined in src/ itself, and the hooks, which the exporting file defines and the others must not use.
+defined, wanted = {}, {}
+for path in sorted(objects):
+    short = os.path.relpath(path, "%s/CMakeFiles/heaptap_shim.dir/src" % BUILD)[:-len(".c.o")]
+    wanted[short] = set()
+    for line in output("nm", path).splitlines():
+        words = line.split()
+        if words[-2] in "Uwv":
+            wanted[short].add(words[-1].split("@")[0])
+        else:
+            defined[words[-1]] = short
+hooks = {n for n in defined if FORBIDDEN.match(n)}
+for short, names in sorted(wanted.items()):
+    for name in sorted(names):
+        if name in defined and name not in hooks:
+            continue
+        allowed = SOMETIMES.get(short, {})
+        protobuf = short.startswith("snapshot/") and (name.startswith("protobuf_c_") or name.startswith("perftools__"))
+        zlib = short.startswith("snapshot/") and name in SOMETIMES["snapshot/gzip"]
+        need(name in PURE or name in allowed or protobuf or zlib, "src/%s.c uses %s%s", short, name,
+             ", which may allocate, lock or stop the host" if FORBIDDEN.match(name) else ", which is not on the allow list")
+done()

@@ -1,0 +1,48 @@
+#!/usr/bin/python3 -B
+# What the shim needs from its host: libc and libm alone, old symbol versions, little TLS, bound at load.
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from audit import SHIM, done, need, output  # noqa: E402
+
+NEWEST = (2, 17)
+TLS_BYTES = 256
+
+dynamic = output("readelf", "-dW", SHIM)
+needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
+need("libc.so.6" in needed, "libc is not needed: %s", needed)
+for library in needed:
+    need(library in ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"), "%s is needed", library)
+need("BIND_NOW" in dynamic or "NOW" in dynamic, "not linked with -z now")
+need("STATIC_TLS" in dynamic or "TLS" not in output("readelf", "-lW", SHIM), "its TLS is not initial-exec")
+need("TEXTREL" not in dynamic, "text relocations")
+need("(RPATH)" not in dynamic and "(RUNPATH)" not in dynamic, "a run path")
+
+# An unmet strong version need stops every process that preloads us.
+for line in output("nm", "-D", "--undefined-only", SHIM).splitlines():
+    kind, name = line.split()[-2:]
+    version = re.search(r"@GLIBC_([0-9.]+)$", name)
+    if version and kind != "w":
+        number = tuple(int(n) for n in version[1].split("."))
+        need(number[:2] <= NEWEST, "%s is newer than GLIBC_%d.%d and not weak", name, *NEWEST)
+    need("@" in name or kind == "w", "%s is undefined without a version", name)
+    need(name.split("@")[0] != "__tls_get_addr", "__tls_get_addr: a TLS access is not initial-exec")
+# Version needs of weak symbols must be weak themselves: the loader looks at the need, not at the symbol.
+for line in output("readelf", "-VW", SHIM).splitlines():
+    match = re.search(r"Name: GLIBC_([0-9.]+)\s+Flags: (\S+)", line)
+    if match:
+        number = tuple(int(n) for n in match[1].split("."))
+        need(number[:2] <= NEWEST or match[2] == "WEAK", "the version need GLIBC_%s is strong", match[1])
+for line in output("readelf", "-lW", SHIM).splitlines():
+    words = line.split()
+    if words[:1] == ["TLS"]:
+        need(int(words[5], 16) < TLS_BYTES, "%d bytes of TLS", int(words[5], 16))
+        need(int(words[4], 16) == 0, "TLS that is not all zero at start (%d bytes of image)", int(words[4], 16))
+    if words[:1] == ["GNU_STACK"]:
+        need("E" not in words[6], "an executable stack")
+need("TLSDESC" not in output("readelf", "-rW", SHIM) and "DTPMOD" not in output("readelf", "-rW", SHIM),
+     "a TLS relocation that is not initial-exec")
+done()

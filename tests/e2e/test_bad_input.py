@@ -1,0 +1,263 @@
+#!/usr/bin/python3 -B
+# Bad input: broken variables, output that cannot be written, broken files, dead processes. A clear line, the right exit
+# status, the host unharmed.
+import gzip
+import os
+import signal
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from e2e import BUILD, COMMAND, SHIM, Test, clean_environment  # noqa: E402
+
+HOST = BUILD + "/e2e/host"
+BROKEN = {
+    "OUT": [""],
+    "RATE": ["", "many", "-1", "12X", "1.5K", "99999999999999999999", "512 K"],
+    "ACTIVE": ["", "yes", "2"],
+    "SIGNAL": ["", "USR3", "0", "9", "KILL", "65", "-12"],
+    "INTERVAL": ["", "soon", "10 s", "-5s", "5d"],
+    "GROWTH": ["", "much", "-1M", "1T5"],
+    "EXIT": ["", "no", "-1"],
+    "KEEP": ["", "-1", "few", "99999999999"],
+    "ONLY": ["", "a/b"],
+    "LIVE": ["", "maybe", "relative/path"],
+    "MEMORY": ["", "lots", "1K", "0", "999999999G"],
+    "UNWIND": ["", "magic"],
+    "LABELS": ["", "colour", "thread;user"],
+    "SEED": ["", "dice", "-1", "0x10"],
+    "LOG": [""],
+    "VERBOSE": ["", "loud"],
+}
+# An empty LABELS is the empty list, which is what `none` means.
+ALLOWED = {("LABELS", "")}
+
+
+def variables():
+    bare = test.run([HOST, "return"])
+    for name, values in BROKEN.items():
+        for value in values:
+            if (name, value) in ALLOWED:
+                continue
+            out = test.new_folder("%s.%d" % (name, values.index(value)))
+            # At the default rate the fixed seed decides that there is a sample, and so a file.
+            environment = test.shim(out, seed=1) if name == "RATE" else test.shim(out, rate=1)
+            environment["HEAPTAP_" + name] = value
+            done = test.run([HOST, "return"], environment, cwd=out)
+            title = "HEAPTAP_%s=%r" % (name, value)
+            lines = done.errors.splitlines()
+            test.need(done.returncode == bare.returncode and done.output == bare.output, "%s: status %s, output %r", title,
+                      done.returncode, done.output)
+            test.need(len(lines) == 1 and "HEAPTAP_" + name in lines[0] and lines[0].startswith("heaptap: "),
+                      "%s: standard error is %r, one line that names the variable was expected", title, done.errors)
+            test.need(len(test.files(out, "exit")) == 1, "%s: the default is not used: files %s", title, os.listdir(out))
+    # Right values are taken without a word.
+    right = {"RATE": ["1", "64k", "1M", "512K", "0"], "ACTIVE": ["0", "1"], "SIGNAL": ["USR1", "SIGUSR2", "12", "none"],
+             "INTERVAL": ["off", "30s", "500ms", "5m", "1h"], "GROWTH": ["off", "64M"], "EXIT": ["0", "1"], "KEEP": ["0", "3"],
+             "ONLY": ["all", "ho*"], "LIVE": ["on", "off", "/dev/shm"], "MEMORY": ["1M", "64M", "1G"],
+             "UNWIND": ["auto", "cfi", "fp", "libunwind"], "LABELS": ["none", "thread", "user"], "SEED": ["7"],
+             "LOG": ["stderr", "none"], "VERBOSE": ["0"]}
+    for name, values in right.items():
+        for value in values:
+            environment = test.shim(test.new_folder("right.%s.%d" % (name, values.index(value))))
+            environment["HEAPTAP_" + name] = value
+            test.same("HEAPTAP_%s=%s" % (name, value), bare, test.run([HOST, "return"], environment))
+    log = test.path("log")
+    environment = test.shim(test.new_folder("log.out"), rate="wrong", log=log)
+    test.same("HEAPTAP_LOG=file", bare, test.run([HOST, "return"], environment))
+    test.need(os.path.exists(log) and "HEAPTAP_RATE" in open(log).read(), "the line is not in HEAPTAP_LOG's file")
+    environment["HEAPTAP_LOG"] = "none"
+    test.same("HEAPTAP_LOG=none", bare, test.run([HOST, "return"], environment))
+
+
+def as_nobody(command):
+    """Permissions bind only where the test is not root."""
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] + command if os.geteuid() == 0 else command
+
+
+def outputs():
+    bare = test.run([HOST, "return"])
+    missing = test.path("made", "when", "missing")
+    done = test.run([HOST, "return"], test.shim(missing, rate=1))
+    test.same("missing HEAPTAP_OUT", bare, done)
+    test.need(os.path.isdir(missing) and len(test.files(missing)) == 1, "a missing HEAPTAP_OUT is not created")
+    if os.path.isdir(missing):
+        test.need(os.stat(missing).st_mode & 0o777 == 0o700, "it has mode %o", os.stat(missing).st_mode & 0o777)
+    closed = test.new_folder("closed")
+    os.chmod(closed, 0o555)
+    file = test.path("file")
+    with open(file, "w") as handle:
+        handle.write("x")
+    for title, folder in (("unwritable", closed), ("unwritable parent", closed + "/below"), ("a file", file),
+                          ("below a file", file + "/x"), ("in /proc", "/proc/heaptap"), ("too long", "/tmp/" + "x" * 300)):
+        environment = test.shim(folder, rate=1)
+        settings = ["%s=%s" % (k, environment.pop(k)) for k in list(environment) if k.startswith(("LD_P", "HEAPTAP_"))]
+        done = test.run(as_nobody(["env"] + settings + [HOST, "return"]), environment)
+        lines = done.errors.splitlines()
+        test.need(done.returncode == bare.returncode and done.output == bare.output, "HEAPTAP_OUT %s: status %s, output %r",
+                  title, done.returncode, done.output)
+        test.need(len(lines) == 1 and lines[0].startswith("heaptap: "), "HEAPTAP_OUT %s: standard error %r", title,
+                  done.errors)
+        host = test.start(as_nobody(["env"] + settings + [HOST, "poll"]), environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+        host.stdout.readline()
+        os.kill(host.pid, signal.SIGUSR2)
+        try:
+            host.wait(0.3)
+        except subprocess.TimeoutExpired:
+            pass
+        test.need(host.poll() is None, "HEAPTAP_OUT %s: the host ended with %s on SIGUSR2", title, host.returncode)
+        host.kill()
+        host.wait()
+    full = test.run(["sh", "-c", 'ulimit -f 0; exec "$0" return', HOST], test.shim(test.new_folder("full"), rate=1))
+    test.need(full.returncode == bare.returncode and full.output == bare.output,
+              "RLIMIT_FSIZE=0: status %s, output %r", full.returncode, full.output)
+    test.need(os.listdir(test.path("full")) == [], "RLIMIT_FSIZE=0 left %s", os.listdir(test.path("full")))
+
+
+def fails(title, *arguments, status=1):
+    done = test.heaptap(*arguments)
+    lines = done.errors.splitlines()
+    test.need(done.returncode == status, "%s: status %d instead of %d; %r %r", title, done.returncode, status,
+              done.output[:200], done.errors[:300])
+    test.need(done.output == "", "%s: standard output %r", title, done.output[:200])
+    if status == 1:
+        test.need(len(lines) == 1 and lines[0].startswith("heaptap"), "%s: standard error is %r, not one line", title,
+                  done.errors[:300])
+    else:
+        test.need(lines, "%s: nothing on standard error", title)
+    return done.errors
+
+
+def files():
+    out = test.new_folder("good")
+    test.run([HOST, "return"], test.shim(out, rate=1))
+    good = test.files(out)
+    if not test.need(len(good) == 1, "no profile to break: %s", good):
+        return
+    with open(good[0], "rb") as file:
+        packed = file.read()
+    raw = gzip.decompress(packed)
+    broken = {
+        "truncated gzip": packed[:len(packed) // 2],
+        "gzip without its end": packed[:-4],
+        "truncated message": gzip.compress(raw[:len(raw) // 2]),
+        "truncated plain message": raw + b"\x32\x7f",
+        "empty": b"",
+        "a text": b"This is no profile.\n",
+        "zeros": bytes(4096),
+        "a wrong checksum": packed[:-8] + bytes(8),
+        "string index out of range": gzip.compress(raw + b"\x70\xff\xff\xff\x07"),
+    }
+    for title, data in broken.items():
+        path = test.path(title.replace(" ", "_") + ".pb.gz")
+        with open(path, "wb") as file:
+            file.write(data)
+        fails("top of " + title, "top", path)
+        fails("diff with " + title, "diff", good[0], path)
+    fails("top of a missing file", "top", test.path("nothing.pb.gz"))
+    fails("top of a folder", "top", out)
+    for at in range(0, len(raw), max(1, len(raw) // 60)):
+        path = test.path("cut.pb")
+        with open(path, "wb") as file:
+            file.write(raw[:at])
+        done = test.heaptap("top", path)
+        test.need(done.returncode in (0, 1) and (done.returncode == 0 or len(done.errors.splitlines()) == 1),
+                  "cut at %d: status %d, %s", at, done.returncode, done.errors[:300])
+
+
+def regions():
+    host = test.start([HOST, "poll"], test.shim(test.new_folder("region"), rate=1), stdout=subprocess.PIPE)
+    host.stdout.readline()
+    host.kill()
+    host.wait()
+    names = [f for f in os.listdir("/dev/shm") if f.startswith("heaptap.host.%d." % host.pid)]
+    if not test.need(len(names) == 1, "kill -9 left regions %s", names):
+        return
+    with open("/dev/shm/" + names[0], "rb") as file:
+        data = bytearray(file.read())
+    version = data[:8] + struct.pack("<I", 4711) + data[12:]
+    for title, content in (("another version", version), ("a wrong magic", bytes(8) + data[8:]),
+                           ("truncated", data[:5000]), ("empty", b"")):
+        path = test.path(title.replace(" ", "_") + ".live")
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, 0o600)
+        message = fails("region file: " + title, "top", path)
+        fails("snap of region file: " + title, "snap", "-o", test.path(), path)
+        if title == "another version":
+            test.need("version" in message, "the line does not speak of the version: %r", message)
+    os.unlink("/dev/shm/" + names[0])
+
+
+def processes():
+    dead = test.run(["true"]).pid
+    for command in ("top", "snap", "start", "stop"):
+        fails("%s of a dead process" % command, command, dead)
+    fails("rate of a dead process", "rate", dead, "64K")
+    plain = test.start(["sleep", "60"])
+    for command in ("top", "snap", "start", "stop"):
+        fails("%s of a process without heaptap" % command, command, plain.pid)
+    fails("ps of a dead process", "ps", dead)
+
+
+def usage():
+    for arguments in ([], ["nonsense"], ["top"], ["top", "--nonsense"], ["diff", "one"], ["rate"], ["rate", "1", "much"],
+                      ["snap"], ["start"], ["run"], ["run", "--rate", "much", "--", "true"]):
+        if not arguments:
+            done = test.heaptap()
+            test.need(done.returncode == 2 and done.errors, "heaptap alone: status %d", done.returncode)
+        else:
+            # Every status below 125 could be the child's own.
+            fails("heaptap " + " ".join(arguments), *arguments, status=125 if arguments[0] == "run" else 2)
+    test.need(test.heaptap("--help").returncode == 0, "heaptap --help")
+    for command in ("run", "ps", "snap", "start", "stop", "rate", "top", "diff"):
+        test.need(test.heaptap(command, "--help").returncode == 0, "heaptap %s --help", command)
+
+
+def run_refusals():
+    with open(test.path("static.c"), "w") as file:
+        file.write("int main(void) { return 0; }\n")
+    with open(test.path("own.c"), "w") as file:
+        file.write("#include <stddef.h>\nstatic char a[1 << 20]; static size_t n;\n"
+                   "void *malloc(size_t s) { n += (s + 15) & ~(size_t)15; return a + n - s; }\n"
+                   "void free(void *p) { (void)p; }\nint main(void) { return malloc(1) == 0; }\n")
+    static = test.run(["gcc", "-static", "-o", test.path("static"), test.path("static.c")])
+    own = test.run(["gcc", "-rdynamic", "-o", test.path("own"), test.path("own.c")])
+    test.need(static.returncode == 0 and own.returncode == 0, "gcc: %s%s", static.errors, own.errors)
+    setuid = test.path("setuid")
+    test.run(["cp", "/bin/true", setuid])
+    if os.geteuid() == 0:
+        os.chown(setuid, 65534, 65534)
+    os.chmod(setuid, 0o4755)
+    plain = test.path("plain")
+    with open(plain, "w") as file:
+        file.write("no program")
+    folder = test.new_folder("run.out")
+    for title, program, status in (("static", test.path("static"), 125), ("setuid", setuid, 125),
+                                   ("own malloc", test.path("own"), 125),
+                                   ("missing", test.path("missing"), 127), ("not in PATH", "no-such-program", 127),
+                                   ("not executable", plain, 126), ("a folder", folder, 126)):
+        if title == "setuid" and os.geteuid() != 0:
+            continue  # setuid to oneself changes nothing
+        done = test.heaptap("run", "-o", folder, "--", program)
+        lines = done.errors.splitlines()
+        test.need(done.returncode == status, "run of %s: status %d instead of %d: %s", title, done.returncode, status,
+                  done.errors)
+        test.need(lines and lines[0].startswith("heaptap"), "run of %s: standard error %r", title, done.errors)
+    moved = test.path("heaptap")
+    test.run(["cp", COMMAND, moved])
+    alone = test.run([moved, "run", "--", "true"], clean_environment())
+    test.need(alone.returncode == 125 and "libheaptap" in alone.errors or os.path.exists("/usr/lib/libheaptap.so"),
+              "run without the shim beside: status %d, %s", alone.returncode, alone.errors)
+    status = test.heaptap("run", "-o", folder, "--", "sh", "-c", "kill -KILL $$").returncode
+    test.need(status == 137, "run of a killed child: status %d", status)
+
+
+with Test("bad input") as test:
+    test.need(os.path.exists(SHIM) and os.path.exists(COMMAND), "nothing is built in %s", BUILD)
+    wanted = sys.argv[1:]
+    for part in (variables, outputs, files, regions, processes, usage, run_refusals):
+        if not wanted or part.__name__ in wanted:
+            part()

@@ -1,0 +1,175 @@
+// The table of live samples under threads that insert, remove each other's blocks, thin and read all at once.
+#include "record/filter.h"
+#include "record/live.h"
+#include "record/stacks.h"
+#include "sys/atomic.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { THREADS = 4, ROUNDS = 30000, HELD = 600 };
+
+static struct ht_region region;
+static uint32_t stop;
+static uint64_t torn, lost;
+
+// Each thread owns addresses of its own; a block is handed to the next thread through a slot, and freed there.
+static uint64_t mailbox[THREADS][HELD];
+
+static void free_block(uint64_t address, bool may_be_thinned)
+{
+    struct ht_live_copy got;
+    if (!ht_filter_hit((void *)(uintptr_t)address) || !ht_live_remove(&region, address, &got)) {
+        if (!may_be_thinned) {
+            ht_add_relaxed(&lost, 1);
+        }
+        return;
+    }
+    if (got.size_bytes != (address & 0xfff0) || got.birth_ns != address) {
+        ht_add_relaxed(&torn, 1);
+    }
+}
+
+struct worker {
+    unsigned id;
+    bool thinning;
+    uint64_t seed;
+};
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *state >> 33;
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    uint64_t frames[3] = {worker->id, 2, 3};
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        frames[1] = next_random(&worker->seed) % 100;
+        uint64_t address = UINT64_C(0x100000000) * (worker->id + 1) + i % 30000 * 16;
+        struct ht_live_copy live = {address, address & 0xfff0, address, 1.0f, 1e30f, 0};
+        if (worker->thinning && (i & 1)) {
+            live.rank_bytes = 1.25f;
+        }
+        live.entry_ref = ht_entry_intern(&region, HT_KIND_HEAP, frames, 3, 0, ht_size_class(live.size_bytes), 0);
+        if (!ht_live_insert(&region, &live)) {
+            ht_add_relaxed(&lost, 1);
+            continue;
+        }
+        // Half are freed here at once, half by another thread later.
+        if (next_random(&worker->seed) & 1) {
+            free_block(address, worker->thinning);
+        } else {
+            uint64_t *slot = &mailbox[next_random(&worker->seed) % THREADS][next_random(&worker->seed) % HELD];
+            uint64_t other = ht_swap_acqrel(slot, address);
+            if (other != 0) {
+                free_block(other, worker->thinning);
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool look(void *arg, const struct ht_live_copy *live)
+{
+    (void)arg;
+    if (live->size_bytes != (live->address & 0xfff0) || live->birth_ns != live->address) {
+        ht_add_relaxed(&torn, 1);
+    }
+    return true;
+}
+
+static void *watch(void *arg)
+{
+    (void)arg;
+    while (!ht_load_relaxed(&stop)) {
+        struct ht_view view;
+        if (ht_view_init(&view, region.base, region.header->size_bytes) == HT_VIEW_OK) {
+            ht_view_each_live(&view, look, NULL);
+        }
+    }
+    return NULL;
+}
+
+static void *thin(void *arg)
+{
+    (void)arg;
+    while (!ht_load_relaxed(&stop)) {
+        if (!ht_load_relaxed(&region.header->sweep_active) && ht_live_floor(region.header) < 1e6f) {
+            ht_live_thin(&region);
+        }
+    }
+    return NULL;
+}
+
+static void run(bool thinning)
+{
+    static struct ht_identity identity = {.pid = 1, .program = "test", .rate_bytes = 1, .active = 1};
+    ht_filter_reset();
+    assert_true(ht_region_create(&identity, NULL, UINT64_C(64) << 20, 1, &region));
+    memset(mailbox, 0, sizeof mailbox);
+    stop = 0;
+    torn = lost = 0;
+    pthread_t threads[THREADS], watcher, thinner;
+    struct worker workers[THREADS];
+    pthread_create(&watcher, NULL, watch, NULL);
+    if (thinning) {
+        pthread_create(&thinner, NULL, thin, NULL);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){i, thinning, i + 1};
+        pthread_create(&threads[i], NULL, work, &workers[i]);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    ht_store_relaxed(&stop, 1);
+    pthread_join(watcher, NULL);
+    if (thinning) {
+        pthread_join(thinner, NULL);
+    }
+    for (unsigned t = 0; t < THREADS; t++) {
+        for (unsigned i = 0; i < HELD; i++) {
+            if (mailbox[t][i] != 0) {
+                free_block(mailbox[t][i], thinning);
+            }
+        }
+    }
+    assert_int_equal(torn, 0);
+    assert_int_equal(lost, 0);
+    struct ht_view view;
+    assert_int_equal(ht_view_init(&view, region.base, region.header->size_bytes), HT_VIEW_OK);
+    assert_null(ht_region_check(&view));
+    uint64_t left = 0;
+    ht_view_each_live(&view, look, &left);
+    if (!thinning) {
+        assert_int_equal(ht_live_count(region.header), 0);
+    }
+    ht_region_destroy(&region);
+}
+
+static void test_insert_remove_read(void **state)
+{
+    (void)state;
+    run(false);
+}
+
+static void test_with_thinning(void **state)
+{
+    (void)state;
+    run(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_insert_remove_read), cmocka_unit_test(test_with_thinning)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+// Tests symbolization: this very test program with its inlined calls against itself, the C library's symbols,
+// files that changed or are gone, and readable names.
+#include "base/error.h"
+#include "resolve/resolve.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static volatile int sink;
+
+enum { INNER_LINE = __LINE__ + 5 };
+static inline __attribute__((always_inline)) const void *inner(void)
+{
+    sink++;
+    const void *here;
+    __asm__ volatile("lea 0(%%rip), %0" : "=r"(here));
+    sink++;
+    return here;
+}
+
+enum { MIDDLE_LINE = __LINE__ + 3 };
+static inline __attribute__((always_inline)) const void *middle(void)
+{
+    return inner();
+}
+
+enum { OUTER_LINE = __LINE__ + 3 };
+static __attribute__((noinline)) const void *outer(void)
+{
+    const void *here = middle();
+    sink++;
+    return here;
+}
+
+// Adds a mapping of this process that holds the address; its file and place as /proc/self/maps tells.
+static uint32_t add_mapping_of(struct ht_profile *p, uint64_t address)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    char line[4096], file[4096];
+    unsigned long start, limit, offset;
+    while (fgets(line, sizeof line, maps) != NULL) {
+        file[0] = '\0';
+        if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %4000s", &start, &limit, &offset, file) < 3 ||
+            address < start || address >= limit)
+            continue;
+        fclose(maps);
+        struct ht_profile_mapping mapping = {
+            .start = start, .limit = limit, .offset = offset, .file = ht_profile_intern_text(p, file)};
+        return ht_profile_add_mapping(p, &mapping);
+    }
+    fail_msg("no mapping at %lx", (unsigned long)address);
+    return 0;
+}
+
+static const char *name_at(const struct ht_profile *p, uint32_t location, uint32_t line)
+{
+    const struct ht_location *l = &p->locations[location];
+    assert_true(line < l->line_count);
+    return ht_profile_text(p, p->functions[p->lines[l->lines + line].function].name);
+}
+
+static const struct ht_line *line_at(const struct ht_profile *p, uint32_t location, uint32_t line)
+{
+    return &p->lines[p->locations[location].lines + line];
+}
+
+static void test_inlined_chain(void **state)
+{
+    (void)state;
+    struct ht_profile *p = ht_profile_new();
+    uint64_t address = (uint64_t)(uintptr_t)outer() - 1; // inside the instruction before
+    uint32_t mapping = add_mapping_of(p, address);
+    uint32_t location = ht_profile_add_location(p, mapping, address, NULL, 0);
+    ht_resolve_profile(p, NULL);
+    assert_int_equal(p->locations[location].line_count, 3);
+    assert_string_equal(name_at(p, location, 0), "inner");
+    assert_string_equal(name_at(p, location, 1), "middle");
+    assert_string_equal(name_at(p, location, 2), "outer");
+    assert_int_equal(line_at(p, location, 0)->line, INNER_LINE);
+    assert_int_equal(line_at(p, location, 1)->line, MIDDLE_LINE);
+    assert_int_equal(line_at(p, location, 2)->line, OUTER_LINE);
+    const char *file = ht_profile_text(p, p->functions[line_at(p, location, 0)->function].file);
+    assert_non_null(strstr(file, "test_resolve.c"));
+    assert_int_equal(p->functions[line_at(p, location, 2)->function].start_line, OUTER_LINE - 2);
+    assert_true(p->mappings[mapping].has_functions);
+    assert_true(p->mappings[mapping].has_inline_frames);
+    assert_int_equal(ht_profile_check(p), 0);
+    ht_profile_free(p);
+}
+
+static void test_library_symbols(void **state)
+{
+    (void)state;
+    struct ht_profile *p = ht_profile_new();
+    uint64_t address = (uint64_t)(uintptr_t)&qsort + 4;
+    uint32_t location = ht_profile_add_location(p, add_mapping_of(p, address), address, NULL, 0);
+    ht_resolve_profile(p, NULL);
+    assert_true(p->locations[location].line_count >= 1);
+    assert_non_null(strstr(name_at(p, location, p->locations[location].line_count - 1), "qsort"));
+    ht_profile_free(p);
+}
+
+static void test_other_file_is_refused(void **state)
+{
+    (void)state;
+    struct ht_profile *p = ht_profile_new();
+    uint64_t address = (uint64_t)(uintptr_t)&outer;
+    uint32_t mapping = add_mapping_of(p, address);
+    p->mappings[mapping].build_id = ht_profile_intern_text(p, "00112233445566778899aabbccddeeff00112233");
+    uint32_t location = ht_profile_add_location(p, mapping, address, NULL, 0);
+    struct ht_resolve_options quiet = {.quiet = true};
+    ht_resolve_profile(p, &quiet);
+    assert_int_equal(p->locations[location].line_count, 0);
+    assert_false(p->mappings[mapping].has_functions);
+    p->mappings[mapping].build_id = 0;
+    p->mappings[mapping].file = ht_profile_intern_text(p, "/nowhere/at/all");
+    ht_resolve_profile(p, &quiet);
+    assert_int_equal(p->locations[location].line_count, 0);
+    p->mappings[mapping].file = ht_profile_intern_text(p, "/etc/passwd"); // no ELF file
+    ht_resolve_profile(p, &quiet);
+    assert_int_equal(p->locations[location].line_count, 0);
+    p->mappings[mapping].file = ht_profile_intern_text(p, "/proc/self/exe");
+    p->locations[location].address = p->mappings[mapping].limit + 5; // outside its mapping
+    ht_resolve_profile(p, &quiet);
+    assert_int_equal(p->locations[location].line_count, 0);
+    ht_profile_free(p);
+}
+
+static void check_demangled(const char *symbol, enum ht_demangle mode, const char *expected)
+{
+    char *name = ht_demangle(symbol, mode);
+    if (expected == NULL)
+        assert_null(name);
+    else
+        assert_string_equal(name, expected);
+    free(name);
+}
+
+static void test_demangle(void **state)
+{
+    (void)state;
+    const char *vector = "_ZNSt6vectorIiSaIiEE9push_backEOi";
+    check_demangled(vector, HT_DEMANGLE_SIMPLE, "std::vector::push_back");
+    check_demangled(vector, HT_DEMANGLE_TEMPLATES, "std::vector<int, std::allocator<int> >::push_back");
+    check_demangled(vector, HT_DEMANGLE_FULL, "std::vector<int, std::allocator<int> >::push_back(int&&)");
+    check_demangled(vector, HT_DEMANGLE_NONE, NULL);
+    check_demangled("_ZlsRSoRK3Foo", HT_DEMANGLE_SIMPLE, "operator<<");
+    check_demangled("_ZN3BoxIiEltERKS0_", HT_DEMANGLE_SIMPLE, "Box::operator<");
+    check_demangled("_ZNK3PtrIiEptEv", HT_DEMANGLE_SIMPLE, "Ptr::operator->");
+    check_demangled("_ZN12_GLOBAL__N_13BoxIiE3getEv", HT_DEMANGLE_SIMPLE, "(anonymous namespace)::Box::get");
+    check_demangled("_ZN3foo3barEi.cold", HT_DEMANGLE_SIMPLE, "foo::bar");
+    check_demangled("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", HT_DEMANGLE_SIMPLE,
+                    "core::fmt::Formatter::pad");
+    check_demangled("_RNvCs1234_7mycrate3foo", HT_DEMANGLE_SIMPLE, "mycrate::foo");
+    check_demangled("main", HT_DEMANGLE_FULL, NULL);
+    check_demangled("_start", HT_DEMANGLE_FULL, NULL);
+    check_demangled("_Z", HT_DEMANGLE_FULL, NULL);
+}
+
+static const char *readable(const char *name, const char *system_name, enum ht_demangle mode, bool given)
+{
+    static char text[200];
+    struct ht_profile *p = ht_profile_new();
+    ht_profile_add_function(p, name, system_name, "", 0);
+    struct ht_resolve_options options = {.demangle = mode, .names_given = given};
+    ht_resolve_profile(p, &options);
+    snprintf(text, sizeof text, "%s", ht_profile_text(p, p->functions[0].name));
+    ht_profile_free(p);
+    return text;
+}
+
+static void test_names_of_other_writers(void **state)
+{
+    (void)state;
+    assert_string_equal(readable("_ZN1a1bEv", "_ZN1a1bEv", HT_DEMANGLE_SIMPLE, false), "a::b");
+    assert_string_equal(readable("", "_ZN1a1bEv", HT_DEMANGLE_SIMPLE, false), "a::b");
+    assert_string_equal(readable("kept", "_ZN1a1bEv", HT_DEMANGLE_SIMPLE, false), "kept");
+    assert_string_equal(readable("kept", "_ZN1a1bEv", HT_DEMANGLE_FULL, true), "a::b()");
+    assert_string_equal(readable("a::b<int>(char)", "a::b<int>(char)", HT_DEMANGLE_SIMPLE, false), "a::b");
+    assert_string_equal(readable("main.(*T[...]).f", "main.(*T[...]).f", HT_DEMANGLE_SIMPLE, false),
+                        "main.(*T[...]).f");
+    assert_string_equal(readable("a<b", "a<b", HT_DEMANGLE_SIMPLE, false), "a<b");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inlined_chain),          cmocka_unit_test(test_library_symbols),
+        cmocka_unit_test(test_other_file_is_refused),  cmocka_unit_test(test_demangle),
+        cmocka_unit_test(test_names_of_other_writers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,381 @@
+// The bare thread: runs, is gone, works from signal handlers and beside malloc, and survives what the host
+// does meanwhile.
+#include "sys/clock.h"
+#include "sys/raw.h"
+#include "trigger/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fenv.h>
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+// What runs in the bare thread is built without sanitizers: they keep their own thread-locals.
+#define BARE __attribute__((no_sanitize("address", "undefined", "thread")))
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+
+static const uint64_t second_ns = UINT64_C(1000000000);
+
+static uint32_t runs;
+static long seen_tid, seen_uid;
+static uint64_t seen_mask;
+
+BARE static void count_run(void *arg)
+{
+    (void)arg;
+    seen_tid = ht_raw0(SYS_gettid);
+    seen_uid = ht_raw0(SYS_geteuid);
+    ht_raw4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&seen_mask, 8);
+    __atomic_fetch_add(&runs, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool wait_idle(void)
+{
+    return ht_thread_wait(ht_clock_raw_monotonic_ns() + 10 * second_ns);
+}
+
+// The kernel says that the thread has left its stack a moment before it takes it off the list of tasks.
+static bool becomes_single_threaded(void)
+{
+    struct stat status = {.st_nlink = 0};
+    for (unsigned i = 0; i < 1000; i++) {
+        if (stat("/proc/self/task", &status) != 0 || status.st_nlink == 3) {
+            break;
+        }
+        usleep(1000);
+    }
+    return status.st_nlink == 3;
+}
+
+static void test_runs_and_is_gone(void **state)
+{
+    (void)state;
+    runs = 0;
+    errno = 1234;
+    sigset_t before, after;
+    sigemptyset(&before);
+    sigaddset(&before, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_true(ht_thread_run(count_run, NULL));
+    assert_true(wait_idle());
+    assert_int_equal(errno, 1234);
+    assert_int_equal(runs, 1);
+    assert_int_not_equal(seen_tid, getpid());
+    // All but SIGKILL and SIGSTOP were blocked there, and nothing has changed here.
+    assert_true(seen_mask == ~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1)));
+    sigprocmask(SIG_SETMASK, NULL, &after);
+    assert_int_equal(sigismember(&after, SIGUSR1), 1);
+    assert_int_equal(sigismember(&after, SIGUSR2), 0);
+    sigemptyset(&before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_true(becomes_single_threaded());
+}
+
+static void test_thousand_runs(void **state)
+{
+    (void)state;
+    runs = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_true(ht_thread_run(count_run, NULL));
+        assert_true(wait_idle());
+    }
+    assert_int_equal(runs, 1000);
+    assert_true(becomes_single_threaded());
+}
+
+static uint32_t hold;
+
+BARE static void wait_for_release(void *arg)
+{
+    (void)arg;
+    struct timespec pause = {0, 1000000};
+    while (__atomic_load_n(&hold, __ATOMIC_SEQ_CST) != 0) {
+        ht_raw2(SYS_nanosleep, (long)&pause, 0);
+    }
+}
+
+static void test_one_at_a_time_and_deadline(void **state)
+{
+    (void)state;
+    hold = 1;
+    assert_true(ht_thread_run(wait_for_release, NULL));
+    assert_true(ht_thread_busy());
+    assert_false(ht_thread_run(count_run, NULL));
+    uint64_t begun = ht_clock_raw_monotonic_ns();
+    assert_false(ht_thread_wait(begun + 50 * 1000 * 1000));
+    assert_true(ht_clock_raw_monotonic_ns() - begun >= 50 * 1000 * 1000);
+    __atomic_store_n(&hold, 0, __ATOMIC_SEQ_CST);
+    assert_true(wait_idle());
+    assert_false(ht_thread_busy());
+}
+
+static uint32_t handled, refused;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    handled++;
+    if (!ht_thread_run(count_run, NULL)) {
+        refused++;
+    }
+}
+
+// A timer interrupts malloc and free; the handler starts threads.
+static void test_from_a_handler_while_malloc_runs(void **state)
+{
+    (void)state;
+    runs = handled = refused = 0;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
+    assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
+    struct itimerspec every = {{0, 500000}, {0, 500000}};
+    timer_t timer;
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, NULL, &timer), 0);
+    assert_int_equal(timer_settime(timer, 0, &every, NULL), 0);
+    uint64_t end = ht_clock_raw_monotonic_ns() + second_ns / 2;
+    while (ht_clock_raw_monotonic_ns() < end) {
+        void *blocks[64];
+        for (unsigned i = 0; i < 64; i++) {
+            blocks[i] = malloc(i * 37 + 1);
+            memset(blocks[i], 1, i * 37 + 1);
+        }
+        for (unsigned i = 0; i < 64; i++) {
+            free(blocks[i]);
+        }
+    }
+    timer_delete(timer);
+    assert_true(wait_idle());
+    sigaction(SIGALRM, &old, NULL);
+    assert_true(handled > 10);
+    assert_int_equal(runs, handled - refused);
+    assert_true(runs > 10);
+}
+
+// Without a thread of libc's and after ours, the process counts as single-threaded again.
+static void test_single_threaded_afterwards(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (!ht_thread_run(count_run, NULL) || !wait_idle() || !becomes_single_threaded()) {
+            _exit(1);
+        }
+        _exit(unshare(CLONE_NEWUSER) == 0 || errno == EPERM || errno == ENOSPC ? 0 : 2);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_forked_while_it_runs(void **state)
+{
+    (void)state;
+    hold = 1;
+    assert_true(ht_thread_run(wait_for_release, NULL));
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        // The parent's thread is not here, so nothing is busy.
+        ht_thread_fork_child();
+        runs = 0;
+        bool right = !ht_thread_busy() && ht_thread_run(count_run, NULL) && wait_idle() && runs == 1;
+        _exit(right ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    __atomic_store_n(&hold, 0, __ATOMIC_SEQ_CST);
+    assert_true(wait_idle());
+}
+
+static int own_fd;
+static uint32_t descriptors_before;
+
+BARE static void open_and_wait(void *arg)
+{
+    (void)arg;
+    own_fd = (int)ht_raw4(SYS_openat, AT_FDCWD, (long)"/dev/null", O_WRONLY, 0);
+    descriptors_before = (uint32_t)ht_raw3(SYS_fcntl, 100, F_GETFD, 0);
+    wait_for_release(NULL);
+    own_fd = (int)ht_raw3(SYS_write, own_fd, (long)"x", 1);
+}
+
+// Closing and reusing every descriptor in the host does not reach the thread's, and the other way round.
+static void test_own_descriptors(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(dup2(fds[1], 100), 100);
+    close(fds[1]);
+    hold = 1;
+    own_fd = -1;
+    assert_true(ht_thread_run(open_and_wait, NULL));
+    while (__atomic_load_n(&own_fd, __ATOMIC_SEQ_CST) < 0) {
+        sched_yield();
+    }
+    usleep(20000);
+    if ((int32_t)descriptors_before >= 0) {
+        print_message("the kernel has no close_range: descriptors are shared\n");
+    } else {
+        close(100);
+        char byte;
+        assert_int_equal(read(fds[0], &byte, 1), 0); // the thread does not keep the pipe open
+        for (int fd = 3; fd < 200; fd++) {
+            close(fd);
+        }
+        assert_true(open("/dev/full", O_WRONLY) >= 0);
+    }
+    __atomic_store_n(&hold, 0, __ATOMIC_SEQ_CST);
+    assert_true(wait_idle());
+    assert_int_equal(own_fd, 1);
+    close(3);
+}
+
+BARE static void divide(void *arg)
+{
+    volatile double zero = 0;
+    *(volatile double *)arg = 1 / zero;
+}
+
+// Numeric programs unmask exceptions; ours stay masked, since a SIGFPE in the thread would end the program.
+static void test_unmasked_float_exceptions(void **state)
+{
+    (void)state;
+    double result = 0;
+    assert_true(feenableexcept(FE_DIVBYZERO | FE_INVALID) >= 0);
+    bool begun = ht_thread_run(divide, &result);
+    bool ended = wait_idle();
+    fedisableexcept(FE_ALL_EXCEPT);
+    assert_true(begun && ended && isinf(result));
+}
+
+static void test_credentials(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (seteuid(65534) != 0) {
+            _exit(3);
+        }
+        seen_uid = -1;
+        _exit(ht_thread_run(count_run, NULL) && wait_idle() && seen_uid == 65534 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        if (setrlimit(RLIMIT_NPROC, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0)) {
+            _exit(77);
+        }
+        // Refused, nothing is left behind, and it is refused again the same way.
+        _exit(!ht_thread_run(count_run, NULL) && !ht_thread_busy() && !ht_thread_run(count_run, NULL) ? 0
+                                                                                                      : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_exit_while_it_runs(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            hold = 1;
+            _exit(ht_thread_run(wait_for_release, NULL) ? 7 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 7);
+    }
+}
+
+static void *run_many(void *arg)
+{
+    uint32_t *started = arg;
+    for (unsigned i = 0; i < 500; i++) {
+        if (ht_thread_run(count_run, NULL)) {
+            __atomic_fetch_add(started, 1, __ATOMIC_SEQ_CST);
+        }
+    }
+    return NULL;
+}
+
+static void test_many_callers(void **state)
+{
+    (void)state;
+    runs = 0;
+    uint32_t started = 0;
+    pthread_t threads[4];
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, run_many, &started), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_true(wait_idle());
+    assert_true(started > 0);
+    assert_int_equal(runs, started);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runs_and_is_gone),
+        cmocka_unit_test(test_thousand_runs),
+        cmocka_unit_test(test_one_at_a_time_and_deadline),
+        cmocka_unit_test(test_from_a_handler_while_malloc_runs),
+        cmocka_unit_test(test_single_threaded_afterwards),
+        cmocka_unit_test(test_forked_while_it_runs),
+        cmocka_unit_test(test_own_descriptors),
+        cmocka_unit_test(test_unmasked_float_exceptions),
+        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_exit_while_it_runs),
+        cmocka_unit_test(test_many_callers),
+    };
+#ifdef UNDER_TSAN
+    print_message("not run: ThreadSanitizer's instrumentation needs its own thread-locals in every thread\n");
+    return sizeof tests == 0;
+#else
+    return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
+}

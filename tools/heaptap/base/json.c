@@ -1,0 +1,140 @@
+// Writes JSON into a buffer.
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+size_t ht_utf8_length(const unsigned char *text, size_t left)
+{
+    if (left == 0)
+        return 0;
+    unsigned char first = text[0];
+    if (first < 0x80)
+        return 1;
+    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || left < length)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    // overlong forms, surrogates and what lies beyond U+10FFFF
+    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
+        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+static void write_string(struct ht_buffer *out, const char *value)
+{
+    ht_buffer_byte(out, '"');
+    const unsigned char *at = (const unsigned char *)value;
+    size_t left = strlen(value);
+    while (left > 0) {
+        size_t length = ht_utf8_length(at, left);
+        if (length == 0) {
+            ht_buffer_text(out, "\\ufffd");
+            length = 1;
+        } else if (*at == '"' || *at == '\\') {
+            ht_buffer_printf(out, "\\%c", *at);
+        } else if (*at < 0x20 || *at == 0x7f) {
+            ht_buffer_printf(out, "\\u%04x", *at);
+        } else {
+            ht_buffer_add(out, at, length);
+        }
+        at += length;
+        left -= length;
+    }
+    ht_buffer_byte(out, '"');
+}
+
+static void begin_value(struct ht_json *json, const char *key)
+{
+    if (json->has_member[json->depth])
+        ht_buffer_byte(json->out, ',');
+    json->has_member[json->depth] = true;
+    if (json->depth > 0 && json->depth <= 2) {
+        ht_buffer_byte(json->out, '\n');
+        for (int i = 0; i < json->depth; i++)
+            ht_buffer_text(json->out, "  ");
+    } else if (json->out->length > 0 && json->out->data[json->out->length - 1] == ',') {
+        ht_buffer_byte(json->out, ' ');
+    }
+    if (key != NULL) {
+        write_string(json->out, key);
+        ht_buffer_text(json->out, ": ");
+    }
+}
+
+static void begin_nested(struct ht_json *json, const char *key, char bracket)
+{
+    begin_value(json, key);
+    ht_buffer_byte(json->out, bracket);
+    if (json->depth + 1 >= (int)(sizeof json->has_member / sizeof json->has_member[0]))
+        abort(); // a report nests as deep as its source code says
+    json->has_member[++json->depth] = false;
+}
+
+static void end_nested(struct ht_json *json, char bracket)
+{
+    bool any = json->has_member[json->depth--];
+    if (any && json->depth < 2) {
+        ht_buffer_byte(json->out, '\n');
+        for (int i = 0; i < json->depth; i++)
+            ht_buffer_text(json->out, "  ");
+    }
+    ht_buffer_byte(json->out, bracket);
+    if (json->depth == 0)
+        ht_buffer_byte(json->out, '\n');
+}
+
+void ht_json_begin_object(struct ht_json *json, const char *key)
+{
+    begin_nested(json, key, '{');
+}
+
+void ht_json_end_object(struct ht_json *json)
+{
+    end_nested(json, '}');
+}
+
+void ht_json_begin_array(struct ht_json *json, const char *key)
+{
+    begin_nested(json, key, '[');
+}
+
+void ht_json_end_array(struct ht_json *json)
+{
+    end_nested(json, ']');
+}
+
+void ht_json_string(struct ht_json *json, const char *key, const char *value)
+{
+    begin_value(json, key);
+    if (value == NULL)
+        ht_buffer_text(json->out, "null");
+    else
+        write_string(json->out, value);
+}
+
+void ht_json_int(struct ht_json *json, const char *key, int64_t value)
+{
+    begin_value(json, key);
+    ht_buffer_printf(json->out, "%" PRId64, value);
+}
+
+void ht_json_number(struct ht_json *json, const char *key, double value)
+{
+    begin_value(json, key);
+    if (isfinite(value))
+        ht_buffer_printf(json->out, "%.10g", value);
+    else
+        ht_buffer_text(json->out, "null");
+}
+
+void ht_json_bool(struct ht_json *json, const char *key, bool value)
+{
+    begin_value(json, key);
+    ht_buffer_text(json->out, value ? "true" : "false");
+}

@@ -1,0 +1,146 @@
+// `heaptap diff`: what grew between two snapshots, the leak on top.
+#include "base/terminal.h"
+#include "cmd/cmd.h"
+#include "cmd/load.h"
+#include "view/compare.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct settings {
+    struct ht_compare_options compare;
+    struct ht_load load;
+    const char *fail_above;
+    int64_t node_count, paths;
+    bool json;
+    int sample_shorthand;
+};
+
+static const char *const shorthands[] = {NULL, "inuse_space", "inuse_objects", "alloc_space",
+                                         "alloc_objects"};
+
+#define AT(member) offsetof(struct settings, member)
+
+const struct ht_option ht_options_diff[] = {
+    {"nodecount", 'n', HT_OPT_INT, AT(node_count), 0, "N", "show at most N rows (default 20, 0: all)"},
+    {"paths", 0, HT_OPT_INT, AT(paths), 0, "N", "show the heaviest stack of the first N rows (default 1)"},
+    {"sample-index", 0, HT_OPT_STRING, AT(compare.sample_index), 0, "NAME",
+     "which value to compare, by name or number"},
+    {"inuse-space", 0, HT_OPT_SET, AT(sample_shorthand), 1, NULL, "live bytes (the default)"},
+    {"inuse-objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "live objects"},
+    {"objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "the same"},
+    {"alloc-space", 0, HT_OPT_SET, AT(sample_shorthand), 3, NULL, "all bytes ever allocated"},
+    {"alloc-objects", 0, HT_OPT_SET, AT(sample_shorthand), 4, NULL, "all objects ever allocated"},
+    {"lines", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_LINES, NULL,
+     "a row for each call site (default)"},
+    {"functions", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_FUNCTIONS, NULL, "a row for each function"},
+    {"filefunctions", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_FILEFUNCTIONS, NULL,
+     "a row for each function in each file"},
+    {"files", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_FILES, NULL, "a row for each source file"},
+    {"leaf", 0, HT_OPT_FLAG, AT(compare.leaf_sites), 0, NULL,
+     "take the frame next to the allocation, even in a container or the C library"},
+    {"focus", 0, HT_OPT_STRING, AT(compare.filter.focus), 0, "RE",
+     "only stacks through a matching function, file or library"},
+    {"ignore", 0, HT_OPT_STRING, AT(compare.filter.ignore), 0, "RE", "without stacks through a match"},
+    {"hide", 0, HT_OPT_STRING, AT(compare.filter.hide), 0, "RE", "leave matching frames out of the stacks"},
+    {"show", 0, HT_OPT_STRING, AT(compare.filter.show), 0, "RE", "leave all other frames out of the stacks"},
+    {"prune-from", 0, HT_OPT_STRING, AT(compare.filter.prune_from), 0, "RE",
+     "leave out what is below the lowest match"},
+    {"tagfocus", 0, HT_OPT_STRING, AT(compare.filter.tag_focus), 0, "TAG",
+     "only samples with a label: bytes=64kb:"},
+    {"tagignore", 0, HT_OPT_STRING, AT(compare.filter.tag_ignore), 0, "TAG",
+     "without samples with such a label"},
+    {"unit", 0, HT_OPT_STRING, AT(compare.unit), 0, "UNIT",
+     "kB, MB ... for all values (default: what fits each)"},
+    {"fail-above", 0, HT_OPT_STRING, AT(fail_above), 0, "SIZE[/min]",
+     "exit with status 3 if the total grew by more"},
+    {"json", 0, HT_OPT_FLAG, AT(json), 0, NULL, "JSON instead of text"},
+    {.name = NULL},
+};
+
+struct threshold {
+    bool is_set, per_minute;
+    double value;
+};
+
+static int parse_threshold(const char *text, struct threshold *ret_threshold)
+{
+    if (text == NULL)
+        return HT_PARSED;
+    size_t length = strcspn(text, "/");
+    char *size = ht_format("%.*s", (int)length, text);
+    uint64_t bytes;
+    int result = ht_parse_size(size, &bytes);
+    free(size);
+    bool per_minute = text[length] == '/';
+    if (result == 0 && per_minute && strcmp(text + length, "/min") != 0 && strcmp(text + length, "/m") != 0)
+        result = ht_fail("'%s' is not a size or a size/min", text);
+    if (result < 0)
+        return ht_cmd_usage_error("diff", "option '--fail-above': %s", ht_error());
+    *ret_threshold = (struct threshold){true, per_minute, (double)bytes};
+    return HT_PARSED;
+}
+
+static int check_threshold(const struct threshold *threshold, const struct ht_compare *compare)
+{
+    double change = (double)compare->new_total - (double)compare->old_total;
+    if (!threshold->is_set)
+        return HT_EXIT_DONE;
+    if (threshold->per_minute && compare->minutes <= 0)
+        return ht_cmd_error(
+            "diff", "the profiles do not tell how much time lies between them; give --fail-above a size "
+                    "without /min");
+    return change / (threshold->per_minute ? compare->minutes : 1) > threshold->value ? HT_EXIT_THRESHOLD
+                                                                                      : HT_EXIT_DONE;
+}
+
+static int print_report(const struct settings *settings, const struct threshold *threshold,
+                        struct ht_profile *profile, struct ht_load_times times)
+{
+    struct ht_compare compare;
+    struct ht_buffer out = {0};
+    struct ht_compare_options options = settings->compare;
+    size_t ignored;
+    if (options.sample_index == NULL && ht_profile_sample_index(profile, "inuse_space", &ignored) == 0)
+        options.sample_index = "inuse_space"; // whatever the profile itself prefers
+    if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)
+        return ht_cmd_usage_error("diff", "%s", ht_error());
+    size_t limit = settings->node_count > 0 ? (size_t)settings->node_count : 0;
+    if (settings->json)
+        ht_compare_json(&compare, limit, &out);
+    else
+        ht_compare_text(&compare, limit, settings->paths > 0 ? (size_t)settings->paths : 0,
+                        ht_terminal_of(STDOUT_FILENO).columns, &out);
+    fwrite(out.data, 1, out.length, stdout);
+    int status = ht_cmd_finish("diff");
+    if (status == HT_EXIT_DONE)
+        status = check_threshold(threshold, &compare);
+    ht_buffer_free(&out);
+    ht_compare_free(&compare);
+    return status;
+}
+
+int ht_cmd_diff(int argc, char **argv)
+{
+    struct settings settings = {
+        .compare = {.granularity = HT_BY_LINES}, .load = {.command = "diff"}, .node_count = 20, .paths = 1};
+    struct threshold threshold = {0};
+    struct ht_operands files;
+    int status = ht_cmd_parse("diff", argc, argv, &settings, &files);
+    if (status == HT_PARSED)
+        status = parse_threshold(settings.fail_above, &threshold);
+    if (status != HT_PARSED)
+        return status;
+    if (files.count != 2)
+        return ht_cmd_usage_error("diff", "name two snapshots, the older one first");
+    if (settings.sample_shorthand != 0)
+        settings.compare.sample_index = shorthands[settings.sample_shorthand];
+    struct ht_profile *profile;
+    struct ht_load_times times;
+    if (ht_load_pair(&settings.load, files.items[0], files.items[1], &profile, &times) < 0)
+        return HT_EXIT_FAILED;
+    status = print_report(&settings, &threshold, profile, times);
+    ht_profile_free(profile);
+    return status;
+}

@@ -1,0 +1,34 @@
+// Loading for reports: inputs merged, a base taken off, names found, allocator wrappers left out.
+#ifndef HT_CMD_LOAD_H
+#define HT_CMD_LOAD_H
+
+#include "base/options.h"
+#include "profile/profile.h"
+#include "resolve/resolve.h"
+
+struct ht_load {
+    const char *command; // for messages
+    struct ht_strings bases, diff_bases;
+    bool normalize;
+    bool no_symbols; // --symbolize=none
+    struct ht_resolve_options resolve;
+};
+
+// Opens and merges the inputs, subtracts the base, resolves and prunes. Prints the error and returns -1 on
+// failure.
+int ht_load_profile(const struct ht_load *load, char **arguments, int count, struct ht_profile **ret_profile);
+
+// Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
+// not belong together (other program, process or rate; the wrong way round).
+struct ht_load_times {
+    int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
+};
+
+int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
+                 struct ht_profile **ret_profile, struct ht_load_times *ret_times);
+
+// One warning for what the profile's writer counted as lost or estimated (comments "# heaptap: ..."), if
+// anything.
+void ht_load_warn_health(const char *name, const struct ht_profile *profile);
+
+#endif

@@ -1,0 +1,417 @@
+// heaptap ps: lists profiled processes with live heap, growth, rate and age; two looks at each region, nothing else.
+#include "base/json.h"
+#include "base/measure.h"
+#include "base/memory.h"
+#include "cmd/cmd.h"
+#include "cmd/control.h"
+#include "cmd/live_set.h"
+#include "cmd/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_LIVE_DIR "/dev/shm"
+
+struct ps_settings {
+    bool verbose, json, dead;
+    uint64_t over_ns;
+};
+
+const struct ht_option ht_options_ps[] = {
+    {"verbose", 'v', HT_OPT_FLAG, offsetof(struct ps_settings, verbose), 0, NULL,
+     "also where profiles go and every health counter that is not zero"},
+    {"json", 0, HT_OPT_FLAG, offsetof(struct ps_settings, json), 0, NULL, "machine-readable output"},
+    {"over", 0, HT_OPT_DURATION, offsetof(struct ps_settings, over_ns), 0, "TIME",
+     "time between the two looks that give the growth (default 1s; 0: one look, no growth)"},
+    {"dead", 0, HT_OPT_FLAG, offsetof(struct ps_settings, dead), 0, NULL,
+     "also regions that dead processes left behind"},
+    {.name = NULL},
+};
+
+// One line of the table.
+struct row {
+    struct ht_process process; // of a dead one: only pid, program and path
+    bool alive;
+    bool has_figures; // a region that could be read
+    char *note;       // what stands in place of figures
+    struct ht_live_set first, second;
+    uint64_t first_ns, second_ns; // CLOCK_MONOTONIC of the looks; second_ns 0: there was one
+    struct ht_region_header header;
+    uint64_t region_bytes;
+};
+
+struct rows {
+    struct row *items;
+    size_t count, capacity;
+};
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+// Looks at a row's region: its live samples into *set, its header into the row.
+static bool look_at(struct row *row, struct ht_live_set *set)
+{
+    struct stat stat;
+    struct ht_region_copy copy;
+    int fd = ht_region_open(row->process.region_path, O_RDONLY, &stat);
+    if (fd < 0)
+        return false;
+    int read = ht_region_read(fd, &copy);
+    close(fd);
+    if (read != 0)
+        return false;
+    ht_live_set_fill(set, &copy.view);
+    row->header = *copy.view.header;
+    row->region_bytes = copy.blocks_bytes;
+    ht_region_copy_free(&copy);
+    return true;
+}
+
+static struct row *add_row(struct rows *rows, const struct ht_process *process, bool alive)
+{
+    HT_RESERVE(rows->items, rows->capacity, rows->count + 1);
+    struct row *row = &rows->items[rows->count++];
+    *row = (struct row){.process = *process, .alive = alive};
+    if (!process->has_region) {
+        char reason[512];
+        ht_process_explain_no_region(process, reason, sizeof reason);
+        row->note = ht_strdup(reason);
+        return row;
+    }
+    row->first_ns = monotonic_ns();
+    row->has_figures = look_at(row, &row->first);
+    if (!row->has_figures)
+        row->note = ht_format("its region %s", ht_error());
+    return row;
+}
+
+// Live processes: all, or those that were named. Returns false when one of the named is not profiled.
+static bool collect_live(const struct ht_operands *operands, struct rows *rows)
+{
+    bool all = true;
+    for (int i = 0; i < operands->count; i++) {
+        const char *argument = operands->items[i];
+        struct ht_process process;
+        char *end;
+        errno = 0;
+        unsigned long pid = strtoul(argument, &end, 10);
+        bool is_number = errno == 0 && *end == '\0' && *argument >= '0' && *argument <= '9' && pid <= INT32_MAX;
+        if (!is_number)
+            ht_cmd_error("ps", "%s: is not a process id; 'heaptap ps' without one lists all", argument);
+        else if (ht_process_find((uint32_t)pid, &process) != 0)
+            ht_cmd_error("ps", "%s: %s", argument, ht_error());
+        else if (add_row(rows, &process, true) != NULL)
+            continue;
+        all = false;
+    }
+    if (operands->count > 0)
+        return all;
+    struct ht_process *processes;
+    size_t count;
+    if (ht_process_list(&processes, &count) != 0) {
+        ht_cmd_error("ps", "%s", ht_error());
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        add_row(rows, &processes[i], true);
+    free(processes);
+    return true;
+}
+
+static bool is_listed(const struct rows *rows, const struct stat *stat)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (rows->items[i].process.has_region && rows->items[i].process.inode == stat->st_ino &&
+            rows->items[i].process.device == stat->st_dev)
+            return true;
+    return false;
+}
+
+static void collect_dead_file(struct rows *rows, const char *path)
+{
+    struct ht_process dead = {.has_region = true}, living;
+    struct ht_region_header header;
+    struct stat stat;
+    int fd = ht_region_open(path, O_RDONLY, &stat);
+    if (fd < 0)
+        return;
+    bool whole = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header && header.magic == HT_REGION_MAGIC;
+    close(fd);
+    dead.inode = stat.st_ino;
+    dead.device = stat.st_dev;
+    if (is_listed(rows, &stat) || (whole && ht_region_is_alive(&header, &stat, &living)))
+        return;
+    snprintf(dead.region_path, sizeof dead.region_path, "%s", path);
+    if (whole) {
+        dead.pid = header.pid;
+        snprintf(dead.program, sizeof dead.program, "%.63s", header.program);
+    }
+    add_row(rows, &dead, false);
+}
+
+static void collect_dead(struct rows *rows)
+{
+    const char *live = getenv("HEAPTAP_LIVE");
+    const char *directories[2] = {DEFAULT_LIVE_DIR, live != NULL && live[0] == '/' ? live : NULL};
+    for (int i = 0; i < 2 && directories[i] != NULL; i++) {
+        char **paths;
+        size_t count = ht_region_files(directories[i], &paths);
+        for (size_t j = 0; j < count; j++) {
+            collect_dead_file(rows, paths[j]);
+            free(paths[j]);
+        }
+        free(paths);
+    }
+}
+
+static void look_again(struct rows *rows, uint64_t over_ns)
+{
+    bool any = false;
+    for (size_t i = 0; i < rows->count; i++)
+        any |= rows->items[i].alive && rows->items[i].has_figures;
+    if (!any || over_ns == 0)
+        return;
+    struct timespec wait = {.tv_sec = (time_t)(over_ns / UINT64_C(1000000000)),
+                            .tv_nsec = (long)(over_ns % UINT64_C(1000000000))};
+    fflush(stdout);
+    while (nanosleep(&wait, &wait) != 0 && errno == EINTR) {
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        struct row *row = &rows->items[i];
+        if (!row->alive || !row->has_figures)
+            continue;
+        uint64_t now = monotonic_ns();
+        if (look_at(row, &row->second)) // it may have ended meanwhile
+            row->second_ns = now;
+    }
+}
+
+static struct ht_estimate live_of(const struct row *row)
+{
+    return ht_live_set_total(row->second_ns != 0 ? &row->second : &row->first);
+}
+
+// Growth per minute; false when there was only one look.
+static bool growth_of(const struct row *row, struct ht_estimate *ret)
+{
+    if (row->second_ns <= row->first_ns)
+        return false;
+    struct ht_estimate change = ht_live_set_change(&row->first, &row->second);
+    double per_minute = 60e9 / (double)(row->second_ns - row->first_ns);
+    *ret = (struct ht_estimate){change.bytes * per_minute, change.error_bytes * per_minute};
+    return true;
+}
+
+// Age of the process, ns; -1 unknown.
+static int64_t age_of(const struct row *row)
+{
+    struct timespec now;
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (!row->alive || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+        return -1;
+    double age = (double)now.tv_sec - (double)row->process.start_ticks / (double)ticks;
+    return age > 0 ? (int64_t)(age * 1e9) : 0;
+}
+
+static const char *state_of(const struct row *row)
+{
+    if (!row->alive)
+        return "dead";
+    if (!row->has_figures)
+        return "no samples";
+    if (row->header.failed != 0)
+        return "failed";
+    return row->header.active != 0 ? "recording" : "stopped";
+}
+
+enum { COLUMNS = 8, CELL_BYTES = 96 };
+static const char *const titles[COLUMNS] = {"PID",  "PROGRAM", "LIVE",      "GROWTH/MIN",
+                                            "RATE", "AGE",     "SNAPSHOTS", "REGION"};
+
+static void bytes_cell(char cell[CELL_BYTES], double bytes, int with_sign)
+{
+    char text[HT_MEASURE_TEXT_BYTES];
+    ht_measure_bytes(bytes < 9e18 && bytes > -9e18 ? (int64_t)bytes : INT64_MAX, with_sign, text);
+    snprintf(cell, CELL_BYTES, "%.90s", text);
+}
+
+static void growth_cell(char cell[CELL_BYTES], const struct row *row)
+{
+    struct ht_estimate growth;
+    if (!growth_of(row, &growth)) {
+        snprintf(cell, CELL_BYTES, "-");
+        return;
+    }
+    bytes_cell(cell, growth.bytes, 1);
+    if (growth.error_bytes >= 1) {
+        char error[CELL_BYTES];
+        bytes_cell(error, growth.error_bytes, 0);
+        size_t used = strlen(cell);
+        snprintf(cell + used, CELL_BYTES - used, " +-%s", error);
+    }
+}
+
+static void fill_cells(const struct row *row, char cells[COLUMNS][CELL_BYTES])
+{
+    char text[HT_MEASURE_TEXT_BYTES];
+    for (int i = 0; i < COLUMNS; i++)
+        snprintf(cells[i], CELL_BYTES, "-");
+    if (row->process.pid != 0)
+        snprintf(cells[0], CELL_BYTES, "%" PRIu32, row->process.pid);
+    snprintf(cells[1], CELL_BYTES, "%s", row->process.program[0] != '\0' ? row->process.program : "?");
+    int64_t age = age_of(row);
+    if (age >= 0) {
+        ht_measure_age(age, text);
+        snprintf(cells[5], CELL_BYTES, "%.90s", text);
+    } else if (!row->alive) {
+        snprintf(cells[5], CELL_BYTES, "dead");
+    }
+    if (!row->has_figures)
+        return;
+    bytes_cell(cells[2], live_of(row).bytes, 0);
+    growth_cell(cells[3], row);
+    if (row->header.active == 0)
+        snprintf(cells[4], CELL_BYTES, "stopped");
+    else
+        ht_control_rate_text(row->header.rate_bytes, cells[4]);
+    snprintf(cells[6], CELL_BYTES, "%" PRIu64, row->header.health[HT_HEALTH_SNAPSHOTS]);
+    bytes_cell(cells[7], (double)row->region_bytes, 0);
+}
+
+static const char *const health_names[] = {
+#define X(id, name, meaning) name,
+    HT_HEALTH_TABLE(X)
+#undef X
+};
+static const char *const health_meanings[] = {
+#define X(id, name, meaning) meaning,
+    HT_HEALTH_TABLE(X)
+#undef X
+};
+
+static void print_details(const struct row *row)
+{
+    if (row->note != NULL)
+        printf("    %s\n", row->note);
+    if (!row->has_figures)
+        return;
+    printf("    profiles go to %.*s\n", (int)sizeof row->header.out_dir, row->header.out_dir);
+    printf("    region %s\n", row->process.region_path);
+    for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
+        if (row->header.health[i] != 0)
+            printf("    %-18s %12" PRIu64 "  %s\n", health_names[i], row->header.health[i], health_meanings[i]);
+}
+
+static void print_table(const struct rows *rows, bool verbose)
+{
+    char(*cells)[COLUMNS][CELL_BYTES] = ht_alloc_zero(rows->count + 1, sizeof *cells);
+    size_t widths[COLUMNS];
+    for (int column = 0; column < COLUMNS; column++)
+        widths[column] = strlen(titles[column]);
+    for (size_t i = 0; i < rows->count; i++) {
+        fill_cells(&rows->items[i], cells[i]);
+        for (int column = 0; column < COLUMNS; column++)
+            if (strlen(cells[i][column]) > widths[column])
+                widths[column] = strlen(cells[i][column]);
+    }
+    for (int column = 0; column < COLUMNS; column++)
+        printf(column == 1 ? "%-*s%s" : "%*s%s", (int)widths[column], titles[column],
+               column + 1 < COLUMNS ? "  " : "\n");
+    for (size_t i = 0; i < rows->count; i++) {
+        for (int column = 0; column < COLUMNS; column++)
+            printf(column == 1 ? "%-*s%s" : "%*s%s", (int)widths[column], cells[i][column],
+                   column + 1 < COLUMNS ? "  " : "\n");
+        if (verbose)
+            print_details(&rows->items[i]);
+    }
+    free(cells);
+}
+
+static void json_figures(struct ht_json *json, const struct row *row)
+{
+    struct ht_estimate live = live_of(row), growth;
+    bool has_growth = growth_of(row, &growth);
+    char out[sizeof row->header.out_dir + 1];
+    snprintf(out, sizeof out, "%.*s", (int)sizeof row->header.out_dir, row->header.out_dir);
+    ht_json_int(json, "live_bytes", (int64_t)live.bytes);
+    ht_json_int(json, "live_error_bytes", (int64_t)live.error_bytes);
+    if (has_growth) {
+        ht_json_int(json, "growth_bytes_per_minute", (int64_t)growth.bytes);
+        ht_json_int(json, "growth_error_bytes_per_minute", (int64_t)growth.error_bytes);
+    }
+    ht_json_int(json, "rate_bytes", (int64_t)row->header.rate_bytes);
+    ht_json_int(json, "snapshots", (int64_t)row->header.health[HT_HEALTH_SNAPSHOTS]);
+    ht_json_int(json, "region_bytes", (int64_t)row->region_bytes);
+    ht_json_string(json, "out_dir", out);
+    ht_json_begin_object(json, "health");
+    for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
+        if (row->header.health[i] != 0)
+            ht_json_int(json, health_names[i], (int64_t)row->header.health[i]);
+    ht_json_end_object(json);
+}
+
+static void print_json(const struct rows *rows)
+{
+    struct ht_buffer out = {0};
+    struct ht_json json = {.out = &out};
+    ht_json_begin_object(&json, NULL);
+    ht_json_begin_array(&json, "processes");
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *row = &rows->items[i];
+        ht_json_begin_object(&json, NULL);
+        ht_json_int(&json, "pid", row->process.pid);
+        ht_json_string(&json, "program", row->process.program);
+        ht_json_string(&json, "state", state_of(row));
+        if (age_of(row) >= 0)
+            ht_json_number(&json, "age_seconds", (double)(age_of(row) / 1000000) / 1e3);
+        ht_json_string(&json, "region", row->process.has_region ? row->process.region_path : NULL);
+        if (row->note != NULL)
+            ht_json_string(&json, "note", row->note);
+        if (row->has_figures)
+            json_figures(&json, row);
+        ht_json_end_object(&json);
+    }
+    ht_json_end_array(&json);
+    ht_json_end_object(&json);
+    fwrite(out.data, 1, out.length, stdout);
+    ht_buffer_free(&out);
+}
+
+int ht_cmd_ps(int argc, char **argv)
+{
+    struct ps_settings settings = {.over_ns = UINT64_C(1000000000)};
+    struct ht_operands operands;
+    int status = ht_cmd_parse("ps", argc, argv, &settings, &operands);
+    if (status != HT_PARSED)
+        return status;
+    struct rows rows = {0};
+    bool all = collect_live(&operands, &rows);
+    if (settings.dead)
+        collect_dead(&rows);
+    look_again(&rows, settings.over_ns);
+    if (settings.json)
+        print_json(&rows);
+    else if (rows.count > 0)
+        print_table(&rows, settings.verbose);
+    else if (all)
+        fprintf(stderr, "heaptap: ps: nothing is being profiled; start a program with 'heaptap run PROGRAM'%s\n",
+                settings.dead ? "" : ", or see 'heaptap ps --dead'");
+    for (size_t i = 0; i < rows.count; i++) {
+        free(rows.items[i].note);
+        ht_live_set_free(&rows.items[i].first);
+        ht_live_set_free(&rows.items[i].second);
+    }
+    free(rows.items);
+    int finished = ht_cmd_finish("ps");
+    return all ? finished : HT_EXIT_FAILED;
+}

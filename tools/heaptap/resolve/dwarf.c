@@ -1,0 +1,416 @@
+// Reads DWARF by libdw, one sorted pass for all addresses of a file: compilation units that are hit, in them
+// the functions that are hit, in those the inlined calls around each address. Gives what `addr2line -i`
+// gives.
+//
+// libdw's own address lookups need .debug_aranges (which clang does not write) and walk a unit's tree again
+// for every address; with sorted addresses a unit's tree is walked once, and only into what contains one of
+// them.
+#include "resolve/elf.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <stdlib.h>
+
+// One enclosing scope of a query: an inlined call or the function itself. Lists run from the inside out.
+struct scope {
+    Dwarf_Die die;
+    uint32_t outer; // HT_NONE: none
+};
+
+struct pass {
+    struct ht_elf *module;
+    struct ht_query *queries; // unit by unit, sorted by address in each
+    uint64_t bias;            // query address = DWARF address + bias
+    size_t first, end;        // the queries inside the unit at hand
+    Dwarf_Die unit;
+    const char *folder;                           // the unit's compilation directory, NULL: unknown
+    const char *last_name, *last_path;            // the last file name and what it became
+    enum { UNTRIED, TRUSTED, REFUTED } list_ends; // whether libdw tells where lists of dies end
+    bool visit_all;      // also into classes and functions that contain none of the addresses
+    uint32_t *innermost; // by query: scope, HT_NONE: none yet
+    struct scope *scopes;
+    size_t scope_count, scope_capacity;
+};
+
+// A compilation unit that contains queries.
+struct unit {
+    Dwarf_Die die; // with the functions
+    const char *folder;
+    size_t query_count;
+};
+
+// First query at or above an address.
+static size_t lower_bound(const struct ht_query *queries, size_t low, size_t high, uint64_t address)
+{
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (queries[middle].address < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+enum hit { NO_RANGES, NOT_HIT, HIT };
+
+enum scope_kind { NO_SCOPE, INLINED_SCOPE, FUNCTION_SCOPE };
+
+// Whether the die's address ranges contain queries of the unit. Those get it as their innermost scope: inside
+// what they have (an inlined call), or in place of it (a function: of several that cover an address, aliases
+// mostly, the last).
+static enum hit hits(struct pass *pass, Dwarf_Die *die, enum scope_kind kind)
+{
+    Dwarf_Addr base, start, end;
+    enum hit result = NO_RANGES;
+    ptrdiff_t offset = 0;
+    while ((offset = dwarf_ranges(die, offset, &base, &start, &end)) > 0) {
+        if (result == NO_RANGES)
+            result = NOT_HIT;
+        size_t at = lower_bound(pass->queries, pass->first, pass->end, start + pass->bias);
+        size_t stop = at;
+        while (stop < pass->end && pass->queries[stop].address < end + pass->bias)
+            stop++;
+        if (at == stop)
+            continue;
+        result = HIT;
+        for (; at < stop && kind != NO_SCOPE; at++) {
+            HT_RESERVE(pass->scopes, pass->scope_capacity, pass->scope_count + 1);
+            pass->scopes[pass->scope_count] =
+                (struct scope){*die, kind == FUNCTION_SCOPE ? HT_NONE : pass->innermost[at]};
+            pass->innermost[at] = (uint32_t)pass->scope_count++;
+        }
+    }
+    return result;
+}
+
+enum { DEPTH_LIMIT = 512 }; // of nested scopes; real ones have some dozens
+
+// Moves to the next die of a list. *after is where the list of the die's own children ended (NULL if they
+// were not visited) and becomes, at the end of the list, where that is. Debug info of clang and rustc has no
+// pointers to siblings: finding one means reading the whole subtree, which must not happen again after it was
+// visited.
+//
+// At the end of a list dwarf_siblingof() leaves the address of its terminator in the result. That is not
+// documented: the first time it matters, what follows from it is compared with the documented way, which is
+// used for ever if they differ.
+static bool next_sibling(struct pass *pass, Dwarf_Die *die, const unsigned char **after)
+{
+    const unsigned char *behind = pass->list_ends == REFUTED ? NULL : *after;
+    Dwarf_Die next;
+    memset(&next, 0, sizeof next);
+    *after = NULL;
+    if (behind != NULL && pass->list_ends == UNTRIED) {
+        bool is_end = dwarf_siblingof(die, &next) != 0;
+        bool agrees = is_end ? *behind == 0 : next.addr == (const void *)behind;
+        pass->list_ends = agrees ? TRUSTED : REFUTED;
+        if (!agrees)
+            behind = NULL;
+    }
+    if (behind != NULL && *behind == 0) {
+        *after = behind + 1;
+        return false;
+    }
+    if (behind != NULL) {
+        *die = (Dwarf_Die){.addr = (void *)(uintptr_t)behind, .cu = die->cu};
+        return true;
+    }
+    int result = dwarf_siblingof(die, &next);
+    if (result == 0)
+        *die = next;
+    else if (result == 1 && next.addr != NULL)
+        *after = (const unsigned char *)next.addr + 1;
+    return result == 0;
+}
+
+// Below a function that was hit: blocks and inlined calls around the addresses. Returns where the list of
+// children ended.
+static const unsigned char *visit_function(struct pass *pass, Dwarf_Die *parent, int depth)
+{
+    Dwarf_Die die;
+    const unsigned char *after = NULL;
+    if (depth > DEPTH_LIMIT || dwarf_child(parent, &die) != 0)
+        return NULL;
+    do {
+        switch (dwarf_tag(&die)) {
+        case DW_TAG_inlined_subroutine:
+            if (hits(pass, &die, INLINED_SCOPE) == HIT)
+                after = visit_function(pass, &die, depth + 1);
+            break;
+        case DW_TAG_lexical_block:
+        case DW_TAG_with_stmt:
+        case DW_TAG_try_block:
+        case DW_TAG_catch_block:
+            if (hits(pass, &die, NO_SCOPE) != NOT_HIT)
+                after = visit_function(pass, &die, depth + 1);
+            break;
+        default:
+            break;
+        }
+    } while (next_sibling(pass, &die, &after));
+    return after;
+}
+
+// Looks for functions that contain queries. Returns where the list of children ended.
+static const unsigned char *visit_unit(struct pass *pass, Dwarf_Die *parent, int depth)
+{
+    Dwarf_Die die;
+    const unsigned char *after = NULL;
+    if (depth > DEPTH_LIMIT || dwarf_child(parent, &die) != 0)
+        return NULL;
+    do {
+        switch (dwarf_tag(&die)) {
+        case DW_TAG_subprogram:
+        case DW_TAG_entry_point:
+            if (hits(pass, &die, FUNCTION_SCOPE) == HIT)
+                after = visit_function(pass, &die, depth + 1);
+            if (pass->visit_all)
+                after = visit_unit(pass, &die, depth + 1);
+            break;
+        case DW_TAG_namespace:
+        case DW_TAG_module:
+            after = visit_unit(pass, &die, depth + 1);
+            break;
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type:
+        case DW_TAG_union_type:
+        case DW_TAG_enumeration_type: // rustc puts methods there
+        case DW_TAG_lexical_block:
+            if (pass->visit_all)
+                after = visit_unit(pass, &die, depth + 1);
+            break;
+        default:
+            break;
+        }
+    } while (next_sibling(pass, &die, &after));
+    return after;
+}
+
+static const char *symbol_of(Dwarf_Die *die)
+{
+    Dwarf_Attribute attribute;
+    if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) != NULL ||
+        dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute) != NULL) {
+        const char *name = dwarf_formstring(&attribute);
+        if (name != NULL)
+            return name;
+    }
+    return dwarf_diename(die);
+}
+
+static bool has_linkage_name(Dwarf_Die *die)
+{
+    return dwarf_hasattr_integrate(die, DW_AT_linkage_name) ||
+           dwarf_hasattr_integrate(die, DW_AT_MIPS_linkage_name);
+}
+
+static int64_t number_attribute(Dwarf_Die *die, unsigned name)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word value;
+    if (dwarf_attr_integrate(die, name, &attribute) == NULL || dwarf_formudata(&attribute, &value) != 0)
+        return 0;
+    return (int64_t)value;
+}
+
+static void add_frame(struct ht_elf *module, struct ht_query *query, const struct ht_frame *frame)
+{
+    HT_RESERVE(module->frames, module->frame_capacity, module->frame_count + 1);
+    if (query->frame_count == 0)
+        query->first_frame = (uint32_t)module->frame_count;
+    module->frames[module->frame_count++] = *frame;
+    query->frame_count++;
+}
+
+// The name of the function itself. Some C++ functions have no linkage name in their debug info; the symbol
+// table knows it. In assembly every alias is a function, and the symbol table knows which is the usual one.
+static const char *outer_symbol(struct pass *pass, Dwarf_Die *die, const struct ht_query *query)
+{
+    const char *name = symbol_of(die);
+    if (name != NULL && has_linkage_name(die))
+        return name;
+    const struct ht_symbol *symbol = ht_elf_symbol(pass->module, query->address);
+    if (symbol == NULL)
+        return name;
+    bool is_mangled = strncmp(symbol->name, "_Z", 2) == 0 || strncmp(symbol->name, "_R", 2) == 0;
+    bool is_assembly = dwarf_srclang(&pass->unit) == DW_LANG_Mips_Assembler;
+    return name == NULL || is_mangled || is_assembly ? symbol->name : name;
+}
+
+// A file name as addr2line shows it: relative ones begin in the unit's folder.
+static const char *whole_path(struct pass *pass, const char *name)
+{
+    if (name == NULL || strcmp(name, "???") == 0)
+        return NULL;
+    if (name[0] == '/' || pass->folder == NULL)
+        return name;
+    if (name != pass->last_name) {
+        char *path = ht_format("%s/%s", pass->folder, name);
+        pass->last_name = name;
+        pass->last_path = ht_arena_copy(&pass->module->names, path, strlen(path));
+        free(path);
+    }
+    return pass->last_path;
+}
+
+static const char *file_of(struct pass *pass, Dwarf_Files *files, size_t count, int64_t number)
+{
+    if (files == NULL || number < 0 || (size_t)number >= count)
+        return NULL;
+    return whole_path(pass, dwarf_filesrc(files, (size_t)number, NULL, NULL));
+}
+
+static void answer(struct pass *pass, size_t position, Dwarf_Files *files, size_t file_count)
+{
+    struct ht_query *query = &pass->queries[position];
+    struct ht_frame frame = {0};
+    int line = 0;
+    Dwarf_Line *source = dwarf_getsrc_die(&pass->unit, query->address - pass->bias);
+    if (source != NULL) {
+        frame.file = whole_path(pass, dwarf_linesrc(source, NULL, NULL));
+        frame.line = dwarf_lineno(source, &line) == 0 ? line : 0;
+    }
+    uint32_t scope = pass->innermost[position];
+    if (scope == HT_NONE) {
+        const struct ht_symbol *symbol = ht_elf_symbol(pass->module, query->address);
+        frame.symbol = symbol != NULL ? symbol->name : NULL;
+        if (frame.symbol != NULL || frame.file != NULL)
+            add_frame(pass->module, query, &frame);
+        return;
+    }
+    while (scope != HT_NONE) {
+        Dwarf_Die *die = &pass->scopes[scope].die;
+        scope = pass->scopes[scope].outer;
+        frame.symbol = scope == HT_NONE ? outer_symbol(pass, die, query) : symbol_of(die);
+        frame.start_line = number_attribute(die, DW_AT_decl_line);
+        add_frame(pass->module, query, &frame);
+        if (scope != HT_NONE) {
+            frame.file = file_of(pass, files, file_count, number_attribute(die, DW_AT_call_file));
+            frame.line = number_attribute(die, DW_AT_call_line);
+        }
+    }
+}
+
+static bool all_found(const struct pass *pass)
+{
+    for (size_t i = pass->first; i < pass->end; i++)
+        if (pass->innermost[i] == HT_NONE)
+            return false;
+    return true;
+}
+
+static void forget_scopes(struct pass *pass)
+{
+    pass->scope_count = 0;
+    for (size_t i = pass->first; i < pass->end; i++)
+        pass->innermost[i] = HT_NONE;
+}
+
+// Answers the queries [first, end), which lie in one unit.
+static void resolve_unit(struct pass *pass)
+{
+    Dwarf_Files *files = NULL;
+    size_t file_count = 0;
+    forget_scopes(pass);
+    pass->visit_all = false;
+    visit_unit(pass, &pass->unit, 0);
+    if (!all_found(pass)) { // methods of local classes, nested functions
+        forget_scopes(pass);
+        pass->visit_all = true;
+        visit_unit(pass, &pass->unit, 0);
+    }
+    if (dwarf_getsrcfiles(&pass->unit, &files, &file_count) != 0)
+        files = NULL;
+    for (size_t i = pass->first; i < pass->end; i++)
+        answer(pass, i, files, file_count);
+}
+
+// Finds the units that contain queries; query_unit[i] becomes the unit of query i, HT_NONE if there is none.
+// Units of programs compiled with a section for each function have as many ranges as functions.
+static size_t find_units(Dwarf *dwarf, const struct ht_query *queries, size_t count, uint64_t bias,
+                         uint32_t *query_unit, struct unit **ret_units)
+{
+    struct unit *units = NULL;
+    size_t unit_count = 0, capacity = 0;
+    Dwarf_CU *cu = NULL, *next;
+    Dwarf_Die die, split;
+    uint8_t type;
+    memset(query_unit, 0xff, count * sizeof *query_unit);
+    while (dwarf_get_units(dwarf, cu, &next, NULL, &type, &die, &split) == 0) {
+        cu = next;
+        if (type != DW_UT_compile && type != DW_UT_skeleton)
+            continue;
+        Dwarf_Addr base, start, end;
+        ptrdiff_t offset = 0;
+        size_t found = 0;
+        while ((offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0) {
+            size_t at = lower_bound(queries, 0, count, start + bias);
+            for (; at < count && queries[at].address < end + bias; at++)
+                if (query_unit[at] == HT_NONE) {
+                    query_unit[at] = (uint32_t)unit_count;
+                    found++;
+                }
+        }
+        if (found == 0)
+            continue;
+        Dwarf_Attribute folder;
+        bool is_split = type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid;
+        HT_RESERVE(units, capacity, unit_count + 1);
+        units[unit_count++] = (struct unit){
+            .die = is_split ? split : die,
+            .folder = dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &folder)),
+            .query_count = found,
+        };
+    }
+    *ret_units = units;
+    return unit_count;
+}
+
+// Resolves unit by unit; pass->queries are those that have a unit, grouped.
+static void resolve_units(struct pass *pass, const struct unit *units, size_t unit_count)
+{
+    for (size_t i = 0; i < unit_count; i++) {
+        pass->first = pass->end;
+        pass->end += units[i].query_count;
+        pass->unit = units[i].die;
+        pass->folder = units[i].folder;
+        resolve_unit(pass);
+    }
+}
+
+void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_t count)
+{
+    Dwarf_Addr bias;
+    Dwarf *dwarf = dwfl_module_getdwarf(module->module, &bias);
+    if (dwarf == NULL || count == 0)
+        return;
+    struct unit *units;
+    uint32_t *query_unit = ht_realloc_array(NULL, count, sizeof *query_unit);
+    size_t unit_count = find_units(dwarf, queries, count, bias, query_unit, &units);
+    // A counting sort by unit keeps the order by address; `order` leads back.
+    size_t *next = ht_alloc_zero(unit_count, sizeof *next), grouped = 0;
+    for (size_t i = 0; i < unit_count; i++) {
+        next[i] = grouped;
+        grouped += units[i].query_count;
+    }
+    size_t *order = ht_realloc_array(NULL, grouped, sizeof *order);
+    struct pass pass = {.module = module, .bias = bias};
+    pass.queries = ht_realloc_array(NULL, grouped, sizeof *pass.queries);
+    pass.innermost = ht_realloc_array(NULL, grouped, sizeof *pass.innermost);
+    for (size_t i = 0; i < count; i++) {
+        if (query_unit[i] == HT_NONE)
+            continue;
+        order[next[query_unit[i]]] = i;
+        pass.queries[next[query_unit[i]]++] = queries[i];
+    }
+    resolve_units(&pass, units, unit_count);
+    for (size_t i = 0; i < grouped; i++)
+        queries[order[i]] = pass.queries[i];
+    free(units);
+    free(query_unit);
+    free(next);
+    free(order);
+    free(pass.queries);
+    free(pass.innermost);
+    free(pass.scopes);
+}

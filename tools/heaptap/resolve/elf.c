@@ -1,0 +1,228 @@
+// Opens an ELF file by libdwfl, translates addresses, and knows its symbol table.
+#include "resolve/elf.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void read_build_id(struct ht_elf *module)
+{
+    const unsigned char *bits;
+    GElf_Addr address;
+    struct ht_buffer hex = {0};
+    int length = dwfl_module_build_id(module->module, &bits, &address);
+    ht_buffer_text(&hex, "");
+    for (int i = 0; i < length; i++)
+        ht_buffer_printf(&hex, "%02x", bits[i]);
+    module->build_id = hex.data;
+}
+
+// Sections of separate debug files keep their headers but not their content.
+static bool has_no_code(Elf *elf)
+{
+    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
+        GElf_Shdr header;
+        if (gelf_getshdr(section, &header) != NULL && header.sh_type == SHT_PROGBITS &&
+            (header.sh_flags & SHF_EXECINSTR))
+            return false;
+    }
+    size_t sections;
+    return elf_getshdrnum(elf, &sections) == 0 && sections > 0; // stripped of all headers: it is a program
+}
+
+int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *debug_path)
+{
+    static char *debug_path_slot; // libdwfl keeps its address; the tool resolves in one thread
+    static const Dwfl_Callbacks callbacks = {
+        .find_elf = dwfl_build_id_find_elf,
+        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .section_address = dwfl_offline_section_address,
+        .debuginfo_path = &debug_path_slot,
+    };
+    *module = (struct ht_elf){0};
+    if (fd < 0)
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return ht_fail_errno("cannot open");
+    debug_path_slot = (char *)(uintptr_t)debug_path;
+    module->dwfl = dwfl_begin(&callbacks);
+    if (module->dwfl == NULL) {
+        close(fd);
+        return ht_fail("libdwfl: %s", dwfl_errmsg(-1));
+    }
+    dwfl_report_begin(module->dwfl);
+    module->module = dwfl_report_elf(module->dwfl, path, path, fd, 0, true);
+    if (module->module == NULL) {
+        ht_fail("not an ELF file (%s)", dwfl_errmsg(-1));
+        close(fd);
+        dwfl_end(module->dwfl);
+        return -1;
+    }
+    dwfl_report_end(module->dwfl, NULL, NULL);
+    GElf_Addr bias;
+    Elf *elf = dwfl_module_getelf(module->module, &bias);
+    module->is_debug_only = elf != NULL && has_no_code(elf);
+    read_build_id(module);
+    return 0;
+}
+
+void ht_elf_close(struct ht_elf *module)
+{
+    dwfl_end(module->dwfl);
+    free(module->build_id);
+    free(module->symbols);
+    free(module->frames);
+    ht_arena_free(&module->names);
+    *module = (struct ht_elf){0};
+}
+
+static const uint64_t page_mask = 0xfff; // segments are mapped by pages of at least this size
+
+// A debug file's executable segment that fits the mapping best.
+static bool address_in_debug_file(Elf *elf, size_t headers, uint64_t start, uint64_t limit, uint64_t address,
+                                  uint64_t *ret_address)
+{
+    bool found = false;
+    for (size_t i = 0; i < headers; i++) {
+        GElf_Phdr header;
+        if (gelf_getphdr(elf, (int)i, &header) == NULL || header.p_type != PT_LOAD ||
+            !(header.p_flags & PF_X))
+            continue;
+        uint64_t first = header.p_vaddr & ~page_mask;
+        uint64_t size = ((header.p_vaddr + header.p_memsz + page_mask) & ~page_mask) - first;
+        if (found && size != limit - start)
+            continue;
+        *ret_address = address - start + first;
+        found = true;
+        if (size == limit - start)
+            break;
+    }
+    return found;
+}
+
+bool ht_elf_address(const struct ht_elf *module, uint64_t start, uint64_t limit, uint64_t offset,
+                    uint64_t address, uint64_t *ret_address)
+{
+    GElf_Addr bias;
+    size_t headers;
+    Elf *elf = dwfl_module_getelf(module->module, &bias);
+    if (elf == NULL || elf_getphdrnum(elf, &headers) != 0 || address < start ||
+        (limit != 0 && address >= limit))
+        return false;
+    if (module->is_debug_only)
+        return address_in_debug_file(elf, headers, start, limit, address, ret_address);
+    uint64_t in_file = address - start + offset;
+    bool found = false;
+    for (size_t i = 0; i < headers; i++) {
+        GElf_Phdr header;
+        if (gelf_getphdr(elf, (int)i, &header) == NULL || header.p_type != PT_LOAD)
+            continue;
+        uint64_t first = header.p_offset & ~page_mask;
+        uint64_t end = (header.p_offset + header.p_filesz + page_mask) & ~page_mask;
+        if (in_file < first || in_file >= end || (found && !(header.p_flags & PF_X)))
+            continue;
+        *ret_address = in_file - header.p_offset + header.p_vaddr; // wraps right below p_offset, too
+        found = true;
+        if (header.p_flags & PF_X)
+            break;
+    }
+    return found;
+}
+
+static int compare_symbols(const void *left, const void *right)
+{
+    const struct ht_symbol *a = left, *b = right;
+    if (a->start != b->start)
+        return a->start < b->start ? -1 : 1;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    size_t length_a = strlen(a->name), length_b = strlen(b->name);
+    if (length_a != length_b)
+        return length_a > length_b ? -1 : 1; // the shortest is the last, and wins
+    return -strcmp(a->name, b->name);
+}
+
+// Of several names at one address (malloc, __libc_malloc): sized, global, with few underscores in front.
+static int rank_of(const GElf_Sym *symbol, const char *name)
+{
+    int binding = GELF_ST_BIND(symbol->st_info) == STB_GLOBAL ? 2
+                  : GELF_ST_BIND(symbol->st_info) == STB_WEAK ? 1
+                                                              : 0;
+    int underscores = (int)strspn(name, "_");
+    bool is_mangled = strncmp(name, "_Z", 2) == 0 || strncmp(name, "_R", 2) == 0;
+    return (symbol->st_size > 0) * 100 + binding * 20 - (is_mangled ? 0 : underscores > 9 ? 9 : underscores);
+}
+
+static void load_symbols(struct ht_elf *module)
+{
+    module->symbols_loaded = true;
+    int count = dwfl_module_getsymtab(module->module);
+    size_t capacity = 0;
+    for (int i = 1; i < count; i++) {
+        GElf_Sym symbol;
+        GElf_Addr address;
+        GElf_Word section;
+        const char *name =
+            dwfl_module_getsym_info(module->module, i, &symbol, &address, &section, NULL, NULL);
+        int type = GELF_ST_TYPE(symbol.st_info);
+        if (name == NULL || name[0] == '\0' || name[0] == '$' || section == SHN_UNDEF || section == SHN_ABS ||
+            (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
+            continue;
+        HT_RESERVE(module->symbols, capacity, module->symbol_count + 1);
+        module->symbols[module->symbol_count++] =
+            (struct ht_symbol){address, address + symbol.st_size, name, rank_of(&symbol, name)};
+    }
+    if (module->symbol_count > 0)
+        qsort(module->symbols, module->symbol_count, sizeof *module->symbols, compare_symbols);
+}
+
+const struct ht_symbol *ht_elf_symbol(struct ht_elf *module, uint64_t address)
+{
+    enum {
+        LOOK_BACK = 16
+    }; // a symbol inside another one (a label in assembly) may end before the outer does
+    if (!module->symbols_loaded)
+        load_symbols(module);
+    size_t low = 0, high = module->symbol_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (module->symbols[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (size_t back = 1; back <= LOOK_BACK && back <= low; back++) {
+        const struct ht_symbol *symbol = &module->symbols[low - back];
+        if (address < symbol->end)
+            return symbol;
+        if (symbol->start == symbol->end && back == 1)
+            return symbol;
+    }
+    return NULL;
+}
+
+// Answers without debug info: the symbol alone.
+static void resolve_by_symbol(struct ht_elf *module, struct ht_query *query)
+{
+    const struct ht_symbol *symbol = ht_elf_symbol(module, query->address);
+    if (symbol == NULL)
+        return;
+    HT_RESERVE(module->frames, module->frame_capacity, module->frame_count + 1);
+    query->first_frame = (uint32_t)module->frame_count++;
+    query->frame_count = 1;
+    module->frames[query->first_frame] = (struct ht_frame){.symbol = symbol->name};
+}
+
+void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        queries[i].frame_count = 0;
+    ht_elf_resolve_dwarf(module, queries, count);
+    for (size_t i = 0; i < count; i++)
+        if (queries[i].frame_count == 0)
+            resolve_by_symbol(module, &queries[i]);
+}

@@ -1,0 +1,529 @@
+// Builds and trims the call graph by the rules of google/pprof's graph.go and report.go as Go 1.19 ships
+// them: which frames are one node, values counted once for each sample however deep the recursion, cut-offs,
+// order, unit.
+#include "view/graph.h"
+
+#include "base/path.h"
+
+#include <stdlib.h>
+
+// Open-addressing table from (caller, callee) to edge, apart from struct ht_index because it is the hottest
+// loop.
+struct edge_table {
+    uint64_t *keys; // caller << 32 | callee, UINT64_MAX: empty
+    uint32_t *edges;
+    size_t count;
+};
+
+struct builder {
+    struct ht_graph *graph;
+    struct ht_index node_index;
+    uint32_t *clean_file; // by string: trimmed and cleaned, HT_NONE: not yet
+    size_t clean_count;
+    struct edge_table table;
+    uint32_t *edge_sample; // by edge: last sample that was counted, +1
+    size_t edge_sample_capacity;
+    uint32_t *node_sample; // by node likewise
+};
+
+static uint32_t cleaned_file(struct builder *builder, uint32_t file)
+{
+    if (file == 0)
+        return 0;
+    if (builder->clean_file[file] != HT_NONE)
+        return builder->clean_file[file];
+    const struct ht_report *report = builder->graph->report;
+    const char *path = ht_path_trim(ht_profile_text(report->profile, file), report->options.trim_path,
+                                    report->options.source_path);
+    struct ht_buffer clean = {0};
+    if (path[0] != '\0')
+        ht_path_clean(path, &clean);
+    uint32_t string = clean.length > 0 ? ht_profile_intern(report->profile, clean.data, clean.length) : 0;
+    ht_buffer_free(&clean);
+    return builder->clean_file[file] = string;
+}
+
+static uint32_t find_or_add_node(struct builder *builder, const struct ht_node_info *info)
+{
+    struct ht_graph *graph = builder->graph;
+    uint64_t hash =
+        ht_hash_add(ht_hash_add((uint64_t)info->name << 32 | info->file, info->address),
+                    ht_hash_add((uint64_t)info->line << 32 ^ info->object, (uint64_t)info->start_line));
+    size_t cursor = 0;
+    for (uint32_t at; (at = ht_index_next(&builder->node_index, hash, &cursor)) != HT_NONE;) {
+        const struct ht_node_info *other = &graph->nodes[at].info;
+        if (other->name == info->name && other->file == info->file && other->object == info->object &&
+            other->address == info->address && other->line == info->line &&
+            other->start_line == info->start_line)
+            return at;
+    }
+    HT_RESERVE(graph->nodes, graph->node_capacity, graph->node_count + 1);
+    uint32_t added = (uint32_t)graph->node_count++;
+    graph->nodes[added] = (struct ht_node){.info = *info, .kept = true};
+    ht_index_add(&builder->node_index, hash, added);
+    return added;
+}
+
+static uint32_t node_of_line(struct builder *builder, const struct ht_location *location,
+                             const struct ht_line *line)
+{
+    const struct ht_report *report = builder->graph->report;
+    const struct ht_profile *profile = report->profile;
+    int by = report->options.granularity;
+    struct ht_node_info info = {.address = by == HT_BY_ADDRESSES ? location->address : 0};
+    uint32_t object = location->mapping != HT_NONE ? profile->mappings[location->mapping].file : 0;
+    if (line == NULL) {
+        info.object = object;
+        return find_or_add_node(builder, &info);
+    }
+    const struct ht_function function = profile->functions[line->function];
+    if (by != HT_BY_FILES)
+        info.name = function.name;
+    if (by != HT_BY_FUNCTIONS)
+        info.file = cleaned_file(builder, function.file);
+    if (by == HT_BY_LINES || by == HT_BY_ADDRESSES)
+        info.line = line->line;
+    if (info.name == 0) {
+        info.object = object;
+        info.start_line = function.start_line;
+    }
+    return find_or_add_node(builder, &info);
+}
+
+static void create_nodes(struct builder *builder)
+{
+    struct ht_graph *graph = builder->graph;
+    const struct ht_profile *profile = graph->report->profile;
+    bool noinlines = graph->report->options.noinlines;
+    builder->clean_count = profile->string_count;
+    builder->clean_file = ht_realloc_array(NULL, builder->clean_count, sizeof *builder->clean_file);
+    memset(builder->clean_file, 0xff, builder->clean_count * sizeof *builder->clean_file);
+    graph->location_first =
+        ht_realloc_array(NULL, profile->location_count + 1, sizeof *graph->location_first);
+    graph->location_nodes =
+        ht_realloc_array(NULL, profile->location_count + profile->line_count, sizeof *graph->location_nodes);
+    uint32_t end = 0;
+    for (size_t i = 0; i < profile->location_count; i++) {
+        const struct ht_location *location = &profile->locations[i];
+        graph->location_first[i] = end;
+        uint32_t first_line = noinlines && location->line_count > 1 ? location->line_count - 1 : 0;
+        if (location->line_count == 0)
+            graph->location_nodes[end++] = node_of_line(builder, location, NULL);
+        for (uint32_t line = first_line; line < location->line_count; line++)
+            graph->location_nodes[end++] =
+                node_of_line(builder, location, &profile->lines[location->lines + line]);
+    }
+    graph->location_first[profile->location_count] = end;
+}
+
+static void edge_table_resize(struct edge_table *table, size_t count)
+{
+    struct edge_table grown = {.count = count};
+    grown.keys = ht_realloc_array(NULL, count, sizeof *grown.keys);
+    grown.edges = ht_realloc_array(NULL, count, sizeof *grown.edges);
+    memset(grown.keys, 0xff, count * sizeof *grown.keys);
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->keys[i] == UINT64_MAX)
+            continue;
+        size_t at = ht_mix64(table->keys[i]) & (count - 1);
+        while (grown.keys[at] != UINT64_MAX)
+            at = (at + 1) & (count - 1);
+        grown.keys[at] = table->keys[i];
+        grown.edges[at] = table->edges[i];
+    }
+    free(table->keys);
+    free(table->edges);
+    *table = grown;
+}
+
+static uint32_t add_edge(struct builder *builder, uint32_t from, uint32_t to)
+{
+    struct ht_graph *graph = builder->graph;
+    HT_RESERVE(graph->edges, graph->edge_capacity, graph->edge_count + 1);
+    HT_RESERVE(builder->edge_sample, builder->edge_sample_capacity, graph->edge_count + 1);
+    builder->edge_sample[graph->edge_count] = 0;
+    graph->edges[graph->edge_count] = (struct ht_edge){.from = from, .to = to, .is_inline = true};
+    return (uint32_t)graph->edge_count++;
+}
+
+static inline uint32_t find_or_add_edge(struct builder *builder, uint32_t from, uint32_t to)
+{
+    struct edge_table *table = &builder->table;
+    uint64_t key = (uint64_t)from << 32 | to;
+    size_t at = ht_mix64(key) & (table->count - 1);
+    for (; table->keys[at] != UINT64_MAX; at = (at + 1) & (table->count - 1))
+        if (table->keys[at] == key)
+            return table->edges[at];
+    uint32_t edge = add_edge(builder, from, to);
+    table->keys[at] = key;
+    table->edges[at] = edge;
+    if (builder->graph->edge_count * 2 > table->count)
+        edge_table_resize(table, table->count * 2);
+    return edge;
+}
+
+struct weight {
+    int64_t value, divisor;
+};
+
+static inline void count_edge(struct builder *builder, uint32_t from, uint32_t to, uint32_t sample,
+                              struct weight weight, bool is_residual, bool is_inline)
+{
+    uint32_t position = find_or_add_edge(builder, from, to);
+    if (builder->edge_sample[position] == sample)
+        return;
+    builder->edge_sample[position] = sample;
+    struct ht_edge *edge = &builder->graph->edges[position];
+    edge->weight = ht_wrap_add(edge->weight, weight.value);
+    edge->divisor = ht_wrap_add(edge->divisor, weight.divisor);
+    edge->is_residual = edge->is_residual || is_residual;
+    edge->is_inline = edge->is_inline && is_inline;
+}
+
+// One sample from the root to the leaf; frames of nodes that are not kept are stepped over.
+static void count_sample(struct builder *builder, size_t position, bool with_edges)
+{
+    struct ht_graph *graph = builder->graph;
+    const struct ht_profile *profile = graph->report->profile;
+    const struct ht_sample *sample = &profile->samples[position];
+    struct weight weight = {ht_report_value(graph->report, position),
+                            ht_report_divisor(graph->report, position)};
+    uint32_t stamp = (uint32_t)position + 1, parent = HT_NONE;
+    bool is_residual = false;
+    if (weight.value == 0 && weight.divisor == 0)
+        return;
+    for (uint32_t frame = sample->frame_count; frame > 0; frame--) {
+        uint32_t location = profile->frames[sample->frames + frame - 1];
+        uint32_t first = graph->location_first[location], end = graph->location_first[location + 1];
+        for (uint32_t at = end; at > first; at--) {
+            uint32_t position_of_node = graph->location_nodes[at - 1];
+            struct ht_node *node = &graph->nodes[position_of_node];
+            if (!node->kept) {
+                is_residual = true;
+                continue;
+            }
+            if (builder->node_sample[position_of_node] != stamp) {
+                builder->node_sample[position_of_node] = stamp;
+                node->cum = ht_wrap_add(node->cum, weight.value);
+                node->cum_divisor = ht_wrap_add(node->cum_divisor, weight.divisor);
+            }
+            if (with_edges && parent != HT_NONE && parent != position_of_node)
+                count_edge(builder, parent, position_of_node, stamp, weight, is_residual, at != end);
+            parent = position_of_node;
+            is_residual = false;
+        }
+    }
+    if (parent != HT_NONE && !is_residual) {
+        struct ht_node *leaf = &graph->nodes[parent];
+        leaf->flat = ht_wrap_add(leaf->flat, weight.value);
+        leaf->flat_divisor = ht_wrap_add(leaf->flat_divisor, weight.divisor);
+    }
+}
+
+static bool is_shown(const struct ht_graph *graph, const struct ht_node *node)
+{
+    if (!node->kept || (node->cum == 0 && node->flat == 0))
+        return false;
+    bool is_negative = node->flat < 0 || (node->flat == 0 && node->cum < 0);
+    return !(graph->report->options.drop_negative && is_negative);
+}
+
+// Values of the kept nodes, and what is shown of them, in no order.
+static void count_all(struct builder *builder, bool with_edges)
+{
+    struct ht_graph *graph = builder->graph;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        struct ht_node *node = &graph->nodes[i];
+        node->flat = node->flat_divisor = node->cum = node->cum_divisor = 0;
+    }
+    memset(builder->node_sample, 0, graph->node_count * sizeof *builder->node_sample);
+    graph->edge_count = 0;
+    if (with_edges) {
+        builder->table.count = 0; // nothing to carry over
+        edge_table_resize(&builder->table, 1024);
+    }
+    for (size_t i = 0; i < graph->report->profile->sample_count; i++)
+        count_sample(builder, i, with_edges);
+    graph->shown_count = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (is_shown(graph, &graph->nodes[i]))
+            graph->shown[graph->shown_count++] = (uint32_t)i;
+}
+
+const char *ht_graph_text(struct ht_graph *graph, uint32_t position)
+{
+    struct ht_node *node = &graph->nodes[position];
+    if (node->text != NULL)
+        return node->text;
+    const struct ht_profile *profile = graph->report->profile;
+    const struct ht_node_info *info = &node->info;
+    struct ht_buffer text = {0};
+    if (info->address != 0)
+        ht_buffer_printf(&text, "%016llx ", (unsigned long long)info->address);
+    if (info->name != 0)
+        ht_buffer_printf(&text, "%s ", ht_profile_text(profile, info->name));
+    if (info->line != 0) {
+        ht_buffer_printf(&text, "%s:%lld ", ht_profile_text(profile, info->file), (long long)info->line);
+    } else if (info->file != 0) {
+        ht_buffer_printf(&text, "%s ", ht_profile_text(profile, info->file));
+    } else if (info->name == 0 && info->object != 0) {
+        ht_buffer_byte(&text, '[');
+        ht_path_base(ht_profile_text(profile, info->object), &text);
+        ht_buffer_text(&text, "] ");
+    } else if (info->name == 0) {
+        ht_buffer_text(&text, "<unknown> ");
+    }
+    text.data[text.length - 1] = '\0';
+    return node->text = text.data;
+}
+
+// The last resort of the order: all of a node's properties as one text, joined as Go prints a struct.
+static int compare_infos(const struct ht_profile *profile, const struct ht_node_info *a,
+                         const struct ht_node_info *b)
+{
+    const struct ht_node_info *infos[2] = {a, b};
+    char *text[2];
+    for (int i = 0; i < 2; i++)
+        text[i] = ht_format("{%s  %llu %s %lld %lld %s}", ht_profile_text(profile, infos[i]->name),
+                            (unsigned long long)infos[i]->address, ht_profile_text(profile, infos[i]->file),
+                            (long long)infos[i]->start_line, (long long)infos[i]->line,
+                            ht_profile_text(profile, infos[i]->object));
+    int result = strcmp(text[0], text[1]);
+    free(text[0]);
+    free(text[1]);
+    return result;
+}
+
+static int compare_magnitudes(int64_t a, int64_t b) // larger first
+{
+    int64_t x = ht_wrap_abs(a), y = ht_wrap_abs(b);
+    return x > y ? -1 : x < y;
+}
+
+static int compare_nodes(const void *left, const void *right, void *context)
+{
+    struct ht_graph *graph = context;
+    uint32_t l = *(const uint32_t *)left, r = *(const uint32_t *)right;
+    const struct ht_node *a = &graph->nodes[l], *b = &graph->nodes[r];
+    bool by_cum = graph->report->options.sort_by_cum;
+    int order = by_cum ? compare_magnitudes(a->cum, b->cum) : compare_magnitudes(a->flat, b->flat);
+    if (order == 0)
+        order = strcmp(ht_graph_text(graph, l), ht_graph_text(graph, r));
+    if (order == 0)
+        order = by_cum ? compare_magnitudes(a->flat, b->flat) : compare_magnitudes(a->cum, b->cum);
+    return order != 0 || l == r ? order : compare_infos(graph->report->profile, &a->info, &b->info);
+}
+
+static void sort_shown(struct ht_graph *graph)
+{
+    qsort_r(graph->shown, graph->shown_count, sizeof *graph->shown, compare_nodes, graph);
+}
+
+// Removes light edges; returns how many of those into shown nodes went.
+static size_t trim_edges(struct ht_graph *graph, int64_t cutoff)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < graph->edge_count; i++)
+        if (ht_wrap_abs(graph->edges[i].weight) >= cutoff ||
+            !is_shown(graph, &graph->nodes[graph->edges[i].to]))
+            graph->edges[kept++] = graph->edges[i];
+    size_t dropped = graph->edge_count - kept;
+    graph->edge_count = kept;
+    return dropped;
+}
+
+// Keeps exactly those of the first `count` shown nodes whose cum is at least the cutoff; returns how many.
+static size_t keep_shown(struct ht_graph *graph, size_t count, int64_t cutoff)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        graph->nodes[i].kept = false;
+    for (size_t i = 0; i < count; i++) {
+        struct ht_node *node = &graph->nodes[graph->shown[i]];
+        node->kept = ht_wrap_abs(node->cum) >= cutoff;
+        kept += node->kept;
+    }
+    return kept;
+}
+
+static void keep_all(struct ht_graph *graph)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        graph->nodes[i].kept = true;
+}
+
+static int64_t cutoff_of(int64_t total, double fraction)
+{
+    return ht_wrap_abs(ht_int64_of_double((double)total * fraction));
+}
+
+static void group_edges(struct ht_graph *graph)
+{
+    graph->in_edges = ht_realloc_array(graph->in_edges, graph->edge_count, sizeof *graph->in_edges);
+    graph->out_edges = ht_realloc_array(graph->out_edges, graph->edge_count, sizeof *graph->out_edges);
+    for (size_t i = 0; i < graph->node_count; i++)
+        graph->nodes[i].in_count = graph->nodes[i].out_count = 0;
+    for (size_t i = 0; i < graph->edge_count; i++) {
+        graph->nodes[graph->edges[i].to].in_count++;
+        graph->nodes[graph->edges[i].from].out_count++;
+    }
+    uint32_t in = 0, out = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        struct ht_node *node = &graph->nodes[i];
+        node->in_first = in;
+        node->out_first = out;
+        in += node->in_count;
+        out += node->out_count;
+        node->in_count = node->out_count = 0;
+    }
+    for (size_t i = 0; i < graph->edge_count; i++) {
+        struct ht_node *to = &graph->nodes[graph->edges[i].to], *from = &graph->nodes[graph->edges[i].from];
+        graph->in_edges[to->in_first + to->in_count++] = (uint32_t)i;
+        graph->out_edges[from->out_first + from->out_count++] = (uint32_t)i;
+    }
+}
+
+// pprof's unit "minimum": that of the smallest value shown, or of a hundred times it where the total is far
+// larger.
+static void select_unit(struct ht_graph *graph, struct ht_report *report)
+{
+    if (strcmp(report->output_unit, "minimum") != 0 || graph->shown_count == 0)
+        return;
+    int64_t smallest = 0;
+    for (size_t i = 0; i < graph->shown_count; i++) {
+        const struct ht_node *node = &graph->nodes[graph->shown[i]];
+        int64_t value = ht_wrap_abs(ht_node_flat(node));
+        if (value == 0)
+            value = ht_wrap_abs(ht_node_cum(node));
+        if (value > 0 && (smallest == 0 || value < smallest))
+            smallest = value;
+    }
+    int64_t largest = report->total;
+    if (smallest == 0)
+        smallest = largest;
+    double ratio = 1 / report->options.divide_by;
+    if (ratio > 0 && ratio != 1) {
+        smallest = ht_int64_of_double((double)smallest * ratio);
+        largest = ht_int64_of_double((double)largest * ratio);
+    }
+    const char *unit, *largest_unit;
+    int64_t hundredfold = (int64_t)(100 * (uint64_t)smallest);
+    ht_measure_scale(smallest, report->sample_unit, "minimum", &unit);
+    ht_measure_scale(largest, report->sample_unit, "minimum", &largest_unit);
+    if (strcmp(unit, largest_unit) != 0 && hundredfold < largest)
+        ht_measure_scale(hundredfold, report->sample_unit, "minimum", &unit);
+    snprintf(report->output_unit, sizeof report->output_unit, "%s",
+             unit[0] != '\0' ? unit : report->sample_unit);
+}
+
+// In pprof's order: light nodes, then the limit by number, then light edges. Values are counted anew after
+// each step, because a node whose leaf went has less flat value.
+static void trim(struct builder *builder)
+{
+    struct ht_graph *graph = builder->graph;
+    const struct ht_view_options *options = &graph->report->options;
+    double node_fraction = options->trim ? options->node_fraction : 0;
+    double edge_fraction = options->trim ? options->edge_fraction : 0;
+    int64_t node_limit = options->trim ? options->node_count : 0;
+    int64_t total = 0;
+    count_all(builder, false);
+    for (size_t i = 0; i < graph->shown_count; i++)
+        total = ht_wrap_add(total, graph->nodes[graph->shown[i]].flat);
+    int64_t node_cutoff = cutoff_of(total, node_fraction), edge_cutoff = cutoff_of(total, edge_fraction);
+    if (node_cutoff > 0) {
+        size_t kept = keep_shown(graph, graph->shown_count, node_cutoff);
+        graph->dropped_nodes = graph->shown_count - kept;
+        if (graph->dropped_nodes == 0)
+            keep_all(graph);
+    }
+    count_all(builder, true);
+    graph->original_count = graph->shown_count;
+    sort_shown(graph);
+    if (node_limit > 0) {
+        trim_edges(graph, edge_cutoff);
+        if ((size_t)node_limit < graph->shown_count) {
+            keep_shown(graph, (size_t)node_limit, 0);
+            count_all(builder, true);
+            sort_shown(graph);
+        }
+    }
+    graph->dropped_edges = trim_edges(graph, edge_cutoff);
+}
+
+void ht_graph_build(struct ht_graph *graph, struct ht_report *report)
+{
+    *graph = (struct ht_graph){.report = report};
+    struct builder builder = {.graph = graph};
+    create_nodes(&builder);
+    graph->shown = ht_realloc_array(NULL, graph->node_count, sizeof *graph->shown);
+    builder.node_sample = ht_realloc_array(NULL, graph->node_count, sizeof *builder.node_sample);
+    trim(&builder);
+    group_edges(graph);
+    select_unit(graph, report);
+    ht_index_free(&builder.node_index);
+    free(builder.clean_file);
+    free(builder.table.keys);
+    free(builder.table.edges);
+    free(builder.edge_sample);
+    free(builder.node_sample);
+}
+
+void ht_graph_free(struct ht_graph *graph)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        free(graph->nodes[i].text);
+    free(graph->nodes);
+    free(graph->location_first);
+    free(graph->location_nodes);
+    free(graph->shown);
+    free(graph->edges);
+    free(graph->in_edges);
+    free(graph->out_edges);
+    memset(graph, 0, sizeof *graph);
+}
+
+enum ht_inlined ht_graph_inlined(const struct ht_graph *graph, uint32_t position)
+{
+    const struct ht_node *node = &graph->nodes[position];
+    uint32_t inlined = 0;
+    for (uint32_t i = 0; i < node->in_count; i++)
+        inlined += graph->edges[graph->in_edges[node->in_first + i]].is_inline;
+    return inlined == 0                ? HT_INLINED_NEVER
+           : inlined == node->in_count ? HT_INLINED_ALWAYS
+                                       : HT_INLINED_PARTLY;
+}
+
+static void add_dropped(const struct ht_graph *graph, size_t dropped, const char *what, const char *measure,
+                        double fraction, struct ht_buffer *out)
+{
+    char label[HT_MEASURE_TEXT_BYTES];
+    if (dropped == 0)
+        return;
+    ht_report_label(graph->report, cutoff_of(graph->report->total, fraction), label);
+    ht_buffer_printf(out, "Dropped %zu %s%s (%s <= %s)\n", dropped, what, dropped > 1 ? "s" : "", measure,
+                     label);
+}
+
+void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, struct ht_buffer *out)
+{
+    const struct ht_report *report = graph->report;
+    char sum[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES], total[HT_MEASURE_TEXT_BYTES];
+    if (!report->options.compact_labels)
+        ht_report_profile_lines(report, out);
+    ht_report_filter_lines(report, out);
+    int64_t flat_sum = 0;
+    for (size_t i = 0; i < graph->shown_count; i++)
+        flat_sum = ht_wrap_add(flat_sum, ht_node_flat(&graph->nodes[graph->shown[i]]));
+    ht_report_label(report, flat_sum, sum);
+    ht_report_label(report, report->total, total);
+    ht_measure_percent(flat_sum, report->total, percent);
+    ht_buffer_printf(out, "Showing nodes accounting for %s, %s of %s total\n", sum,
+                     percent + strspn(percent, " "), total);
+    if (report->total == 0)
+        return;
+    add_dropped(graph, graph->dropped_nodes, "node", "cum", report->options.node_fraction, out);
+    add_dropped(graph, dropped_edges, "edge", "freq", report->options.edge_fraction, out);
+    if (graph->shown_count > 0 && graph->shown_count < graph->original_count)
+        ht_buffer_printf(out, "Showing top %zu nodes out of %zu\n", graph->shown_count,
+                         graph->original_count);
+}

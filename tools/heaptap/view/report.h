@@ -1,0 +1,83 @@
+// A report's frame: what is shown of a profile, its total, its unit and its header lines.
+#ifndef HT_VIEW_REPORT_H
+#define HT_VIEW_REPORT_H
+
+#include "base/measure.h"
+#include "profile/filter.h"
+#include "profile/profile.h"
+
+enum ht_granularity {
+    HT_BY_FUNCTIONS,
+    HT_BY_FILEFUNCTIONS,
+    HT_BY_FILES,
+    HT_BY_LINES,
+    HT_BY_ADDRESSES,
+};
+
+// pprof's options of the same names (contracts of meaning: pprof's documentation).
+struct ht_view_options {
+    const char *sample_index; // name or number, NULL: the profile's default
+    int granularity;          // enum ht_granularity
+    bool noinlines;
+    int sort_by_cum;    // 1: by cum, 0: by flat
+    int64_t node_count; // 0: all
+    double node_fraction, edge_fraction;
+    bool trim; // false: show everything
+    bool drop_negative;
+    bool mean;
+    double divide_by;
+    const char *unit; // "minimum" or a unit
+    bool relative_percentages;
+    bool compact_labels;
+    const char *source_path, *trim_path;
+    struct ht_filter filter;
+};
+
+#define HT_VIEW_OPTIONS_DEFAULT                                                                              \
+    {                                                                                                        \
+        .node_fraction = 0.005, .edge_fraction = 0.001, .trim = true, .divide_by = 1, .unit = "minimum"      \
+    }
+
+struct ht_report {
+    struct ht_profile *profile; // the caller's; filtered
+    struct ht_view_options options;
+    size_t sample_index;
+    char *sample_type;       // as in the header; "mean_..." with mean
+    const char *sample_unit; // of the values, from the profile
+    int64_t total;           // what percentages are of
+    char output_unit[64];    // starts as options.unit, settled by ht_report_select_unit()
+};
+
+// Context: tool. Takes the total and applies the filters, in pprof's order; changes the profile. Fails on
+// unknown sample types and bad expressions.
+int ht_report_init(struct ht_report *report, struct ht_profile *profile,
+                   const struct ht_view_options *options);
+void ht_report_free(struct ht_report *report);
+
+// A sample's value and, with mean, the number it is divided by (else 0).
+static inline int64_t ht_report_value(const struct ht_report *report, size_t sample)
+{
+    return ht_profile_values(report->profile, sample)[report->sample_index];
+}
+
+static inline int64_t ht_report_divisor(const struct ht_report *report, size_t sample)
+{
+    return report->options.mean ? ht_profile_values(report->profile, sample)[0] : 0;
+}
+
+// value / divisor, or value if there is no divisor.
+static inline int64_t ht_report_mean(int64_t value, int64_t divisor)
+{
+    return divisor == 0 ? value : divisor == -1 ? (int64_t)(0 - (uint64_t)value) : value / divisor;
+}
+
+// A value in the report's unit, after divide_by.
+void ht_report_label(const struct ht_report *report, int64_t value, char text[HT_MEASURE_TEXT_BYTES]);
+
+// Header lines: File, Build ID, comments without '#', Type, Time, Duration.
+void ht_report_profile_lines(const struct ht_report *report, struct ht_buffer *out);
+
+// "Active filters:" and one line for each, if there are any.
+void ht_report_filter_lines(const struct ht_report *report, struct ht_buffer *out);
+
+#endif
