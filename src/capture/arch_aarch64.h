@@ -8,14 +8,15 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-// DWARF numbers (DWARF for the Arm 64-bit Architecture, section 4.1): 0 to 30 x0 to x30, 31 sp. The return address is
-// column 30; the slot behind sp holds the pc of a signal frame.
+// DWARF numbers (DWARF for the Arm 64-bit Architecture, section 4.1): 0 to 30 x0 to x30, 31 sp. The return
+// address is column 30; the slot behind sp holds the pc of a signal frame.
 #define HT_ARCH_REG_COUNT 33u
 #define HT_ARCH_REG_FP    29u
 #define HT_ARCH_REG_SP    31u
 #define HT_ARCH_REG_RA    30u
 
-// Registers that a called function keeps; the frame pointer is the first. No compiler computes a CFA from x25 to x28.
+// Registers that a called function keeps; the frame pointer is the first. No compiler computes a CFA from x25
+// to x28.
 #define HT_ARCH_SAVED_COUNT 6u
 static const uint8_t ht_arch_saved[HT_ARCH_SAVED_COUNT] = {29, 19, 20, 21, 22, 23};
 
@@ -46,8 +47,8 @@ static inline __attribute__((always_inline)) void ht_unwind_capture(struct ht_un
                      : "x9", "x10", "x30", "memory"); // x30 as clobbered: the function saves it in its frame
 }
 
-// A word of the host's memory, which nobody writes while a walk reads it: no sanitizer looks at it, nothing is assumed
-// about its type, and the compiler may keep other things in registers across it.
+// A word of the host's memory, which nobody writes while a walk reads it: no sanitizer looks at it, nothing
+// is assumed about its type, and the compiler may keep other things in registers across it.
 static inline uintptr_t ht_arch_load(uintptr_t address)
 {
     uintptr_t value;
@@ -63,8 +64,8 @@ static inline uintptr_t ht_arch_strip_ra(uintptr_t address)
     return x30;
 }
 
-// Byte offset, from the stack pointer at the return trampoline of a signal, of the saved copy of a register: the kernel
-// leaves struct rt_sigframe { struct siginfo info; struct ucontext uc; } there.
+// Byte offset, from the stack pointer at the return trampoline of a signal, of the saved copy of a register:
+// the kernel leaves struct rt_sigframe { struct siginfo info; struct ucontext uc; } there.
 static inline size_t ht_arch_signal_offset(unsigned reg)
 {
     size_t base = 128 + offsetof(ucontext_t, uc_mcontext);
@@ -90,7 +91,8 @@ static inline bool ht_arch_is_trampoline(const uint8_t *code)
 #define HT_ARCH_CALL_BYTES 4u
 static inline bool ht_arch_is_call(const uint8_t *before)
 {
-    uint32_t code = (uint32_t)before[0] | (uint32_t)before[1] << 8 | (uint32_t)before[2] << 16 | (uint32_t)before[3] << 24;
+    uint32_t code = (uint32_t)before[0] | (uint32_t)before[1] << 8 | (uint32_t)before[2] << 16 |
+                    (uint32_t)before[3] << 24;
     return (code & 0xfc000000u) == 0x94000000u || (code & 0xfefff000u) == 0xd63f0000u;
 }
 

@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-// DWARF numbers (System V psABI for AMD64, figure 3.36): 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp,
-// 8 to 15 r8 to r15, 16 the return address.
+// DWARF numbers (System V psABI for AMD64, figure 3.36): 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7
+// rsp, 8 to 15 r8 to r15, 16 the return address.
 #define HT_ARCH_REG_COUNT 17u
 #define HT_ARCH_REG_FP    6u
 #define HT_ARCH_REG_SP    7u
@@ -22,7 +22,8 @@ static const uint8_t ht_arch_saved[HT_ARCH_SAVED_COUNT] = {6, 3, 12, 13, 14, 15}
 // Nothing but [CFA - 8] holds a return address when the tables do not say otherwise.
 #define HT_ARCH_RA_IN_REGISTER 0
 
-// A frame record (saved frame pointer, return address) ends at the CFA: a frame-pointer step gives the stack pointer.
+// A frame record (saved frame pointer, return address) ends at the CFA: a frame-pointer step gives the stack
+// pointer.
 #define HT_ARCH_FP_GIVES_SP 1
 
 // The register state at a pc, and all that a walk needs to begin there.
@@ -49,8 +50,8 @@ static inline __attribute__((always_inline)) void ht_unwind_capture(struct ht_un
                      : "rax", "memory");
 }
 
-// A word of the host's memory, which nobody writes while a walk reads it: no sanitizer looks at it, nothing is assumed
-// about its type, and the compiler may keep other things in registers across it.
+// A word of the host's memory, which nobody writes while a walk reads it: no sanitizer looks at it, nothing
+// is assumed about its type, and the compiler may keep other things in registers across it.
 static inline uintptr_t ht_arch_load(uintptr_t address)
 {
     uintptr_t value;
@@ -63,8 +64,9 @@ static inline uintptr_t ht_arch_strip_ra(uintptr_t address)
     return address;
 }
 
-// Byte offset, from the stack pointer at the return trampoline of a signal, of the saved copy of a register: the kernel
-// pushes struct rt_sigframe { char *pretcode; struct ucontext uc; ... } and the return has popped the first word.
+// Byte offset, from the stack pointer at the return trampoline of a signal, of the saved copy of a register:
+// the kernel pushes struct rt_sigframe { char *pretcode; struct ucontext uc; ... } and the return has popped
+// the first word.
 static inline size_t ht_arch_signal_offset(unsigned reg)
 {
     static const uint8_t greg[HT_ARCH_REG_COUNT] = {
@@ -86,8 +88,8 @@ static inline bool ht_arch_is_trampoline(const uint8_t *code)
     return differ == 0;
 }
 
-// Whether the bytes before a return address (`before` holds the HT_ARCH_CALL_BYTES that precede it) can be a call
-// instruction: E8 rel32, or FF /2 with every form of operand (2 to 7 bytes, prefixes left out).
+// Whether the bytes before a return address (`before` holds the HT_ARCH_CALL_BYTES that precede it) can be a
+// call instruction: E8 rel32, or FF /2 with every form of operand (2 to 7 bytes, prefixes left out).
 #define HT_ARCH_CALL_BYTES 7u
 static inline bool ht_arch_is_call(const uint8_t *before)
 {
@@ -109,7 +111,8 @@ static inline bool ht_arch_is_call(const uint8_t *before)
             need += sib ? 1 : 0;
             if (mod == 1) {
                 need += 1;
-            } else if (mod == 2 || (mod == 0 && rm == 5) || (sib && length >= 3 && mod == 0 && (at[2] & 7) == 5)) {
+            } else if (mod == 2 || (mod == 0 && rm == 5) ||
+                       (sib && length >= 3 && mod == 0 && (at[2] & 7) == 5)) {
                 need += 4;
             }
         }

@@ -1,11 +1,15 @@
-// Objects: a table of loaded ELF objects that is only ever appended to, checked against the loader where it can change.
+// Objects: a table of loaded ELF objects that is only ever appended to, checked against the loader where it
+// can change.
 //
 // Invariants:
-//  O1 a slot's plain fields are written between FREE or DEAD -> FILLING and the release of READY, by the thread that made
+//  O1 a slot's plain fields are written between FREE or DEAD -> FILLING and the release of READY, by the
+//  thread that made
 //     that step; readers look at them only after an acquire of READY.
-//  O2 a permanent object is READY for ever. Any other may have been unloaded since, and is trusted only in the walk that
+//  O2 a permanent object is READY for ever. Any other may have been unloaded since, and is trusted only in
+//  the walk that
 //     has checked it: a frame of that walk lies in it, so it stays loaded while the walk lasts.
-//  O3 the same contents at the same place are one object, however often they are loaded: what is remembered about its
+//  O3 the same contents at the same place are one object, however often they are loaded: what is remembered
+//  about its
 //     code stays true.
 #include "capture/objects.h"
 
@@ -37,7 +41,8 @@ static struct {
 static uint32_t ht_object_count;
 static bool (*ht_seen)(const struct ht_module_desc *desc, int64_t *ret_delta);
 static char ht_program_path[4096];
-static char ht_names[NAMES_BYTES]; // absolute paths of permanent objects that the loader knows by a relative one
+static char
+    ht_names[NAMES_BYTES]; // absolute paths of permanent objects that the loader knows by a relative one
 static size_t ht_names_used_bytes;
 
 // _dl_find_object of glibc 2.35 and later: lock-free, async-signal-safe; its structure has been fixed since.
@@ -102,7 +107,8 @@ static bool ht_maps_open(void)
     return true;
 }
 
-// The path of the last line stays readable until the next ht_maps_open of anybody: copy it before `busy` is released.
+// The path of the last line stays readable until the next ht_maps_open of anybody: copy it before `busy` is
+// released.
 static void ht_maps_close(void)
 {
     ht_io_close(ht_maps.fd);
@@ -114,7 +120,9 @@ static uint64_t ht_parse_number(const char **at, unsigned base)
     uint64_t value = 0;
     for (;; (*at)++) {
         char c = **at;
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 99;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 99;
         if (digit >= base) {
             return value;
         }
@@ -173,8 +181,8 @@ static bool ht_maps_next(struct ht_maps_line *ret_line)
     }
 }
 
-// The mapping that contains `address` (its path lies in the buffer), and where the mapping of the beginning of the same
-// file lies. The caller has the maps open.
+// The mapping that contains `address` (its path lies in the buffer), and where the mapping of the beginning
+// of the same file lies. The caller has the maps open.
 static bool ht_maps_find(uintptr_t address, struct ht_maps_line *ret_line, uintptr_t *ret_image)
 {
     struct ht_maps_line line;
@@ -218,8 +226,8 @@ static void ht_find_build_id(struct ht_object *object, uintptr_t note, size_t si
         if (head.n_namesz > 4096 || head.n_descsz > 65536 || desc + head.n_descsz > size_bytes) {
             return;
         }
-        if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 && head.n_descsz > 0 && head.n_descsz <= 64 &&
-            memcmp((const void *)(note + name), "GNU", 4) == 0) {
+        if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 && head.n_descsz > 0 &&
+            head.n_descsz <= 64 && memcmp((const void *)(note + name), "GNU", 4) == 0) {
             object->build_id = note + desc;
             object->build_id_bytes = head.n_descsz;
             return;
@@ -231,7 +239,7 @@ static void ht_find_build_id(struct ht_object *object, uintptr_t note, size_t si
     }
 }
 
-static void ht_add_segment(struct ht_object *object, uintptr_t bias, const ElfW(Phdr) *load)
+static void ht_add_segment(struct ht_object *object, uintptr_t bias, const ElfW(Phdr) * load)
 {
     if (object->segment_count == HT_OBJECT_SEGMENTS) {
         return;
@@ -244,15 +252,18 @@ static void ht_add_segment(struct ht_object *object, uintptr_t bias, const ElfW(
     object->segments[i].delta = 0;
 }
 
-// Fills in everything that program headers say. Context: hook; the headers and what they name as loaded are readable.
-static void ht_fill_from_headers(struct ht_object *object, uintptr_t bias, const ElfW(Phdr) *headers, size_t count)
+// Fills in everything that program headers say. Context: hook; the headers and what they name as loaded are
+// readable.
+static void ht_fill_from_headers(struct ht_object *object, uintptr_t bias, const ElfW(Phdr) * headers,
+                                 size_t count)
 {
     memset(object, 0, sizeof *object);
     object->start = UINTPTR_MAX;
     for (size_t i = 0; i < count; i++) {
         const ElfW(Phdr) *h = &headers[i];
         if (h->p_type == PT_LOAD) {
-            uintptr_t start = bias + ht_page_down(h->p_vaddr), limit = bias + ht_page_up(h->p_vaddr + h->p_memsz);
+            uintptr_t start = bias + ht_page_down(h->p_vaddr),
+                      limit = bias + ht_page_up(h->p_vaddr + h->p_memsz);
             object->start = start < object->start ? start : object->start;
             object->limit = limit > object->limit ? limit : object->limit;
             if (h->p_flags & PF_X) {
@@ -323,7 +334,8 @@ static uint32_t ht_search(uintptr_t pc)
     uint32_t count = ht_load_acquire(&ht_object_count); // pairs with the CAS in ht_take_slot
     for (uint32_t i = 0; i < count; i++) {
         if (pc >= ht_load_relaxed(&ht_ranges[i].start) && pc < ht_load_relaxed(&ht_ranges[i].limit) &&
-            ht_load_acquire(&ht_objects[i].state) == HT_OBJECT_READY) { // pairs with the release in ht_publish
+            ht_load_acquire(&ht_objects[i].state) ==
+                HT_OBJECT_READY) { // pairs with the release in ht_publish
             return i;
         }
     }
@@ -477,7 +489,8 @@ bool ht_objects_check(uint32_t index, uintptr_t pc)
     } else {
         same = ht_ask_loader(pc, &found) && found.map_start == known->start &&
                ht_page_up(found.map_end) == known->limit && found.table == known->table &&
-               ht_describe(found.map_start, ht_loader_name(&found), &object) && object.identity == known->identity;
+               ht_describe(found.map_start, ht_loader_name(&found), &object) &&
+               object.identity == known->identity;
     }
     if (!same) {
         ht_mark_dead(index);
@@ -623,14 +636,14 @@ static const char *ht_absolute_path(uintptr_t address, const char *name)
     return path;
 }
 
-// What is loaded when the shim is: not all of it is permanent, for constructors that ran before may have dlopened.
-// Permanent are the program, preloaded libraries, the vdso, and what these need, directly or not.
+// What is loaded when the shim is: not all of it is permanent, for constructors that ran before may have
+// dlopened. Permanent are the program, preloaded libraries, the vdso, and what these need, directly or not.
 static struct ht_loaded {
     uintptr_t bias, dynamic, strings; // of its dynamic section; 0: none
     uintptr_t start, limit;
     uint64_t name; // hash of its DT_SONAME, or of its file's name
     const char *path;
-    const ElfW(Phdr) *headers;
+    const ElfW(Phdr) * headers;
     uint16_t header_count;
     bool is_permanent, is_done;
 } ht_loaded[HT_OBJECT_MAX];
@@ -670,7 +683,8 @@ static int ht_collect_object(struct dl_phdr_info *info, size_t size_bytes, void 
         .path = info->dlpi_name != NULL ? info->dlpi_name : "",
         .headers = info->dlpi_phdr,
         .header_count = info->dlpi_phnum,
-        .is_permanent = ht_loaded_count == 0 || object.is_program || (own >= object.start && own < object.limit) ||
+        .is_permanent = ht_loaded_count == 0 || object.is_program ||
+                        (own >= object.start && own < object.limit) ||
                         object.start == ht_page_down(getauxval(AT_SYSINFO_EHDR)),
     };
     ht_loaded_count++;
@@ -683,7 +697,8 @@ static int ht_collect_object(struct dl_phdr_info *info, size_t size_bytes, void 
     uint64_t soname = 0;
     for (const ElfW(Dyn) *d = (const ElfW(Dyn) *)loaded->dynamic; d != NULL && d->d_tag != DT_NULL; d++) {
         if (d->d_tag == DT_STRTAB) {
-            loaded->strings = d->d_un.d_ptr + (d->d_un.d_ptr < loaded->bias ? loaded->bias : 0); // relocated by glibc
+            loaded->strings =
+                d->d_un.d_ptr + (d->d_un.d_ptr < loaded->bias ? loaded->bias : 0); // relocated by glibc
         } else if (d->d_tag == DT_SONAME) {
             soname = d->d_un.d_val;
         }
@@ -722,7 +737,8 @@ static void ht_mark_needed(void)
                 continue;
             }
             loaded->is_done = again = true;
-            for (const ElfW(Dyn) *d = (const ElfW(Dyn) *)loaded->dynamic; d != NULL && d->d_tag != DT_NULL; d++) {
+            for (const ElfW(Dyn) *d = (const ElfW(Dyn) *)loaded->dynamic; d != NULL && d->d_tag != DT_NULL;
+                 d++) {
                 if (d->d_tag == DT_NEEDED) {
                     ht_mark_permanent(ht_hash_name(ht_dynamic_string(loaded, d->d_un.d_val), NULL));
                 }
@@ -759,7 +775,8 @@ void ht_objects_set_reporter(bool (*seen)(const struct ht_module_desc *desc, int
     ht_seen = seen;
 }
 
-void ht_objects_init(void *dl_find_object_fn, bool (*seen)(const struct ht_module_desc *desc, int64_t *ret_delta))
+void ht_objects_init(void *dl_find_object_fn,
+                     bool (*seen)(const struct ht_module_desc *desc, int64_t *ret_delta))
 {
     ht_seen = seen;
     long length = ht_raw4(SYS_readlinkat, HT_IO_CWD, (long)"/proc/self/exe", (long)ht_program_path,
@@ -772,7 +789,7 @@ void ht_objects_init(void *dl_find_object_fn, bool (*seen)(const struct ht_modul
     memcpy(&ht_dl_find, &dl_find_object_fn, sizeof ht_dl_find);
     ht_loaded_count = 0;
     dl_iterate_phdr(ht_collect_object, NULL);
-    ht_mark_preloaded(getenv("LD_PRELOAD"));
+    ht_mark_preloaded(secure_getenv("LD_PRELOAD"));
     ht_mark_needed();
     for (uint32_t i = 0; i < ht_loaded_count; i++) {
         if (ht_loaded[i].is_permanent) {

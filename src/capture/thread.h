@@ -38,11 +38,11 @@ extern __thread struct ht_thread ht_thread __attribute__((tls_model("initial-exe
 // Size 0 costs 1 byte; it always takes the slow path (ht_charge_slow), which keeps the common one short.
 static inline bool ht_charge(size_t size_bytes)
 {
-    uint64_t countdown = ht_thread.countdown_bytes;
-    if (ht_unlikely((uint64_t)size_bytes - 1 >= countdown)) {
+    uint64_t left;
+    if (ht_unlikely(size_bytes == 0) || ht_unlikely(__builtin_sub_overflow(ht_thread.countdown_bytes, size_bytes, &left))) {
         return true;
     }
-    ht_thread.countdown_bytes = countdown - size_bytes;
+    ht_thread.countdown_bytes = left;
     return false;
 }
 

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define FP_REACH_BYTES     (UINT64_C(1) << 20) // a frame pointer that points farther is none
-#define WINDOW_REACH_BYTES (UINT64_C(1) << 20) // pages up to this far above are asked about one by one and remembered
+#define FP_REACH_BYTES (UINT64_C(1) << 20) // a frame pointer that points farther is none
+#define WINDOW_REACH_BYTES                                                                                   \
+    (UINT64_C(1) << 20) // pages up to this far above are asked about one by one and remembered
 
 static enum ht_unwind_mode ht_mode = HT_UNWIND_AUTO;
 
@@ -141,8 +142,8 @@ enum ht_step HT_COLD ht_walk_step_fp(struct ht_walk *walk)
     return ht_walk_return_to(walk, return_address);
 }
 
-void ht_unwind(struct ht_unwind_scratch *scratch, struct ht_unwind_window *window, const struct ht_unwind_start *start,
-               struct ht_unwind_result *ret_result)
+void ht_unwind(struct ht_unwind_scratch *scratch, struct ht_unwind_window *window,
+               const struct ht_unwind_start *start, struct ht_unwind_result *ret_result)
 {
     struct ht_walk walk;
     ht_walk_begin(&walk, scratch, window, start);

@@ -1,4 +1,5 @@
-// Unwinding inside the profiled process: the stack of an allocation as profile addresses, without a lock or a fault.
+// Unwinding inside the profiled process: the stack of an allocation as profile addresses, without a lock or a
+// fault.
 #ifndef HT_CAPTURE_UNWIND_H
 #define HT_CAPTURE_UNWIND_H
 
@@ -15,11 +16,13 @@
 
 #define HT_MAX_FRAMES 256u
 
-// What HEAPTAP_UNWIND selects. AUTO: unwind tables, and a frame-pointer step where code has none. CFI: tables alone.
-// FP: frame pointers alone. LIBUNWIND: unw_backtrace, the reference; it takes the loader's lock and 6.5 KiB of stack.
+// What HEAPTAP_UNWIND selects. AUTO: unwind tables, and a frame-pointer step where code has none. CFI: tables
+// alone. FP: frame pointers alone. LIBUNWIND: unw_backtrace, the reference; it takes the loader's lock
+// and 6.5 KiB of stack.
 enum ht_unwind_mode { HT_UNWIND_AUTO, HT_UNWIND_CFI, HT_UNWIND_FP, HT_UNWIND_LIBUNWIND };
 
-// Stack memory of one thread that is known to be readable: pages [lo, hi). Per thread; all zero is a valid state.
+// Stack memory of one thread that is known to be readable: pages [lo, hi). Per thread; all zero is a valid
+// state.
 struct ht_unwind_window {
     uintptr_t lo, hi;
 };
@@ -35,12 +38,13 @@ struct ht_cfi_row {
 
 #define HT_CFI_SAVED_ROWS 6u // nested DW_CFA_remember_state; compilers use one level
 
-// Work memory of one walk, given by the caller so that the host's stack stays free. Contents need no preparation.
+// Work memory of one walk, given by the caller so that the host's stack stays free. Contents need no
+// preparation.
 struct ht_unwind_scratch {
     uintptr_t pcs[HT_MAX_FRAMES]; // the result, leaf first
     uintptr_t regs[HT_ARCH_REG_COUNT];
-    uint64_t known;         // bit for each register whose value is known
-    uint32_t verified[32];  // bit for each object that was checked in this walk
+    uint64_t known;        // bit for each register whose value is known
+    uint32_t verified[32]; // bit for each object that was checked in this walk
     struct ht_cfi_row row, initial, saved_rows[HT_CFI_SAVED_ROWS];
 };
 _Static_assert(sizeof(struct ht_unwind_scratch) <= 8192, "the pool of the caller counts on it");
@@ -54,16 +58,17 @@ struct ht_unwind_result {
 // Sets the mode (once, before the first walk). Any context; makes no call that could allocate.
 void ht_unwind_start(enum ht_unwind_mode mode);
 
-// Loads libunwind if the mode asks for it; where that is not there the mode becomes AUTO and false is returned. Context:
-// the shim's constructor only (dlopen, dlsym).
+// Loads libunwind if the mode asks for it; where that is not there the mode becomes AUTO and false is
+// returned. Context: the shim's constructor only (dlopen, dlsym).
 bool ht_unwind_load(void);
 
-// Walks the stack from `start` (ht_unwind_capture in a function that has not returned). scratch->pcs holds profile
-// addresses: return addresses minus one, exact where a signal interrupted, shifted by what the module's reporter said;
-// frames of our own library at the leaf end are left out. Context: any thread at any moment, signal handlers included;
-// takes no lock, allocates nothing, reads no unmapped memory; under 1 KiB of stack; system calls only to learn whether a
-// page can be read (rt_sigprocmask with an argument that fails), none in a walk over known pages. errno untouched.
-void ht_unwind(struct ht_unwind_scratch *scratch, struct ht_unwind_window *window, const struct ht_unwind_start *start,
-               struct ht_unwind_result *ret_result);
+// Walks the stack from `start` (ht_unwind_capture in a function that has not returned). scratch->pcs holds
+// profile addresses: return addresses minus one, exact where a signal interrupted, shifted by what the
+// module's reporter said; frames of our own library at the leaf end are left out. Context: any thread at any
+// moment, signal handlers included; takes no lock, allocates nothing, reads no unmapped memory; under 1 KiB
+// of stack; system calls only to learn whether a page can be read (rt_sigprocmask with an argument that
+// fails), none in a walk over known pages. errno untouched.
+void ht_unwind(struct ht_unwind_scratch *scratch, struct ht_unwind_window *window,
+               const struct ht_unwind_start *start, struct ht_unwind_result *ret_result);
 
 #endif

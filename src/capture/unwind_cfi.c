@@ -1,4 +1,5 @@
-// Call frame information: parses .eh_frame_hdr, CIEs and FDEs and interprets their instructions within given bounds.
+// Call frame information: parses .eh_frame_hdr, CIEs and FDEs and interprets their instructions within given
+// bounds.
 #include "capture/unwind_cfi.h"
 
 #include <string.h>
@@ -90,7 +91,8 @@ static int64_t ht_get_sleb(struct ht_cursor *c)
     return 0;
 }
 
-// `datarel` is the base of DW_EH_PE_datarel. Indirect pointers are not followed: the value is where the pointer lies.
+// `datarel` is the base of DW_EH_PE_datarel. Indirect pointers are not followed: the value is where the
+// pointer lies.
 static uint64_t ht_get_encoded(struct ht_cursor *c, uint8_t encoding, uintptr_t datarel)
 {
     uintptr_t base = 0;
@@ -130,7 +132,8 @@ static uint64_t ht_get_encoded(struct ht_cursor *c, uint8_t encoding, uintptr_t 
     }
 }
 
-// The head of an entry of .eh_frame: a cursor over what its length covers. False: the terminator, or nonsense.
+// The head of an entry of .eh_frame: a cursor over what its length covers. False: the terminator, or
+// nonsense.
 static bool ht_open_entry(const struct ht_cfi_tables *tables, uintptr_t address, struct ht_cursor *ret_body)
 {
     struct ht_cursor c = ht_cursor_at(tables, address, tables->hi);
@@ -148,7 +151,8 @@ static bool ht_open_entry(const struct ht_cfi_tables *tables, uintptr_t address,
 }
 
 // The letters after 'z': what else an FDE of this CIE carries.
-static bool ht_parse_augmentation(struct ht_cursor *c, struct ht_cursor letters, struct ht_cfi_function *function)
+static bool ht_parse_augmentation(struct ht_cursor *c, struct ht_cursor letters,
+                                  struct ht_cfi_function *function)
 {
     for (;;) {
         uint8_t encoding;
@@ -180,7 +184,8 @@ static bool ht_parse_augmentation(struct ht_cursor *c, struct ht_cursor letters,
     }
 }
 
-static bool ht_parse_cie(const struct ht_cfi_tables *tables, uintptr_t address, struct ht_cfi_function *function)
+static bool ht_parse_cie(const struct ht_cfi_tables *tables, uintptr_t address,
+                         struct ht_cfi_function *function)
 {
     struct ht_cursor c;
     if (!ht_open_entry(tables, address, &c) || ht_get(&c, 4) != 0) {
@@ -225,7 +230,8 @@ static bool ht_parse_cie(const struct ht_cfi_tables *tables, uintptr_t address, 
     return !c.bad;
 }
 
-static bool ht_parse_fde(const struct ht_cfi_tables *tables, uintptr_t address, struct ht_cfi_function *ret_function)
+static bool ht_parse_fde(const struct ht_cfi_tables *tables, uintptr_t address,
+                         struct ht_cfi_function *ret_function)
 {
     struct ht_cursor c;
     if (!ht_open_entry(tables, address, &c)) {
@@ -312,8 +318,8 @@ bool ht_cfi_find(const struct ht_cfi_tables *tables, uintptr_t pc, struct ht_cfi
     int32_t distance;
     memcpy(&distance, (const void *)(table + low * 8 + 4), sizeof distance);
     struct ht_cfi_function function;
-    if (!ht_parse_fde(tables, tables->header + (uintptr_t)(intptr_t)distance, &function) || pc < function.start ||
-        pc >= function.limit) {
+    if (!ht_parse_fde(tables, tables->header + (uintptr_t)(intptr_t)distance, &function) ||
+        pc < function.start || pc >= function.limit) {
         return false;
     }
     *ret_function = function;
@@ -412,7 +418,8 @@ static bool ht_run_cfa(struct ht_machine *m, struct ht_cursor *c, uint8_t op)
         reg = ht_get_uleb(c);
         return ht_set_cfa(m, reg, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
     case 0x13: // def_cfa_offset_sf
-        return s->row.cfa_expression == 0 && ht_set_cfa(m, s->row.cfa_reg, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
+        return s->row.cfa_expression == 0 &&
+               ht_set_cfa(m, s->row.cfa_reg, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
     default:
         return false;
     }
@@ -462,7 +469,8 @@ static bool ht_run_extended(struct ht_machine *m, struct ht_cursor *c, uint8_t o
         return ht_set(m, reg, HT_CFI_VAL_OFFSET, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
     case 0x16: // val_expression
         return ht_set_expression(m, c, HT_CFI_VAL_EXPRESSION);
-    case 0x2d: // aarch64: the return address is signed from here on; every one is stripped, so nothing to remember
+    case 0x2d: // aarch64: the return address is signed from here on; every one is stripped, so nothing to
+               // remember
         return HT_ARCH_RA_IN_REGISTER != 0;
     case 0x2e: // GNU_args_size
         ht_get_uleb(c);
@@ -542,8 +550,8 @@ bool ht_cfi_is_simple(const struct ht_cfi_tables *tables, uintptr_t expression, 
     struct ht_cursor c = ht_expression_cursor(tables, expression);
     uint8_t op = (uint8_t)ht_get(&c, 1);
     int64_t offset = ht_get_sleb(&c);
-    if (c.bad || op < 0x70 || op >= 0x70 + HT_ARCH_REG_COUNT || op > 0x8f || (deref && ht_get(&c, 1) != 0x06) ||
-        c.bad || c.at != c.end) {
+    if (c.bad || op < 0x70 || op >= 0x70 + HT_ARCH_REG_COUNT || op > 0x8f ||
+        (deref && ht_get(&c, 1) != 0x06) || c.bad || c.at != c.end) {
         return false;
     }
     *ret_reg = (uint8_t)(op - 0x70);
@@ -808,8 +816,9 @@ static void ht_step(struct ht_eval *e)
     }
 }
 
-bool ht_cfi_evaluate(const struct ht_cfi_tables *tables, uintptr_t expression, const struct ht_unwind_scratch *scratch,
-                     const uintptr_t *push, const struct ht_cfi_loader *loader, uintptr_t *ret_value)
+bool ht_cfi_evaluate(const struct ht_cfi_tables *tables, uintptr_t expression,
+                     const struct ht_unwind_scratch *scratch, const uintptr_t *push,
+                     const struct ht_cfi_loader *loader, uintptr_t *ret_value)
 {
     struct ht_eval e;
     e.c = ht_expression_cursor(tables, expression);

@@ -1,12 +1,13 @@
-// Call frame information: from an .eh_frame_hdr and a pc to the row of rules that restores the caller's registers.
+// Call frame information: from an .eh_frame_hdr and a pc to the row of rules that restores the caller's
+// registers.
 #ifndef HT_CAPTURE_UNWIND_CFI_H
 #define HT_CAPTURE_UNWIND_CFI_H
 
 #include "capture/unwind.h"
 
-// Format: DWARF 5 section 6.4 with the changes of the Linux Standard Base core specification, chapter 10.6 (.eh_frame).
-// Context of everything here: hook; pure functions of readable bytes. Nothing outside the given bounds is read, whatever
-// the bytes are.
+// Format: DWARF 5 section 6.4 with the changes of the Linux Standard Base core specification, chapter 10.6
+// (.eh_frame). Context of everything here: hook; pure functions of readable bytes. Nothing outside the given
+// bounds is read, whatever the bytes are.
 
 enum ht_cfi_kind {
     HT_CFI_UNSPECIFIED, // the ABI's default: callee-saved registers keep their value
@@ -51,10 +52,12 @@ struct ht_cfi_loader {
     void *arg;
 };
 
-// Evaluates the expression at `expression` (a ULEB128 length and its bytes) with the registers of the scratch. `push` is
-// the first value on the stack (the CFA for register rules), NULL: none. False: an unknown register or operation.
-bool ht_cfi_evaluate(const struct ht_cfi_tables *tables, uintptr_t expression, const struct ht_unwind_scratch *scratch,
-                     const uintptr_t *push, const struct ht_cfi_loader *loader, uintptr_t *ret_value);
+// Evaluates the expression at `expression` (a ULEB128 length and its bytes) with the registers of the
+// scratch. `push` is the first value on the stack (the CFA for register rules), NULL: none. False: an unknown
+// register or operation.
+bool ht_cfi_evaluate(const struct ht_cfi_tables *tables, uintptr_t expression,
+                     const struct ht_unwind_scratch *scratch, const uintptr_t *push,
+                     const struct ht_cfi_loader *loader, uintptr_t *ret_value);
 
 // Whether the expression is exactly "reg + offset", or with `deref` "*(reg + offset)".
 bool ht_cfi_is_simple(const struct ht_cfi_tables *tables, uintptr_t expression, bool deref, uint8_t *ret_reg,

@@ -1,4 +1,5 @@
-// HEAPTAP_UNWIND=libunwind: unw_backtrace, the reference. It takes the loader's lock and more stack than the other ways.
+// HEAPTAP_UNWIND=libunwind: unw_backtrace, the reference. It takes the loader's lock and more stack than the
+// other ways.
 #include "capture/unwind_walk.h"
 #include "sys/symver.h"
 

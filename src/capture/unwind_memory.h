@@ -9,8 +9,9 @@
 
 #define HT_PAGE_BYTES 4096u // the smallest page; larger ones are only asked about more often
 
-// One system call, nothing is written. rt_sigprocmask copies the new set in before it looks at `how` (so since Linux
-// 2.6.0; also the order in gVisor): an address that cannot be read gives EFAULT, one that can EINVAL, the mask stays.
+// One system call, nothing is written. rt_sigprocmask copies the new set in before it looks at `how` (so
+// since Linux 2.6.0; also the order in gVisor): an address that cannot be read gives EFAULT, one that can
+// EINVAL, the mask stays.
 static inline bool ht_is_readable(uintptr_t address)
 {
     uintptr_t aligned = address & ~(uintptr_t)7;

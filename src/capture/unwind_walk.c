@@ -1,12 +1,15 @@
-// Walking by call frame information: one compact rule for each pc, computed once and then taken from a lock-free cache.
+// Walking by call frame information: one compact rule for each pc, computed once and then taken from a
+// lock-free cache.
 //
 // Invariants:
-//  W1 a slot of the cache is used only if its sequence number was even and the same before and after it was read: a rule
+//  W1 a slot of the cache is used only if its sequence number was even and the same before and after it was
+//  read: a rule
 //     is never a mixture of two.
-//  W2 a rule holds for the contents of its object, not for an address: it is used only while that object is where it was
+//  W2 a rule holds for the contents of its object, not for an address: it is used only while that object is
+//  where it was
 //     (permanent, or checked in this walk).
-#include "capture/unwind_cfi.h"
 #include "capture/unwind_walk.h"
+#include "capture/unwind_cfi.h"
 
 #include <string.h>
 
@@ -14,7 +17,8 @@
 #define CACHE_WAYS 2u
 
 enum ht_rule_kind {
-    HT_RULE_QUICK_SP,  // CFA = sp + offset, the return address below it, the frame pointer saved below it or the same
+    HT_RULE_QUICK_SP,  // CFA = sp + offset, the return address below it, the frame pointer saved below it or
+                       // the same
     HT_RULE_QUICK_FP,  // the same with CFA = fp + offset
     HT_RULE_REGISTER,  // CFA = register + offset
     HT_RULE_DEREF,     // CFA = *(register + offset)
@@ -28,9 +32,11 @@ enum ht_rule_kind {
 
 enum {
     HT_RULE_IS_CHECKED = 1, // the object may be unloaded: to be checked in each walk
-    HT_RULE_IS_UNSURE = 2,  // no call instruction ends at pc + 1: a return address that points here may be garbage
-    HT_RULE_IS_ENTRY = 4,   // pc + 1 begins a function: a return address that was made by hand, as makecontext does
-    HT_RULE_AT_FP = 8,      // saved registers lie relative to the frame pointer: word[saved + 1]
+    HT_RULE_IS_UNSURE =
+        2, // no call instruction ends at pc + 1: a return address that points here may be garbage
+    HT_RULE_IS_ENTRY =
+        4, // pc + 1 begins a function: a return address that was made by hand, as makecontext does
+    HT_RULE_AT_FP = 8, // saved registers lie relative to the frame pointer: word[saved + 1]
 };
 
 #define SAVED_SAME 0    // else: at CFA + 8 * saved
@@ -50,15 +56,14 @@ struct ht_rule {
 };
 _Static_assert(sizeof(struct ht_rule) == 32, "two rules fill a cache line");
 
-
 union ht_slot {
     struct ht_rule rule;
     uint64_t words[4];
 };
 static union ht_slot ht_cache[CACHE_SETS][CACHE_WAYS] HT_ALIGNED(HT_CACHE_LINE);
 
-// Return addresses are themselves (walk->pc is the byte before); an exact pc is marked, for what is known of the same
-// place differs. Never 0.
+// Return addresses are themselves (walk->pc is the byte before); an exact pc is marked, for what is known of
+// the same place differs. Never 0.
 static inline uint64_t ht_rule_key(const struct ht_walk *walk)
 {
     return walk->exact ? walk->pc | UINT64_C(1) << 63 : walk->pc + 1;
@@ -66,7 +71,8 @@ static inline uint64_t ht_rule_key(const struct ht_walk *walk)
 
 static inline union ht_slot *ht_cache_set(uint64_t key)
 {
-    // Call sites lie some bytes apart and functions at multiples of 16: the low bits are the most random ones.
+    // Call sites lie some bytes apart and functions at multiples of 16: the low bits are the most random
+    // ones.
     return ht_cache[(key ^ key >> 12) % CACHE_SETS];
 }
 
@@ -92,7 +98,7 @@ static HT_COLD void ht_cache_write(const struct ht_rule *rule)
     uint64_t first = ht_load_relaxed(&set[0].rule.key), second = ht_load_relaxed(&set[1].rule.key);
     unsigned way = first == rule->key || first == 0     ? 0
                    : second == rule->key || second == 0 ? 1
-                                                       : ht_load_relaxed(&set[0].rule.sequence) >> 1 & 1;
+                                                        : ht_load_relaxed(&set[0].rule.sequence) >> 1 & 1;
     union ht_slot *slot = &set[way];
     uint32_t sequence = ht_load_relaxed(&slot->rule.sequence);
     if ((sequence & 1) || !ht_cas_acqrel(&slot->rule.sequence, &sequence, sequence + 1)) {
@@ -100,7 +106,8 @@ static HT_COLD void ht_cache_write(const struct ht_rule *rule)
     }
     uint64_t words[2];
     memcpy(words, &rule->cfa_offset, sizeof words);
-    // Releases, so that no reader sees one of them together with the even number from before; pair with its acquires.
+    // Releases, so that no reader sees one of them together with the even number from before; pair with its
+    // acquires.
     ht_store_release(&slot->rule.key, rule->key);
     ht_store_release(&slot->words[1], words[0]);
     ht_store_release(&slot->words[2], words[1]);
@@ -119,7 +126,8 @@ static bool ht_in_words(int64_t offset_bytes, int8_t *ret_words)
     return true;
 }
 
-static bool ht_pack_cfa(const struct ht_cfi_tables *tables, const struct ht_cfi_row *row, struct ht_rule *rule)
+static bool ht_pack_cfa(const struct ht_cfi_tables *tables, const struct ht_cfi_row *row,
+                        struct ht_rule *rule)
 {
     int64_t offset = row->cfa_offset;
     rule->kind = HT_RULE_REGISTER;
@@ -135,7 +143,8 @@ static bool ht_pack_cfa(const struct ht_cfi_tables *tables, const struct ht_cfi_
 }
 
 // Saved registers of a function that aligns its stack lie relative to its frame pointer, all of them.
-static bool ht_pack_saved_at_fp(const struct ht_cfi_tables *tables, const struct ht_cfi_row *row, struct ht_rule *rule)
+static bool ht_pack_saved_at_fp(const struct ht_cfi_tables *tables, const struct ht_cfi_row *row,
+                                struct ht_rule *rule)
 {
     for (unsigned i = 0; i < HT_ARCH_SAVED_COUNT; i++) {
         unsigned reg = ht_arch_saved[i];
@@ -214,8 +223,8 @@ static bool ht_is_code_range(uint32_t object, uintptr_t address, size_t size_byt
     return ht_objects_is_code(object, address) && ht_objects_is_code(object, address + size_bytes - 1);
 }
 
-// Whether the frame is where a signal handler returns to, by its instructions: not every libc's has tables, and some
-// kernels' and emulators' lies in a page of no object.
+// Whether the frame is where a signal handler returns to, by its instructions: not every libc's has tables,
+// and some kernels' and emulators' lies in a page of no object.
 static bool ht_is_trampoline(const struct ht_walk *walk, uint32_t object)
 {
     uintptr_t at = walk->exact ? walk->pc : walk->pc + 1;
@@ -234,13 +243,14 @@ static bool ht_follows_call(uint32_t object, uintptr_t pc)
     return ht_is_code_range(object, before, HT_ARCH_CALL_BYTES) && ht_arch_is_call((const uint8_t *)before);
 }
 
-// The row of walk->pc into the scratch. Without a call before it, a return address may be the beginning of a function.
-static bool ht_find_row(struct ht_walk *walk, const struct ht_cfi_tables *tables, struct ht_cfi_function *ret_function,
-                        uint8_t *flags)
+// The row of walk->pc into the scratch. Without a call before it, a return address may be the beginning of a
+// function.
+static bool ht_find_row(struct ht_walk *walk, const struct ht_cfi_tables *tables,
+                        struct ht_cfi_function *ret_function, uint8_t *flags)
 {
     uintptr_t pc = walk->pc;
-    if ((*flags & HT_RULE_IS_UNSURE) && ht_cfi_find(tables, pc + 1, ret_function) && ret_function->start == pc + 1 &&
-        !ret_function->is_signal_frame) {
+    if ((*flags & HT_RULE_IS_UNSURE) && ht_cfi_find(tables, pc + 1, ret_function) &&
+        ret_function->start == pc + 1 && !ret_function->is_signal_frame) {
         pc++;
         *flags |= HT_RULE_IS_ENTRY;
         return ht_cfi_row_at(tables, ret_function, pc, walk->scratch);
@@ -347,9 +357,10 @@ static bool ht_load_for_expression(void *arg, uintptr_t address, uintptr_t *ret_
     return (address & 7) == 0 && ht_walk_load(arg, address, ret_value);
 }
 
-// Restores one register by its rule in the row; `cfa` is known. False: unreadable. `ret_value` untouched when not kept.
-static bool ht_restore_register(struct ht_walk *walk, const struct ht_cfi_tables *tables, unsigned reg, uintptr_t cfa,
-                                uintptr_t *ret_value, bool *ret_known)
+// Restores one register by its rule in the row; `cfa` is known. False: unreadable. `ret_value` untouched when
+// not kept.
+static bool ht_restore_register(struct ht_walk *walk, const struct ht_cfi_tables *tables, unsigned reg,
+                                uintptr_t cfa, uintptr_t *ret_value, bool *ret_known)
 {
     const struct ht_unwind_scratch *s = walk->scratch;
     struct ht_cfi_loader loader = {ht_load_for_expression, walk};
@@ -413,7 +424,8 @@ static HT_COLD enum ht_step ht_step_generally(struct ht_walk *walk, const struct
     bool known[HT_ARCH_SAVED_COUNT], ra_known;
     if (!ht_cfi_find(&tables, pc, &function) || !ht_cfi_row_at(&tables, &function, pc, s) ||
         !ht_general_cfa(walk, &tables, &cfa) || (cfa & 7) != 0 || cfa == 0 ||
-        !ht_restore_register(walk, &tables, function.ra_column, cfa, &return_address, &ra_known) || !ra_known) {
+        !ht_restore_register(walk, &tables, function.ra_column, cfa, &return_address, &ra_known) ||
+        !ra_known) {
         return HT_STEP_FAILED;
     }
     for (unsigned i = 0; i < HT_ARCH_SAVED_COUNT; i++) {
@@ -446,7 +458,8 @@ static HT_COLD enum ht_step ht_step_fully(struct ht_walk *walk, const struct ht_
     if (rule->kind == HT_RULE_DEREF && ((cfa & 7) != 0 || !ht_walk_load(walk, cfa, &cfa))) {
         return HT_STEP_FAILED;
     }
-    if (!ht_is_cfa(walk, cfa) || !ht_walk_load(walk, cfa + (uintptr_t)((intptr_t)rule->ra * 8), &return_address)) {
+    if (!ht_is_cfa(walk, cfa) ||
+        !ht_walk_load(walk, cfa + (uintptr_t)((intptr_t)rule->ra * 8), &return_address)) {
         return HT_STEP_FAILED;
     }
     uint64_t known = ht_bit(HT_ARCH_REG_SP);
@@ -506,7 +519,8 @@ static bool ht_is_code_frame(const struct ht_walk *walk, const struct ht_rule *r
            (rule->kind != HT_RULE_UNKNOWN || walk->exact || ht_walk_is_call(walk->pc));
 }
 
-// What is reported of the frame: a pc inside the call, or where the frame will go on when that was not a call.
+// What is reported of the frame: a pc inside the call, or where the frame will go on when that was not a
+// call.
 static inline uintptr_t ht_frame_pc(const struct ht_walk *walk, const struct ht_rule *rule)
 {
     return walk->pc + (!walk->exact && (rule->kind == HT_RULE_SIGNAL || (rule->flags & HT_RULE_IS_ENTRY)));
@@ -569,7 +583,8 @@ static inline bool ht_is_checked(const struct ht_walk *walk, uint32_t object)
     return walk->checked_any && (walk->scratch->verified[object / 32] >> (object % 32) & 1);
 }
 
-// As many frames as go by quick rules from the cache, with everything at hand; stops before the first that does not.
+// As many frames as go by quick rules from the cache, with everything at hand; stops before the first that
+// does not.
 static HT_NOINLINE void ht_walk_cached(struct ht_walk *walk)
 {
     const uintptr_t lo = walk->lo, span = walk->hi - walk->lo;
@@ -603,7 +618,8 @@ static HT_NOINLINE void ht_walk_cached(struct ht_walk *walk)
         cfa += (uintptr_t)(intptr_t)offset;
         uintptr_t fp_at = cfa + (uintptr_t)((intptr_t)saved * 8);
         // The return address is at cfa - 8; fp_at is there or below, or it is cfa and not read.
-        if (ht_unlikely((cfa & 7) != 0 || cfa <= sp || cfa - 8 - lo >= span || (fp_at != cfa && fp_at < lo))) {
+        if (ht_unlikely((cfa & 7) != 0 || cfa <= sp || cfa - 8 - lo >= span ||
+                        (fp_at != cfa && fp_at < lo))) {
             break;
         }
         uintptr_t return_address = ht_arch_strip_ra(ht_arch_load(cfa - 8));
@@ -636,7 +652,8 @@ static enum ht_step ht_walk_quickly(struct ht_walk *walk)
         ht_find_rule(walk, &rule);
         if (ht_unlikely(rule.kind > HT_RULE_DEREF || (rule.flags & HT_RULE_IS_UNSURE))) {
             if (rule.kind == HT_RULE_OUTERMOST) {
-                return ht_walk_deliver(walk, ht_frame_pc(walk, &rule), rule.object) ? HT_STEP_END : HT_STEP_TRUNCATED;
+                return ht_walk_deliver(walk, ht_frame_pc(walk, &rule), rule.object) ? HT_STEP_END
+                                                                                    : HT_STEP_TRUNCATED;
             }
             return HT_STEP_FULL;
         }

@@ -1,4 +1,5 @@
-// The state of one walk, and what the ways to walk share: reading the stack, delivering frames, frame-pointer steps.
+// The state of one walk, and what the ways to walk share: reading the stack, delivering frames, frame-pointer
+// steps.
 #ifndef HT_CAPTURE_UNWIND_WALK_H
 #define HT_CAPTURE_UNWIND_WALK_H
 
@@ -36,7 +37,8 @@ void ht_walk_finish(struct ht_walk *walk);
 // Makes the page of a word outside of [lo, hi) readable to the walk, if it is.
 bool ht_walk_probe(struct ht_walk *walk, uintptr_t address);
 
-// From here on no page counts as readable that has not been asked about in this walk: what led here may be garbage.
+// From here on no page counts as readable that has not been asked about in this walk: what led here may be
+// garbage.
 void ht_walk_distrust(struct ht_walk *walk);
 
 // One word of the stack; address aligned to 8.
@@ -66,8 +68,8 @@ static inline bool ht_walk_deliver(struct ht_walk *walk, uintptr_t pc, uint32_t 
     return true;
 }
 
-// Goes to the caller whose return address this is. END: there is none. No code lies in the first page, so that a pc is
-// never 0.
+// Goes to the caller whose return address this is. END: there is none. No code lies in the first page, so
+// that a pc is never 0.
 static inline enum ht_step ht_walk_return_to(struct ht_walk *walk, uintptr_t return_address)
 {
     return_address = ht_arch_strip_ra(return_address);
@@ -79,19 +81,21 @@ static inline enum ht_step ht_walk_return_to(struct ht_walk *walk, uintptr_t ret
     return HT_STEP_ON;
 }
 
-// Whether code that belongs to no object may be at the return address pc + 1: the page is readable and a call instruction
-// ends there. One or two system calls.
+// Whether code that belongs to no object may be at the return address pc + 1: the page is readable and a call
+// instruction ends there. One or two system calls.
 bool ht_walk_is_call(uintptr_t pc);
 
-// Steps by the frame pointer if that looks like one: aligned, at or above sp and within 1 MiB of it, pointing to a
-// return address that follows a call or lies in an object's code. END: the frame pointer is 0, as at the outermost frame.
+// Steps by the frame pointer if that looks like one: aligned, at or above sp and within 1 MiB of it, pointing
+// to a return address that follows a call or lies in an object's code. END: the frame pointer is 0, as at the
+// outermost frame.
 enum ht_step ht_walk_step_fp(struct ht_walk *walk);
 
 // The object of walk->pc, checked once in a walk; HT_OBJECT_NONE: none.
 uint32_t ht_walk_object(struct ht_walk *walk);
 bool ht_walk_check_object(struct ht_walk *walk, uint32_t object);
 
-// The object of the frame (HT_OBJECT_NONE: code of none) and the pc to deliver. False: walk->pc is not in code.
+// The object of the frame (HT_OBJECT_NONE: code of none) and the pc to deliver. False: walk->pc is not in
+// code.
 bool ht_walk_frame(struct ht_walk *walk, uint32_t *ret_object, uintptr_t *ret_pc);
 
 // The ways: each delivers frames until a reason to stop.

@@ -93,7 +93,7 @@ static bool ht_reap(struct ht_region *region, const struct ht_table *table, uint
     if (ht_rank_of(slot) > floor_bytes) {
         return false;
     }
-    uintptr_t token = ht_filter_token();
+    uint32_t token = ht_filter_token();
     uint64_t seen = address;
     if (!ht_cas_acqrel(key, &seen, address | SWEEP_MARK)) {
         return false;
@@ -313,7 +313,7 @@ static bool ht_remove_in_bucket(struct ht_region *region, const struct ht_table 
 
 bool ht_live_remove(struct ht_region *region, uint64_t address, struct ht_live_copy *ret_live)
 {
-    uintptr_t token = ht_filter_token();
+    uint32_t token = ht_filter_token();
     for (uint32_t level = ht_load_acquire(&region->header->level_count); level-- > 0;) {
         struct ht_table table = ht_table_at(region, level, address);
         uint32_t bucket = table.home;

@@ -58,6 +58,7 @@ static void ht_on_create(struct ht_region *region)
 static void ht_on_fork_child(void)
 {
     ht_fork_child();
+    ht_objects_forget_modules();
     ht_request_fork_child();
     if (ht_config.interval_ns != 0) {
         ht_next_interval_ns = ht_clock_monotonic_ns() + ht_config.interval_ns;

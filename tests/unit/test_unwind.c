@@ -30,7 +30,7 @@
 #else
 #define SANITIZED 0
 #endif
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE     __attribute__((noinline))
 #define KEEP_FRAME() __asm__ volatile("" ::: "memory")
 
 static __thread struct ht_unwind_scratch scratch;
@@ -85,8 +85,9 @@ static void report_difference(const uintptr_t *expected, unsigned expected_count
     }
 }
 
-// Walks with libunwind from the caller's context; what we ought to deliver: return addresses minus one, but for frames
-// that a signal interrupted (libunwind calls these signal frames) and the trampoline that is their callee.
+// Walks with libunwind from the caller's context; what we ought to deliver: return addresses minus one, but
+// for frames that a signal interrupted (libunwind calls these signal frames) and the trampoline that is their
+// callee.
 static unsigned reference_walk(unw_context_t *context, uintptr_t *ret_pcs)
 {
     unw_cursor_t cursor;
@@ -405,8 +406,8 @@ static int library_calls(void)
 static char directory[] = "/tmp/heaptap-unwind-XXXXXX";
 static bool have_directory;
 
-static bool build(const char *compiler, const char *source, const char *flags, const char *name, char *ret_path,
-                  size_t size)
+static bool build(const char *compiler, const char *source, const char *flags, const char *name,
+                  char *ret_path, size_t size)
 {
     char command[2048];
     if (!have_directory) {
@@ -414,8 +415,8 @@ static bool build(const char *compiler, const char *source, const char *flags, c
         have_directory = true;
     }
     snprintf(ret_path, size, "%s/%s", directory, name);
-    snprintf(command, sizeof command, "%s -shared -fPIC -O2 %s -o %s %s/tests/unit/%s 2>%s/errors", compiler, flags,
-             ret_path, HT_TEST_SOURCE_DIR, source, directory);
+    snprintf(command, sizeof command, "%s -shared -fPIC -O2 %s -o %s %s/tests/unit/%s 2>%s/errors", compiler,
+             flags, ret_path, HT_TEST_SOURCE_DIR, source, directory);
     return system(command) == 0;
 }
 
@@ -492,7 +493,8 @@ static void check_replacement(void)
 {
     char first[512], second[512];
     if (!build("cc", "unwind_library.c", "-Wl,--build-id -DFRAME_WORDS=4", "first.so", first, sizeof first) ||
-        !build("cc", "unwind_library.c", "-Wl,--build-id -DFRAME_WORDS=40", "second.so", second, sizeof second)) {
+        !build("cc", "unwind_library.c", "-Wl,--build-id -DFRAME_WORDS=40", "second.so", second,
+               sizeof second)) {
         skip();
     }
     unsigned same_place = 0;
@@ -683,10 +685,11 @@ static void no_system_calls_when_warm(void **state)
 // Calls its argument; with a frame: push rbp; mov rbp, rsp; call rdi; pop rbp; ret.
 static const uint8_t code_with_frame[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
 // sub rsp, 24; call rdi; add rsp, 24; ret
-static const uint8_t code_without_frame[] = {0x48, 0x83, 0xec, 0x18, 0xff, 0xd7, 0x48, 0x83, 0xc4, 0x18, 0xc3};
+static const uint8_t code_without_frame[] = {0x48, 0x83, 0xec, 0x18, 0xff, 0xd7,
+                                             0x48, 0x83, 0xc4, 0x18, 0xc3};
 // push rbp; mov rbp, rsi; sub rsp, 16; call rdi; add rsp, 16; pop rbp; ret: rbp is what the caller says
-static const uint8_t code_with_wild_fp[] = {0x55, 0x48, 0x89, 0xf5, 0x48, 0x83, 0xec, 0x10, 0xff,
-                                            0xd7, 0x48, 0x83, 0xc4, 0x10, 0x5d, 0xc3};
+static const uint8_t code_with_wild_fp[] = {0x55, 0x48, 0x89, 0xf5, 0x48, 0x83, 0xec, 0x10,
+                                            0xff, 0xd7, 0x48, 0x83, 0xc4, 0x10, 0x5d, 0xc3};
 
 static void *jit(const uint8_t *code, size_t size)
 {
@@ -740,8 +743,15 @@ static void jit_without_frames(void **state)
     code = jit(code_with_wild_fp, sizeof code_with_wild_fp);
     memcpy(&call, &code, sizeof call);
     uintptr_t on_stack[4] = {0, 1, 2, 3};
-    static const uintptr_t values[] = {1,          8,      0x1000,  0xdeadbeefdeadbee8, (uintptr_t)1 << 47,
-                                       UINTPTR_MAX, UINTPTR_MAX - 7, 0x7ffffffff000, 0x8000000000000000};
+    static const uintptr_t values[] = {1,
+                                       8,
+                                       0x1000,
+                                       0xdeadbeefdeadbee8,
+                                       (uintptr_t)1 << 47,
+                                       UINTPTR_MAX,
+                                       UINTPTR_MAX - 7,
+                                       0x7ffffffff000,
+                                       0x8000000000000000};
     for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++) {
         call(walk_here, values[i]);
         assert_true(result.failed);
@@ -830,7 +840,8 @@ static void hand_made_stacks(void **state)
     uintptr_t stack[64] __attribute__((aligned(4096)));
     memset(stack, 0, sizeof stack);
     struct ht_unwind_start start;
-    start_at((void *)recursion, (uintptr_t)stack, 0, &start); // at its first instruction: the return address is at sp
+    start_at((void *)recursion, (uintptr_t)stack, 0,
+             &start); // at its first instruction: the return address is at sp
     ht_unwind(&scratch, &window, &start, &result);
     assert_int_equal(result.frame_count, 1);
     assert_false(result.failed);
@@ -852,7 +863,8 @@ static uint64_t next_random(void)
     return random_state ^ random_state >> 29;
 }
 
-// A word as a broken stack may hold: a pointer into it or near its ends, an address of code, small or random bits.
+// A word as a broken stack may hold: a pointer into it or near its ends, an address of code, small or random
+// bits.
 static uintptr_t random_word(uintptr_t low, uintptr_t high, uintptr_t code, size_t code_bytes)
 {
     switch (next_random() % 8) {
@@ -877,7 +889,8 @@ static void corrupted_stacks(void **state)
     (void)state;
     prepare();
     const size_t page = 4096, pages = 4;
-    char *area = mmap(NULL, (pages + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *area =
+        mmap(NULL, (pages + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_ptr_not_equal(area, MAP_FAILED);
     assert_int_equal(mprotect(area + page, pages * page, PROT_READ | PROT_WRITE), 0);
     uintptr_t low = (uintptr_t)area + page, high = low + pages * page;
@@ -1032,18 +1045,30 @@ static void clean_up(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(before_the_constructor), cmocka_unit_test(readable_or_not),
-        cmocka_unit_test(stack_consumption),      cmocka_unit_test(plain_recursion),
-        cmocka_unit_test(frames_of_all_shapes),   cmocka_unit_test(through_libc),
-        cmocka_unit_test(threads_begin),          cmocka_unit_test(too_deep),
-        cmocka_unit_test(signal_handlers),        cmocka_unit_test(coroutines),
-        cmocka_unit_test(lazy_binding),           cmocka_unit_test(cpp_frames),
-        cmocka_unit_test(library_replaced),       cmocka_unit_test(reports_and_deltas),
-        cmocka_unit_test(without_find_object),    cmocka_unit_test(no_system_calls_when_warm),
-        cmocka_unit_test(jit_with_frames),        cmocka_unit_test(jit_without_frames),
-        cmocka_unit_test(hand_made_stacks),       cmocka_unit_test(corrupted_stacks),
-        cmocka_unit_test(data_is_no_code),        cmocka_unit_test(many_threads),
-        cmocka_unit_test(other_modes),            cmocka_unit_test(every_instruction),
+        cmocka_unit_test(before_the_constructor),
+        cmocka_unit_test(readable_or_not),
+        cmocka_unit_test(stack_consumption),
+        cmocka_unit_test(plain_recursion),
+        cmocka_unit_test(frames_of_all_shapes),
+        cmocka_unit_test(through_libc),
+        cmocka_unit_test(threads_begin),
+        cmocka_unit_test(too_deep),
+        cmocka_unit_test(signal_handlers),
+        cmocka_unit_test(coroutines),
+        cmocka_unit_test(lazy_binding),
+        cmocka_unit_test(cpp_frames),
+        cmocka_unit_test(library_replaced),
+        cmocka_unit_test(reports_and_deltas),
+        cmocka_unit_test(without_find_object),
+        cmocka_unit_test(no_system_calls_when_warm),
+        cmocka_unit_test(jit_with_frames),
+        cmocka_unit_test(jit_without_frames),
+        cmocka_unit_test(hand_made_stacks),
+        cmocka_unit_test(corrupted_stacks),
+        cmocka_unit_test(data_is_no_code),
+        cmocka_unit_test(many_threads),
+        cmocka_unit_test(other_modes),
+        cmocka_unit_test(every_instruction),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     clean_up();

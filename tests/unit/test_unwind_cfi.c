@@ -1,4 +1,5 @@
-// The parser of call frame information: rows equal to readelf's for whole libraries, and bounded on any bytes.
+// The parser of call frame information: rows equal to readelf's for whole libraries, and bounded on any
+// bytes.
 #include "capture/unwind_cfi.h"
 
 #include <setjmp.h>
@@ -47,7 +48,8 @@ static bool image_open(const char *path, struct image *ret_image)
     for (unsigned i = 0; i < head.e_phnum; i++) {
         if (phdrs[i].p_type == PT_LOAD) {
             assert_int_equal(fseek(file, (long)phdrs[i].p_offset, SEEK_SET), 0);
-            assert_int_equal(fread(image.base + phdrs[i].p_vaddr, 1, phdrs[i].p_filesz, file), phdrs[i].p_filesz);
+            assert_int_equal(fread(image.base + phdrs[i].p_vaddr, 1, phdrs[i].p_filesz, file),
+                             phdrs[i].p_filesz);
         } else if (phdrs[i].p_type == PT_GNU_EH_FRAME) {
             image.tables.header = (uintptr_t)image.base + phdrs[i].p_vaddr;
         }
@@ -230,10 +232,14 @@ static void rows_equal_readelf(void **state)
         skip();
     }
     static const char *const files[] = {
-        "/lib/x86_64-linux-gnu/libc.so.6",         "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
-        "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/usr/bin/python3.11",
-        "/usr/bin/redis-server",                   "/usr/bin/redis-check-rdb",
-        "/lib/x86_64-linux-gnu/libcrypto.so.3",    "/lib/x86_64-linux-gnu/libgcc_s.so.1",
+        "/lib/x86_64-linux-gnu/libc.so.6",
+        "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
+        "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+        "/usr/bin/python3.11",
+        "/usr/bin/redis-server",
+        "/usr/bin/redis-check-rdb",
+        "/lib/x86_64-linux-gnu/libcrypto.so.3",
+        "/lib/x86_64-linux-gnu/libgcc_s.so.1",
         "/lib/x86_64-linux-gnu/libm.so.6",
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -243,8 +249,8 @@ static void rows_equal_readelf(void **state)
 
 // ---- hand-made tables
 
-// Bytes of .eh_frame_hdr without a search table, then .eh_frame; in memory of the exact size, so that ASan sees a step
-// beyond either end.
+// Bytes of .eh_frame_hdr without a search table, then .eh_frame; in memory of the exact size, so that ASan
+// sees a step beyond either end.
 struct made {
     uint8_t *bytes;
     size_t size_bytes;
@@ -265,11 +271,13 @@ static void put32(struct made *made, uint32_t value)
     put(made, &value, sizeof value);
 }
 
-// One CIE ("zR", absolute addresses, CFA = rsp + 8, ra at CFA - 8) and one FDE of 256 bytes of code at 0x10000.
+// One CIE ("zR", absolute addresses, CFA = rsp + 8, ra at CFA - 8) and one FDE of 256 bytes of code at
+// 0x10000.
 static struct made make(const void *code, size_t code_size)
 {
     struct made made = {.pc = 0x10000};
-    static const uint8_t header[] = {1, 0x1b, 0xff, 0xff, 4, 0, 0, 0}; // .eh_frame begins 4 bytes behind the pointer
+    static const uint8_t header[] = {1, 0x1b, 0xff, 0xff,
+                                     4, 0,    0,    0}; // .eh_frame begins 4 bytes behind the pointer
     static const uint8_t cie[] = {0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x00, 0x0c, 7, 8, 0x90, 1};
     put(&made, header, 8);
     size_t frames = made.size_bytes;
@@ -300,27 +308,27 @@ static void every_instruction(void **state)
 {
     (void)state;
     static const uint8_t code[] = {
-        0x42, 0x0e, 16,             // 2: CFA = rsp + 16
-        0x02, 2, 0x86, 2,           // 4: rbp at CFA - 16
-        0x03, 2, 0, 0x0d, 6,        // 6: CFA = rbp + 16
-        0x04, 2, 0, 0, 0, 0x0a,     // 8: remember
-        0x0c, 3, 24,                //    CFA = rbx + 24
-        0x05, 12, 3, 0x07, 13,      //    r12 at CFA - 24, r13 undefined
-        0x08, 14, 0x09, 15, 0,      //    r14 same, r15 in rax
-        0x42, 0x0b,                 // 10: restore
-        0x42, 0xc6,                 // 12: rbp as in the CIE
-        0x42, 0x11, 12, 0x7e,       // 14: r12 at CFA + 16
-        0x12, 7, 0x7e,              //     CFA = rsp + 16
-        0x42, 0x13, 0x7d,           // 16: offset 24
-        0x14, 3, 2, 0x15, 13, 0x7f, //     rbx = CFA - 16, r13 = CFA + 8
-        0x42, 0x2e, 8,              // 18: size of arguments
-        0x2f, 14, 2,                //     r14 at CFA + 16
-        0x06, 12,                   //     r12 as in the CIE
-        0x42, 0x0f, 3, 0x76, 0x78, 0x06, // 20: CFA = *(rbp - 8)
-        0x10, 3, 2, 0x76, 0x70,     //      rbx at rbp - 16
-        0x16, 12, 2, 0x76, 0x08,    //      r12 = rbp + 8
-        0x42, 0x01, 0x40, 0, 1, 0, 0, 0, 0, 0, // 22, then to 0x10040
-        0x0c, 7, 8,
+        0x42, 0x0e, 16,                                 // 2: CFA = rsp + 16
+        0x02, 2,    0x86, 2,                            // 4: rbp at CFA - 16
+        0x03, 2,    0,    0x0d, 6,                      // 6: CFA = rbp + 16
+        0x04, 2,    0,    0,    0,    0x0a,             // 8: remember
+        0x0c, 3,    24,                                 //    CFA = rbx + 24
+        0x05, 12,   3,    0x07, 13,                     //    r12 at CFA - 24, r13 undefined
+        0x08, 14,   0x09, 15,   0,                      //    r14 same, r15 in rax
+        0x42, 0x0b,                                     // 10: restore
+        0x42, 0xc6,                                     // 12: rbp as in the CIE
+        0x42, 0x11, 12,   0x7e,                         // 14: r12 at CFA + 16
+        0x12, 7,    0x7e,                               //     CFA = rsp + 16
+        0x42, 0x13, 0x7d,                               // 16: offset 24
+        0x14, 3,    2,    0x15, 13,   0x7f,             //     rbx = CFA - 16, r13 = CFA + 8
+        0x42, 0x2e, 8,                                  // 18: size of arguments
+        0x2f, 14,   2,                                  //     r14 at CFA + 16
+        0x06, 12,                                       //     r12 as in the CIE
+        0x42, 0x0f, 3,    0x76, 0x78, 0x06,             // 20: CFA = *(rbp - 8)
+        0x10, 3,    2,    0x76, 0x70,                   //      rbx at rbp - 16
+        0x16, 12,   2,    0x76, 0x08,                   //      r12 = rbp + 8
+        0x42, 0x01, 0x40, 0,    1,    0,    0, 0, 0, 0, // 22, then to 0x10040
+        0x0c, 7,    8,
     };
     struct made made = make(code, sizeof code);
     assert_true(row_at(&made, 0));
@@ -378,12 +386,12 @@ static void nonsense_is_refused(void **state)
         uint8_t code[8];
         size_t size;
     } cases[] = {
-        {{0x0b}, 1},                                              // restore without remember
-        {{0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a}, 8},    // too deep
-        {{0x3f}, 1},                                              // unknown
-        {{0x0c, 99, 8}, 3},                                       // a CFA register that is none of ours
-        {{0x0f, 0x7f, 0}, 3},                                     // an expression longer than its entry
-        {{0x0e, 0x80, 0x80, 0x80}, 4},                            // a number that does not end
+        {{0x0b}, 1},                                           // restore without remember
+        {{0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a}, 8}, // too deep
+        {{0x3f}, 1},                                           // unknown
+        {{0x0c, 99, 8}, 3},                                    // a CFA register that is none of ours
+        {{0x0f, 0x7f, 0}, 3},                                  // an expression longer than its entry
+        {{0x0e, 0x80, 0x80, 0x80}, 4},                         // a number that does not end
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct made made = make(cases[i].code, cases[i].size);
@@ -450,10 +458,11 @@ static void expressions(void **state)
     assert_value(10, 0x35, 0x32, 0x1e);
     assert_value(-1, 0x31, 0x1f, 0x31, 0x26);
     assert_value(4, 0x31, 0x23, 3);
-    assert_value(9, 0x31, 0x28, 1, 0, 0x34, 0x39);          // a branch over one instruction
+    assert_value(9, 0x31, 0x28, 1, 0, 0x34, 0x39);             // a branch over one instruction
     assert_value(2, 0x31, 0x32, 0x33, 0x17, 0x13, 0x1c, 0x19); // 1 2 3 rotated: 3 1 2; drop; |3 - 1|
-    static const uint8_t bad[][6] = {{1, 0x22}, {2, 0x31, 0x22}, {3, 0x31, 0x30, 0x1b}, {2, 0x70, 0}, {3, 0x2f, 0xfd, 0xff},
-                                     {2, 0x30, 0x06}, {1, 0xff}};
+    static const uint8_t bad[][6] = {{1, 0x22},    {2, 0x31, 0x22},       {3, 0x31, 0x30, 0x1b},
+                                     {2, 0x70, 0}, {3, 0x2f, 0xfd, 0xff}, {2, 0x30, 0x06},
+                                     {1, 0xff}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_false(evaluate(bad[i] + 1, bad[i][0], &value));
     }
@@ -487,15 +496,16 @@ static void try_tables(const struct ht_cfi_tables *tables, uintptr_t pc)
             ht_cfi_evaluate(tables, scratch.row.cfa_expression, &scratch, NULL, &loader, &value);
         }
         for (unsigned reg = 0; reg < HT_ARCH_REG_COUNT; reg++) {
-            if (scratch.row.kind[reg] == HT_CFI_EXPRESSION || scratch.row.kind[reg] == HT_CFI_VAL_EXPRESSION) {
+            if (scratch.row.kind[reg] == HT_CFI_EXPRESSION ||
+                scratch.row.kind[reg] == HT_CFI_VAL_EXPRESSION) {
                 ht_cfi_evaluate(tables, (uintptr_t)scratch.row.value[reg], &scratch, &pc, &loader, &value);
             }
         }
     }
 }
 
-// Random instructions in a proper frame, and random changes anywhere. A read outside of the bytes is ASan's to find;
-// without it the bytes end at a page that cannot be read.
+// Random instructions in a proper frame, and random changes anywhere. A read outside of the bytes is ASan's
+// to find; without it the bytes end at a page that cannot be read.
 static void any_bytes(void **state)
 {
     (void)state;
@@ -517,7 +527,8 @@ static void any_bytes(void **state)
         try_tables(&made.tables, pc);
         uint8_t *copy = pages + 2 * PAGE - made.size_bytes;
         memcpy(copy, made.bytes, made.size_bytes);
-        try_tables(&(struct ht_cfi_tables){(uintptr_t)copy, (uintptr_t)copy + made.size_bytes, (uintptr_t)copy}, pc);
+        try_tables(
+            &(struct ht_cfi_tables){(uintptr_t)copy, (uintptr_t)copy + made.size_bytes, (uintptr_t)copy}, pc);
         memcpy(pages + PAGE, made.bytes, made.size_bytes);
         uintptr_t low = (uintptr_t)pages + PAGE;
         try_tables(&(struct ht_cfi_tables){low, low + made.size_bytes, low}, pc);
@@ -539,7 +550,8 @@ static void changed_tables(void **state)
     assert_non_null(bytes);
     struct ht_cfi_tables tables = {(uintptr_t)bytes, (uintptr_t)bytes + size,
                                    (uintptr_t)bytes + (image.tables.header - image.tables.lo)};
-    uintptr_t moved = (uintptr_t)bytes - image.tables.lo; // addresses in the tables are relative to the tables
+    uintptr_t moved =
+        (uintptr_t)bytes - image.tables.lo; // addresses in the tables are relative to the tables
     for (unsigned round = 0; round < 2000; round++) {
         memcpy(bytes, (const void *)image.tables.lo, size);
         for (unsigned changes = 200; changes > 0; changes--) {
@@ -556,9 +568,9 @@ static void changed_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_equal_readelf), cmocka_unit_test(every_instruction),
+        cmocka_unit_test(rows_equal_readelf),  cmocka_unit_test(every_instruction),
         cmocka_unit_test(nonsense_is_refused), cmocka_unit_test(expressions),
-        cmocka_unit_test(any_bytes),          cmocka_unit_test(changed_tables),
+        cmocka_unit_test(any_bytes),           cmocka_unit_test(changed_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

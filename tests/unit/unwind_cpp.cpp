@@ -1,4 +1,5 @@
-// C++ for test_unwind.c: the probe is called in a comparison, a std::function, a catch block and during an exception.
+// C++ for test_unwind.c: the probe is called in a comparison, a std::function, a catch block and during an
+// exception.
 #include <algorithm>
 #include <functional>
 #include <stdexcept>

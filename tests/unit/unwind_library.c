@@ -1,5 +1,5 @@
-// A library for test_unwind.c, built several times with different FRAME_WORDS, so that the same addresses need other
-// rules; its ifunc makes the loader's lazy binding call the probe.
+// A library for test_unwind.c, built several times with different FRAME_WORDS, so that the same addresses
+// need other rules; its ifunc makes the loader's lazy binding call the probe.
 #ifndef FRAME_WORDS
 #define FRAME_WORDS 4
 #endif
