@@ -191,7 +191,8 @@ struct ht_region_header {
     uint32_t level_count;                      // levels in use (release after the level is filled in)
     struct ht_live_level levels[HT_LIVE_LEVELS];
     uint64_t health[HT_HEALTH_COUNT];
-    uint64_t spare[64]; // zero in version 1
+    uint64_t stopped_since_ns; // CLOCK_MONOTONIC of the stop that is in force, 0 = none (command)
+    uint64_t spare[63];        // zero in version 1
     uint32_t overflow_refs[HT_SIZE_CLASSES]; // entry that takes the samples of a class when stacks are full
     struct ht_stripe stripes[HT_STRIPES];
 };

@@ -22,7 +22,7 @@
 #define KEEP(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
 #define SITE(size, letter)                                                                                   \
-    __attribute__((noinline, noclone)) static void site_##size##_##letter(long count, long kept)             \
+    __attribute__((noinline)) static void site_##size##_##letter(long count, long kept)                      \
     {                                                                                                        \
         long owed = 0;                                                                                       \
         for (long i = 0; i < count; i++) {                                                                   \
@@ -68,7 +68,7 @@ static int work_count, threads;
 static int pauses, settles;
 static pthread_barrier_t half_done, go_on;
 
-__attribute__((noinline, noclone)) static void settle(void)
+__attribute__((noinline)) static void settle(void)
 {
     char *p = malloc(64u << 20);
     KEEP(p);
@@ -76,7 +76,7 @@ __attribute__((noinline, noclone)) static void settle(void)
 }
 
 // Called from one place only, so that every site has one stack and its figures are rounded once.
-__attribute__((noinline, noclone)) static void do_half(void)
+__attribute__((noinline)) static void do_half(void)
 {
     for (int i = 0; i < work_count; i++)
         for (long site = 0; site < work[i].sites; site++)

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import Test, judge_program, need_program, terminate  # noqa: E402
@@ -14,9 +15,16 @@ class Client:
     """Just enough of redis' protocol to fill the server deterministically."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(path)
+        # The socket's name is there a moment before the server listens on it.
+        for attempt in range(500):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(30)
+            try:
+                self.socket.connect(path)
+                break
+            except (ConnectionRefusedError, FileNotFoundError):
+                self.socket.close()
+                time.sleep(0.01)
         self.file = self.socket.makefile("rb")
 
     def send(self, *words):
@@ -57,7 +65,7 @@ def run(env):
     process = test.start([SERVER, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir",
                           test.folder, "--enable-debug-command", "yes", "--hz", "1", "--logfile", test.path("log")],
                          env)
-    test.wait_for(lambda: os.path.exists(path) or process.poll() is not None, "redis-server's socket")
+    test.wait_for(lambda: os.path.exists(path), "redis-server's socket")
     client = Client(path)
     load = test.run([BENCHMARK, "-s", path, "-n", "5000", "-c", "8", "-P", "8", "-q", "-t",
                      "set,get,incr,lpush,rpush,lpop,sadd,hset,zadd,lrange_100,mset"])

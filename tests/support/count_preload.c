@@ -8,9 +8,11 @@
 //
 // Environment: HT_COUNT_OUT names the file that a line is appended to at exit (nothing is written when it is
 // not set), HT_COUNT_SIGNAL a signal number that appends a line at once. A line is
-//     pid program alloc_objects alloc_space inuse_objects inuse_space size:allocated:live ...
-// where the tail is a histogram of sizes (upper bounds of classes 1/16 of a doubling wide), from which a test
-// can compute the exact sampling variance at any rate.
+//     pid program alloc_objects alloc_space inuse_objects inuse_space inherited_objects inherited_space
+//         size:allocated:live ...
+// (without the line break) where inherited_* is what a forked child began with, and the tail is a histogram
+// of sizes (upper bounds of classes 1/16 of a doubling wide), from which a test can compute the exact
+// sampling variance at any rate.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +45,7 @@ static struct {
     atomic_flag lock;
     struct ht_slot *slots;
     size_t slot_count, used;
-    uint64_t alloc_objects, alloc_space, inuse_objects, inuse_space, lost;
+    uint64_t alloc_objects, alloc_space, inuse_objects, inuse_space, inherited_objects, inherited_space, lost;
     struct ht_class classes[CLASS_MAX];
     char out[4096], program[64];
 } count = {.lock = ATOMIC_FLAG_INIT};
@@ -213,6 +215,8 @@ static void report(void)
     at = append_number(at, count.alloc_space, ' ');
     at = append_number(at, count.inuse_objects, ' ');
     at = append_number(at, count.inuse_space, ' ');
+    at = append_number(at, count.inherited_objects, ' ');
+    at = append_number(at, count.inherited_space, ' ');
     for (size_t i = 0; i < CLASS_MAX && at < line + sizeof(line) - 80; i++) {
         if (!count.classes[i].allocated && !count.classes[i].live)
             continue;
@@ -243,8 +247,8 @@ static void on_signal(int number)
 
 static void after_fork_child(void)
 {
-    count.alloc_objects = count.inuse_objects;
-    count.alloc_space = count.inuse_space;
+    count.alloc_objects = count.inherited_objects = count.inuse_objects;
+    count.alloc_space = count.inherited_space = count.inuse_space;
     for (size_t i = 0; i < CLASS_MAX; i++)
         count.classes[i].allocated = count.classes[i].live;
     unlock();

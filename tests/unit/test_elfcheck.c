@@ -1,4 +1,5 @@
-// Which programs `heaptap run` refuses, and how a program is found: fixtures are compiled here, or written byte by byte.
+// Which programs `heaptap run` refuses, and how a program is found: fixtures are compiled here, or written
+// byte by byte.
 #include "cmd/elfcheck.h"
 
 #include <elf.h>
@@ -46,7 +47,8 @@ static void compile(const char *name, const char *source, const char *flags)
     char command[512], source_name[64];
     snprintf(source_name, sizeof source_name, "%s.c", name);
     write_text(source_name, source, 0600);
-    snprintf(command, sizeof command, "cd %s && cc -w -o %s %s.c %s 2>/dev/null", directory, name, name, flags);
+    snprintf(command, sizeof command, "cd %s && cc -w -o %s %s.c %s 2>/dev/null", directory, name, name,
+             flags);
     if (system(command) != 0)
         skip();
 }
@@ -90,7 +92,8 @@ static void test_plain_programs(void **state)
     assert_int_equal(check("nopie"), HT_ELF_OK);
     compile("stripped", PLAIN_SOURCE, "-s");
     assert_int_equal(check("stripped"), HT_ELF_OK);
-    compile("uses", "#include <stdlib.h>\nvoid *(*volatile f)(size_t) = malloc; int main(void) { return !f(1); }\n",
+    compile("uses",
+            "#include <stdlib.h>\nvoid *(*volatile f)(size_t) = malloc; int main(void) { return !f(1); }\n",
             "-no-pie");
     assert_int_equal(check("uses"), HT_ELF_OK); // an address of malloc in the table is no definition
     compile("oldhash", PLAIN_SOURCE, "-Wl,--hash-style=sysv");
@@ -144,10 +147,12 @@ static void test_sanitizers(void **state)
 static void test_other_machines(void **state)
 {
     (void)state;
-    Elf32_Ehdr small = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT}, .e_machine = EM_386};
+    Elf32_Ehdr small = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+                        .e_machine = EM_386};
     write_bytes("i386", &small, sizeof small, 0755);
     assert_int_equal(check("i386"), HT_ELF_FOREIGN);
-    Elf64_Ehdr other = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT}, .e_machine = EM_RISCV};
+    Elf64_Ehdr other = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                        .e_machine = EM_RISCV};
     write_bytes("riscv", &other, sizeof other, 0755);
     assert_int_equal(check("riscv"), HT_ELF_FOREIGN);
     other.e_ident[EI_DATA] = ELFDATA2MSB;
@@ -155,7 +160,8 @@ static void test_other_machines(void **state)
     assert_int_equal(check("big"), HT_ELF_FOREIGN);
 }
 
-// Every prefix of a program, and every byte of its headers turned over: some verdict, no crash, no endless walk.
+// Every prefix of a program, and every byte of its headers turned over: some verdict, no crash, no endless
+// walk.
 static void test_damaged_files(void **state)
 {
     (void)state;
@@ -223,7 +229,8 @@ static void test_rights(void **state)
     struct stat stat_of;
     assert_int_equal(stat(path, &stat_of), 0);
     struct ht_elf_caller owner = {stat_of.st_uid, stat_of.st_uid, stat_of.st_gid, stat_of.st_gid, false};
-    struct ht_elf_caller other = {stat_of.st_uid + 1, stat_of.st_uid + 1, stat_of.st_gid + 1, stat_of.st_gid + 1, false};
+    struct ht_elf_caller other = {stat_of.st_uid + 1, stat_of.st_uid + 1, stat_of.st_gid + 1,
+                                  stat_of.st_gid + 1, false};
     assert_int_equal(ht_elf_check_rights(path, &other), HT_ELF_OK);
     assert_int_equal(chmod(path, 04755), 0);
     assert_int_equal(ht_elf_check_rights(path, &owner), HT_ELF_OK); // nothing is gained
@@ -236,7 +243,8 @@ static void test_rights(void **state)
     assert_int_equal(ht_elf_check_rights(path, &other), HT_ELF_SETGID);
     assert_int_equal(chmod(path, 02745), 0); // without x for the group the bit means something else
     assert_int_equal(ht_elf_check_rights(path, &other), HT_ELF_OK);
-    struct ht_elf_caller changed = {stat_of.st_uid + 1, stat_of.st_uid, stat_of.st_gid, stat_of.st_gid, false};
+    struct ht_elf_caller changed = {stat_of.st_uid + 1, stat_of.st_uid, stat_of.st_gid, stat_of.st_gid,
+                                    false};
     assert_int_equal(ht_elf_check_rights(path, &changed), HT_ELF_SETUID); // heaptap itself is setuid
 }
 
@@ -279,11 +287,16 @@ static void test_finding_programs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_programs),      cmocka_unit_test(test_static_programs),
-        cmocka_unit_test(test_own_malloc),          cmocka_unit_test(test_sanitizers),
-        cmocka_unit_test(test_other_machines),      cmocka_unit_test(test_damaged_files),
-        cmocka_unit_test(test_scripts_are_followed), cmocka_unit_test(test_rights),
-        cmocka_unit_test(test_capabilities),        cmocka_unit_test(test_finding_programs),
+        cmocka_unit_test(test_plain_programs),
+        cmocka_unit_test(test_static_programs),
+        cmocka_unit_test(test_own_malloc),
+        cmocka_unit_test(test_sanitizers),
+        cmocka_unit_test(test_other_machines),
+        cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_scripts_are_followed),
+        cmocka_unit_test(test_rights),
+        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_finding_programs),
         cmocka_unit_test(test_the_loader_is_no_static_program),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

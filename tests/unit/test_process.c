@@ -1,5 +1,5 @@
-// Regions from outside: finding, opening, copying and switching them; hand-made ones, hostile ones, and our own process as
-// the profiled one.
+// Regions from outside: finding, opening, copying and switching them; hand-made ones, hostile ones, and our
+// own process as the profiled one.
 #include "cmd/control.h"
 #include "cmd/live_set.h"
 #include "cmd/process.h"
@@ -58,8 +58,11 @@ static void add_live(struct ht_region *region, uint64_t address, uint64_t size_b
 {
     static uint64_t births_ns;
     uint64_t frames[2] = {0x1000, 0x2000};
-    struct ht_live_copy live = {.address = address, .size_bytes = size_bytes, .birth_ns = ++births_ns,
-                                .rate_bytes = rate_bytes, .rank_bytes = 1e30f};
+    struct ht_live_copy live = {.address = address,
+                                .size_bytes = size_bytes,
+                                .birth_ns = ++births_ns,
+                                .rate_bytes = rate_bytes,
+                                .rank_bytes = 1e30f};
     live.entry_ref = ht_entry_intern(region, HT_KIND_HEAP, frames, 2, 0, ht_size_class(size_bytes), 0);
     assert_true(live.entry_ref != 0);
     assert_true(ht_live_insert(region, &live));
@@ -378,7 +381,7 @@ static void test_control_of_a_cut_file(void **state)
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     struct ht_control_result result = {0};
     struct sigaction before, after;
-    sigaction(SIGBUS, NULL, &before); // cmocka has a handler of its own
+    sigaction(SIGBUS, NULL, &before);                                      // cmocka has a handler of its own
     assert_int_equal(ht_control_apply(fd, ht_control_start, &result), -1); // SIGBUS, caught
     assert_non_null(strstr(ht_error(), "cut off"));
     sigaction(SIGBUS, NULL, &after);
@@ -395,7 +398,8 @@ static void test_rate_text(void **state)
     static const struct {
         uint64_t rate_bytes;
         const char *text;
-    } cases[] = {{1, "1 (exact)"}, {1000, "1000"}, {4096, "4K"}, {512 << 10, "512K"}, {3 << 20, "3M"}, {UINT64_C(1) << 40, "1T"}};
+    } cases[] = {{1, "1 (exact)"},    {1000, "1000"},  {4096, "4K"},
+                 {512 << 10, "512K"}, {3 << 20, "3M"}, {UINT64_C(1) << 40, "1T"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[HT_RATE_TEXT_BYTES];
         ht_control_rate_text(cases[i].rate_bytes, text);
@@ -437,7 +441,8 @@ static void test_snapshots(void **state)
     ht_region_destroy(&region);
 }
 
-// Blocks whose fields all follow from the address come and go while the region is copied: no copy may hold a torn one.
+// Blocks whose fields all follow from the address come and go while the region is copied: no copy may hold a
+// torn one.
 struct churn {
     struct ht_region region;
     uint32_t entry_ref;
@@ -449,8 +454,12 @@ static void *churn(void *arg)
     struct churn *churning = arg;
     for (uint64_t round = 1; !__atomic_load_n(&churning->stop, __ATOMIC_RELAXED); round++) {
         for (uint64_t i = 1; i <= 64; i++) {
-            struct ht_live_copy gone, live = {.address = i * 64, .size_bytes = round, .birth_ns = round * 3,
-                                              .rate_bytes = 1, .rank_bytes = 1e30f, .entry_ref = churning->entry_ref};
+            struct ht_live_copy gone, live = {.address = i * 64,
+                                              .size_bytes = round,
+                                              .birth_ns = round * 3,
+                                              .rate_bytes = 1,
+                                              .rank_bytes = 1e30f,
+                                              .entry_ref = churning->entry_ref};
             ht_live_remove(&churning->region, i * 64, &gone);
             ht_live_insert(&churning->region, &live);
         }

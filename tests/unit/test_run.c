@@ -72,16 +72,24 @@ static void test_environment_of_options(void **state)
     (void)state;
     char preload[] = "LD_PRELOAD=/a.so", twice[] = "HEAPTAP_RATE=1", again[] = "HEAPTAP_RATE=2";
     char *base[] = {twice, preload, again, NULL};
-    struct ht_run_settings settings = {
-        .out = "/out", .signal = "USR1", .only = "redis*", .labels = "thread", .unwind = "fp", .rate_bytes = 65536,
-        .interval_ns = 1500000000, .growth_bytes = 1 << 20, .memory_bytes = 1 << 24, .keep = 3, .no_exit = true,
-        .dormant = true};
+    struct ht_run_settings settings = {.out = "/out",
+                                       .signal = "USR1",
+                                       .only = "redis*",
+                                       .labels = "thread",
+                                       .unwind = "fp",
+                                       .rate_bytes = 65536,
+                                       .interval_ns = 1500000000,
+                                       .growth_bytes = 1 << 20,
+                                       .memory_bytes = 1 << 24,
+                                       .keep = 3,
+                                       .no_exit = true,
+                                       .dormant = true};
     char **environment = ht_run_environment(base, &settings, "/x.so:/a.so", false);
     static const char *const expected[][2] = {
-        {"LD_PRELOAD", "/x.so:/a.so"}, {"HEAPTAP_OUT", "/out"},        {"HEAPTAP_RATE", "65536"},
-        {"HEAPTAP_SIGNAL", "USR1"},    {"HEAPTAP_INTERVAL", "1500ms"}, {"HEAPTAP_GROWTH", "1048576"},
-        {"HEAPTAP_EXIT", "0"},         {"HEAPTAP_KEEP", "3"},          {"HEAPTAP_ONLY", "redis*"},
-        {"HEAPTAP_MEMORY", "16777216"}, {"HEAPTAP_UNWIND", "fp"},      {"HEAPTAP_LABELS", "thread"},
+        {"LD_PRELOAD", "/x.so:/a.so"},  {"HEAPTAP_OUT", "/out"},        {"HEAPTAP_RATE", "65536"},
+        {"HEAPTAP_SIGNAL", "USR1"},     {"HEAPTAP_INTERVAL", "1500ms"}, {"HEAPTAP_GROWTH", "1048576"},
+        {"HEAPTAP_EXIT", "0"},          {"HEAPTAP_KEEP", "3"},          {"HEAPTAP_ONLY", "redis*"},
+        {"HEAPTAP_MEMORY", "16777216"}, {"HEAPTAP_UNWIND", "fp"},       {"HEAPTAP_LABELS", "thread"},
         {"HEAPTAP_ACTIVE", "0"}};
     size_t count = 0;
     for (char **at = environment; *at != NULL; at++)
@@ -100,7 +108,8 @@ static void test_finding_the_shim(void **state)
     (void)state;
     char directory[] = "/tmp/heaptap-run-XXXXXX", path[PATH_MAX], name[PATH_MAX], real[PATH_MAX];
     assert_non_null(mkdtemp(directory));
-    snprintf(name, sizeof name, "mkdir -p %s/bin %s/lib '%s/a b' && touch %s/lib/libheaptap.so '%s/a b/libheaptap.so'",
+    snprintf(name, sizeof name,
+             "mkdir -p %s/bin %s/lib '%s/a b' && touch %s/lib/libheaptap.so '%s/a b/libheaptap.so'",
              directory, directory, directory, directory, directory);
     assert_int_equal(system(name), 0);
     snprintf(name, sizeof name, "%s/bin", directory);
@@ -169,8 +178,8 @@ static void test_cannot_start(void **state)
     unlink(script);
 }
 
-// Runs the script under ht_child_run in a process of its own, in a group of its own, and returns its pid. What it prints
-// can be read from *ret_fd.
+// Runs the script under ht_child_run in a process of its own, in a group of its own, and returns its pid.
+// What it prints can be read from *ret_fd.
 static pid_t run_apart(const char *script, int *ret_fd)
 {
     int fds[2];
@@ -215,14 +224,15 @@ static void test_signals_are_passed_on(void **state)
     static const struct {
         int signal;
         const char *name;
-    } cases[] = {{SIGTERM, "TERM"}, {SIGINT, "INT"}, {SIGHUP, "HUP"}, {SIGUSR1, "USR1"}, {SIGUSR2, "USR2"},
-                 {SIGQUIT, "QUIT"}, {SIGWINCH, "WINCH"}, {SIGALRM, "ALRM"}};
+    } cases[] = {{SIGTERM, "TERM"}, {SIGINT, "INT"},   {SIGHUP, "HUP"},     {SIGUSR1, "USR1"},
+                 {SIGUSR2, "USR2"}, {SIGQUIT, "QUIT"}, {SIGWINCH, "WINCH"}, {SIGALRM, "ALRM"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char script[256], text[256];
         int fd;
-        snprintf(script, sizeof script,
-                 "trap 'echo got %s; exit 3' %s; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; done",
-                 cases[i].name, cases[i].name);
+        snprintf(
+            script, sizeof script,
+            "trap 'echo got %s; exit 3' %s; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; done",
+            cases[i].name, cases[i].name);
         pid_t pid = run_apart(script, &fd);
         kill(pid, cases[i].signal);
         assert_int_equal(status_of(pid), 3);
@@ -299,7 +309,8 @@ static void test_inherited_state_reaches_the_program(void **state)
     sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, &mask);
     sigaction(SIGCHLD, &ignore, &before);
-    // The kernel's own words (no shell: it would reset them): USR1, bit 9, blocked and nothing else; CHLD, bit 16, ignored.
+    // The kernel's own words (no shell: it would reset them): USR1, bit 9, blocked and nothing else; CHLD,
+    // bit 16, ignored.
     char name[] = "grep", quiet[] = "-q", file[] = "/proc/self/status";
     char blocked[] = "^SigBlk:.*0000000000000200$", ignored[] = "^SigIgn:.*1....$";
     char *argv[] = {name, quiet, blocked, file, NULL};
@@ -345,8 +356,12 @@ static void test_ticks(void **state)
     int *count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     char name[] = "sleep", time[] = "1.05";
     char *argv[] = {name, time, NULL};
-    struct ht_child child = {.path = "/bin/sleep", .argv = argv, .environment = environ,
-                             .interval_ns = 200000000, .tick = on_tick, .arg = count};
+    struct ht_child child = {.path = "/bin/sleep",
+                             .argv = argv,
+                             .environment = environ,
+                             .interval_ns = 200000000,
+                             .tick = on_tick,
+                             .arg = count};
     assert_int_equal(ht_child_run(&child), 0);
     assert_in_range(*count, 2, 5);
     *count = 0;

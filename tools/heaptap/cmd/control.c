@@ -29,14 +29,16 @@ static bool is_ours(const struct ht_region_header *header)
 
 int ht_control_apply(int fd, void (*change)(struct ht_region_header *header, void *arg), void *arg)
 {
-    struct ht_region_header *header = mmap(NULL, HT_REGION_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct ht_region_header *header =
+        mmap(NULL, HT_REGION_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (header == MAP_FAILED)
         return ht_fail_errno("its region cannot be mapped for writing");
     struct sigaction action = {.sa_handler = on_bus_error}, before;
     volatile int result = 0;
     sigaction(SIGBUS, &action, &before);
     if (sigsetjmp(cut_off, 1) != 0)
-        result = ht_fail("its region was cut off while it was being changed; nothing is recorded there any more");
+        result =
+            ht_fail("its region was cut off while it was being changed; nothing is recorded there any more");
     else if (!is_ours(header))
         result = ht_fail("its region is not of version %u; use the heaptap that came with its libheaptap.so",
                          HT_REGION_VERSION);
@@ -66,7 +68,7 @@ void ht_control_start(struct ht_region_header *header, void *result)
 {
     look(header, result);
     uint64_t now = now_ns(), never = 0;
-    uint64_t stopped = ht_swap_acqrel(HT_CONTROL_STOPPED_NS(header), 0);
+    uint64_t stopped = ht_swap_acqrel(&header->stopped_since_ns, 0);
     if (!ht_cas_acqrel(&header->first_active_ns, &never, now) && stopped != 0 && stopped < now)
         ht_add_relaxed(&header->inactive_ns, now - stopped);
     ht_store_relaxed(&header->active, 1); // last: a hook that sees it finds the times
@@ -76,7 +78,7 @@ void ht_control_stop(struct ht_region_header *header, void *result)
 {
     look(header, result);
     if (ht_swap_acqrel(&header->active, 0) != 0)
-        ht_store_relaxed(HT_CONTROL_STOPPED_NS(header), now_ns());
+        ht_store_relaxed(&header->stopped_since_ns, now_ns());
 }
 
 void ht_control_rate(struct ht_region_header *header, void *result)
@@ -120,7 +122,13 @@ struct control_settings {
 
 #define CONTROL_OPTIONS                                                                                      \
     {                                                                                                        \
-        {"quiet", 'q', HT_OPT_FLAG, offsetof(struct control_settings, quiet), 0, NULL, "print no confirmation"}, \
+        {"quiet",                                                                                            \
+         'q',                                                                                                \
+         HT_OPT_FLAG,                                                                                        \
+         offsetof(struct control_settings, quiet),                                                           \
+         0,                                                                                                  \
+         NULL,                                                                                               \
+         "print no confirmation"},                                                                           \
         {                                                                                                    \
             .name = NULL                                                                                     \
         }                                                                                                    \
@@ -136,8 +144,10 @@ static int open_control_target(const char *name, const char *argument, struct ht
         return ht_cmd_error(name, "%s: %s", argument, ht_error());
     if (!target->alive) {
         ht_target_close(target);
-        return ht_cmd_error(name, "%s: its program has ended, so nothing can be switched; 'heaptap top %s' still "
-                            "shows what it held", argument, argument);
+        return ht_cmd_error(name,
+                            "%s: its program has ended, so nothing can be switched; 'heaptap top %s' still "
+                            "shows what it held",
+                            argument, argument);
     }
     return HT_PARSED;
 }
@@ -177,9 +187,11 @@ int ht_cmd_start(int argc, char **argv)
     if (settings.quiet)
         return HT_EXIT_DONE;
     if (result.was_active != 0)
-        printf("%s (%" PRIu32 ") is recording already, at rate %s\n", target.process.program, target.process.pid, text);
+        printf("%s (%" PRIu32 ") is recording already, at rate %s\n", target.process.program,
+               target.process.pid, text);
     else
-        printf("%s (%" PRIu32 ") records from now on, at rate %s%s\n", target.process.program, target.process.pid, text,
+        printf("%s (%" PRIu32 ") records from now on, at rate %s%s\n", target.process.program,
+               target.process.pid, text,
                result.first_active_ns == 0 ? "; blocks that it already holds stay unknown" : "");
     return ht_cmd_finish("start");
 }
@@ -241,8 +253,10 @@ int ht_cmd_rate(int argc, char **argv)
     if (ht_parse_size(operands.items[1], &result.new_rate_bytes) != 0)
         return ht_cmd_usage_error("rate", "%s", ht_error());
     if (result.new_rate_bytes == 0)
-        return ht_cmd_usage_error("rate", "a rate of 0 bytes records nothing; 'heaptap stop %s' does that, and "
-                                  "'heaptap rate %s 1' records every allocation", operands.items[0], operands.items[0]);
+        return ht_cmd_usage_error("rate",
+                                  "a rate of 0 bytes records nothing; 'heaptap stop %s' does that, and "
+                                  "'heaptap rate %s 1' records every allocation",
+                                  operands.items[0], operands.items[0]);
     status = apply("rate", operands.items[0], ht_control_rate, &result, &target);
     if (status != HT_PARSED)
         return status;
@@ -250,8 +264,7 @@ int ht_cmd_rate(int argc, char **argv)
     ht_control_rate_text(result.old_rate_bytes, before);
     ht_control_rate_text(result.new_rate_bytes, after);
     if (!settings.quiet)
-        printf("%s (%" PRIu32 "): rate %s, was %s%s\n", target.process.program, target.process.pid,
-               after, before,
-               result.was_active != 0 ? "" : " (not recording at present: 'heaptap start')");
+        printf("%s (%" PRIu32 "): rate %s, was %s%s\n", target.process.program, target.process.pid, after,
+               before, result.was_active != 0 ? "" : " (not recording at present: 'heaptap start')");
     return ht_cmd_finish("rate");
 }

@@ -7,14 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Context: tool, one thread. Why a mapping and not pwrite: the hooks read these words with plain loads at any moment,
-// and only an atomic store is promised never to show them half of the old and half of the new value; seq and health are
-// also written by the program itself, which takes compare-and-swap and add. The price is SIGBUS when somebody cuts the
-// file meanwhile: it is caught here, and the change fails like any other.
+// Context: tool, one thread. Why a mapping and not pwrite: the hooks read these words with plain loads at any
+// moment, and only an atomic store is promised never to show them half of the old and half of the new value;
+// seq and health are also written by the program itself, which takes compare-and-swap and add. The price is
+// SIGBUS when somebody cuts the file meanwhile: it is caught here, and the change fails like any other.
 
-// Maps the header of the region `fd` (O_RDWR), runs change(header, arg), unmaps. Returns 0, or -1 with ht_error() when
-// the header cannot be mapped, is not a region's of this version, or was cut off. `change` must do nothing but loads and
-// stores in the header and in *arg.
+// Maps the header of the region `fd` (O_RDWR), runs change(header, arg), unmaps. Returns 0, or -1 with
+// ht_error() when the header cannot be mapped, is not a region's of this version, or was cut off. `change`
+// must do nothing but loads and stores in the header and in *arg.
 int ht_control_apply(int fd, void (*change)(struct ht_region_header *header, void *arg), void *arg);
 
 // The changes.
@@ -38,9 +38,5 @@ void ht_control_count_snapshot(struct ht_region_header *header, void *written);
 // A rate as people write it: "512K", "1000", "1 (exact)".
 enum { HT_RATE_TEXT_BYTES = 32 };
 void ht_control_rate_text(uint64_t rate_bytes, char text[HT_RATE_TEXT_BYTES]);
-
-// Of the reserved words of version 1, the last holds when recording was stopped (CLOCK_MONOTONIC ns, 0: it runs), so
-// that inactive_ns can grow at the next start. Only this command uses it.
-#define HT_CONTROL_STOPPED_NS(header) (&(header)->spare[63])
 
 #endif

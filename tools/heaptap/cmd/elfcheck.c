@@ -1,4 +1,5 @@
-// Says before a program is started whether a preloaded library can see its allocations, and what to do if not.
+// Says before a program is started whether a preloaded library can see its allocations, and what to do if
+// not.
 #include "cmd/elfcheck.h"
 
 #include "base/memory.h"
@@ -91,7 +92,8 @@ static const Elf64_Phdr *find_segment(const struct image *image, uint32_t type)
 }
 
 // Where the bytes of a virtual address are in the file; *ret_bytes says how many follow in its segment.
-static bool file_offset_of(const struct image *image, uint64_t address, uint64_t *ret_offset, uint64_t *ret_bytes)
+static bool file_offset_of(const struct image *image, uint64_t address, uint64_t *ret_offset,
+                           uint64_t *ret_bytes)
 {
     for (unsigned i = 0; i < image->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &image->segments[i];
@@ -130,17 +132,30 @@ static bool read_dynamic(const struct image *image, const Elf64_Phdr *segment, s
     for (uint64_t i = 0; i < segment->p_filesz / sizeof *entries && entries[i].d_tag != DT_NULL; i++) {
         uint64_t value = entries[i].d_un.d_val;
         switch (entries[i].d_tag) {
-        case DT_SYMTAB: ret->symbols = value; break;
-        case DT_STRTAB: ret->strings = value; break;
-        case DT_STRSZ: ret->strings_bytes = value; break;
-        case DT_HASH: ret->hash = value; break;
-        case DT_GNU_HASH: ret->gnu_hash = value; break;
-        case DT_SONAME: ret->soname = value; break;
+        case DT_SYMTAB:
+            ret->symbols = value;
+            break;
+        case DT_STRTAB:
+            ret->strings = value;
+            break;
+        case DT_STRSZ:
+            ret->strings_bytes = value;
+            break;
+        case DT_HASH:
+            ret->hash = value;
+            break;
+        case DT_GNU_HASH:
+            ret->gnu_hash = value;
+            break;
+        case DT_SONAME:
+            ret->soname = value;
+            break;
         case DT_NEEDED:
             HT_RESERVE(ret->needed, ret->needed_capacity, ret->needed_count + 1);
             ret->needed[ret->needed_count++] = value;
             break;
-        default: break;
+        default:
+            break;
         }
     }
     free(entries);
@@ -167,7 +182,8 @@ static bool symbol_defines(const struct image *image, const struct dynamic *dyna
            strcmp(dynamic_text(dynamic, symbol.st_name), name) == 0;
 }
 
-// The hash functions and the tables' layout: gABI "Hash Table", and binutils' DT_GNU_HASH as glibc's dl-lookup reads it.
+// The hash functions and the tables' layout: gABI "Hash Table", and binutils' DT_GNU_HASH as glibc's
+// dl-lookup reads it.
 static bool gnu_hash_defines(const struct image *image, const struct dynamic *dynamic, const char *name)
 {
     uint32_t head[4]; // buckets, first symbol, Bloom words, shift
@@ -179,7 +195,8 @@ static bool gnu_hash_defines(const struct image *image, const struct dynamic *dy
     uint64_t buckets = dynamic->gnu_hash + sizeof head + (uint64_t)head[2] * 8;
     uint64_t chains = buckets + (uint64_t)head[0] * 4;
     uint32_t index;
-    if (!read_address(image, &index, sizeof index, buckets + (hash % head[0]) * 4) || index < head[1])
+    if (!read_address(image, &index, sizeof index, buckets + (uint64_t)(hash % head[0]) * 4) ||
+        index < head[1])
         return false;
     for (unsigned steps = 0; steps < MAX_CHAIN; steps++, index++) {
         uint32_t word;
@@ -205,7 +222,7 @@ static bool old_hash_defines(const struct image *image, const struct dynamic *dy
     }
     uint32_t index;
     uint64_t buckets = dynamic->hash + sizeof head;
-    if (!read_address(image, &index, sizeof index, buckets + (hash % head[0]) * 4))
+    if (!read_address(image, &index, sizeof index, buckets + (uint64_t)(hash % head[0]) * 4))
         return false;
     uint64_t chains = buckets + (uint64_t)head[0] * 4;
     for (uint32_t steps = 0; index != 0 && steps < head[1] && steps < MAX_CHAIN; steps++) {
@@ -225,7 +242,8 @@ static bool exports(const struct image *image, const struct dynamic *dynamic, co
     return dynamic->hash != 0 && old_hash_defines(image, dynamic, name);
 }
 
-static bool symbol_table_has_malloc(const struct image *image, const Elf64_Shdr *symbols, const Elf64_Shdr *strings)
+static bool symbol_table_has_malloc(const struct image *image, const Elf64_Shdr *symbols,
+                                    const Elf64_Shdr *strings)
 {
     bool found = false;
     char *names = read_table(image, strings->sh_size, strings->sh_offset);
@@ -243,8 +261,7 @@ static bool symbol_table_has_malloc(const struct image *image, const Elf64_Shdr 
 static bool has_private_malloc(const struct image *image)
 {
     const Elf64_Ehdr *header = &image->header;
-    if (header->e_shoff == 0 || header->e_shnum == 0 ||
-        header->e_shentsize != sizeof(Elf64_Shdr))
+    if (header->e_shoff == 0 || header->e_shnum == 0 || header->e_shentsize != sizeof(Elf64_Shdr))
         return false;
     Elf64_Shdr *sections = read_table(image, (uint64_t)header->e_shnum * sizeof *sections, header->e_shoff);
     bool found = false;
@@ -258,10 +275,11 @@ static bool has_private_malloc(const struct image *image)
 static bool is_sanitized(const struct image *image, const struct dynamic *dynamic)
 {
     // Only those with an allocator of their own; libubsan alone does no harm.
-    static const char *const libraries[] = {"libasan.so",  "liblsan.so",        "libtsan.so",
-                                            "libhwasan.so", "libclang_rt.asan", "libclang_rt.tsan",
+    static const char *const libraries[] = {"libasan.so",        "liblsan.so",       "libtsan.so",
+                                            "libhwasan.so",      "libclang_rt.asan", "libclang_rt.tsan",
                                             "libclang_rt.hwasan"};
-    static const char *const marks[] = {"__asan_init", "__lsan_init", "__tsan_init", "__msan_init", "__hwasan_init"};
+    static const char *const marks[] = {"__asan_init", "__lsan_init", "__tsan_init", "__msan_init",
+                                        "__hwasan_init"};
     for (size_t i = 0; i < dynamic->needed_count; i++)
         for (size_t j = 0; j < sizeof libraries / sizeof *libraries; j++)
             if (strncmp(dynamic_text(dynamic, dynamic->needed[i]), libraries[j], strlen(libraries[j])) == 0)
@@ -342,7 +360,8 @@ struct ht_elf_caller ht_elf_this_caller(void)
     };
 }
 
-// The effective bit or any permitted capability; source: capabilities(7), "File capability extended attribute".
+// The effective bit or any permitted capability; source: capabilities(7), "File capability extended
+// attribute".
 static bool has_capabilities(const char *path)
 {
     struct vfs_ns_cap_data data;
@@ -354,8 +373,8 @@ static bool has_capabilities(const char *path)
     return got >= (ssize_t)XATTR_CAPS_SZ_2 && data.data[1].permitted != 0;
 }
 
-// The kernel's rule (security/commoncap.c): secure when the new effective ids differ from the caller's real ones, or
-// when capabilities are gained and the real user is not root.
+// The kernel's rule (security/commoncap.c): secure when the new effective ids differ from the caller's real
+// ones, or when capabilities are gained and the real user is not root.
 enum ht_elf_verdict ht_elf_check_rights(const char *path, const struct ht_elf_caller *caller)
 {
     struct stat stat_of;
@@ -378,7 +397,8 @@ enum ht_elf_verdict ht_elf_check_rights(const char *path, const struct ht_elf_ca
     return HT_ELF_OK;
 }
 
-// The words of a #! line (line 1 of a file); source: execve(2). *ret_argument is "" or all that follows the interpreter.
+// The words of a #! line (line 1 of a file); source: execve(2). *ret_argument is "" or all that follows the
+// interpreter.
 static bool read_script(const char *path, char line[256], char **ret_interpreter, char **ret_argument)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -396,7 +416,8 @@ static bool read_script(const char *path, char line[256], char **ret_interpreter
     if (*at != '\0')
         *at++ = '\0';
     at += strspn(at, " \t");
-    for (size_t length = strlen(at); length > 0 && (at[length - 1] == ' ' || at[length - 1] == '\t'); length--)
+    for (size_t length = strlen(at); length > 0 && (at[length - 1] == ' ' || at[length - 1] == '\t');
+         length--)
         at[length - 1] = '\0';
     *ret_argument = at;
     return **ret_interpreter != '\0';
@@ -462,8 +483,9 @@ int ht_program_find(const char *program, const char *search, char ret_path[PATH_
     for (;;) {
         size_t length = strcspn(at, ":");
         char candidate[PATH_MAX];
-        int written = length == 0 ? snprintf(candidate, sizeof candidate, "./%s", program)
-                                  : snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, at, program);
+        int written = length == 0
+                          ? snprintf(candidate, sizeof candidate, "./%s", program)
+                          : snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, at, program);
         if (written > 0 && written < PATH_MAX) {
             int status = judge_candidate(candidate);
             struct stat stat_of;

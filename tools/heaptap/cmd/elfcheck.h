@@ -1,4 +1,5 @@
-// Says before a program is started whether a preloaded library can see its allocations, and what to do if not.
+// Says before a program is started whether a preloaded library can see its allocations, and what to do if
+// not.
 #ifndef HT_CMD_ELFCHECK_H
 #define HT_CMD_ELFCHECK_H
 
@@ -20,7 +21,8 @@
       "build it without the bundled allocator; --allocator=jemalloc puts jemalloc below the profiler")       \
     X(SANITIZER, "is built with a sanitizer, which needs malloc for itself",                                 \
       "build it without -fsanitize, or use the sanitizer's own heap profile")                                \
-    X(FOREIGN, "is built for another architecture or for 32 bits; heaptap was built for " HT_ELF_MACHINE_NAME, \
+    X(FOREIGN,                                                                                               \
+      "is built for another architecture or for 32 bits; heaptap was built for " HT_ELF_MACHINE_NAME,        \
       "profile a " HT_ELF_MACHINE_NAME " build of it")                                                       \
     X(BROKEN, "is a damaged or truncated ELF file", "build or install it again")                             \
     X(SETUID, "runs with another user's rights (setuid), so the loader ignores preloaded libraries",         \
@@ -63,13 +65,13 @@ struct ht_elf_caller ht_elf_this_caller(void);
 // Looks at owner, mode, mount and capabilities alone.
 enum ht_elf_verdict ht_elf_check_rights(const char *path, const struct ht_elf_caller *caller);
 
-// Both, and for a script (#!) its interpreter, and for "env NAME" that program. ret_path gets the file the verdict is
-// about.
+// Both, and for a script (#!) its interpreter, and for "env NAME" that program. ret_path gets the file the
+// verdict is about.
 enum ht_elf_verdict ht_elf_check_program(const char *path, const struct ht_elf_caller *caller,
                                          char ret_path[PATH_MAX]);
 
-// Finds a program as a shell does. Returns 0, or the exit status a shell would give: 127 not found, 126 found but not
-// executable (ret_path then names it). `search` is the PATH to use, NULL for the system's default.
+// Finds a program as a shell does. Returns 0, or the exit status a shell would give: 127 not found, 126 found
+// but not executable (ret_path then names it). `search` is the PATH to use, NULL for the system's default.
 int ht_program_find(const char *program, const char *search, char ret_path[PATH_MAX]);
 
 #endif

@@ -1,4 +1,5 @@
-// The live samples of one look at a region, their sum, and the change between two looks, each with its standard error.
+// The live samples of one look at a region, their sum, and the change between two looks, each with its
+// standard error.
 #include "cmd/live_set.h"
 
 #include "base/memory.h"
@@ -48,7 +49,8 @@ void ht_live_set_free(struct ht_live_set *set)
 }
 
 // Adds one sample, or takes it off (sign -1): the variance grows either way.
-static void add_sample(struct ht_estimate *sum, const struct ht_live_item *item, double floor_bytes, double sign)
+static void add_sample(struct ht_estimate *sum, const struct ht_live_item *item, double floor_bytes,
+                       double sign)
 {
     if (floor_bytes > 0 && !((double)item->rank_bytes > floor_bytes))
         return; // given up by thinning between the looks: absent on both sides
@@ -81,7 +83,9 @@ struct ht_estimate ht_live_set_change(const struct ht_live_set *before, const st
     double floor_bytes = after->floor_bytes;
     size_t i = 0, j = 0;
     while (i < before->count || j < after->count) {
-        int order = i == before->count ? 1 : j == after->count ? -1 : compare(&before->items[i], &after->items[j]);
+        int order = i == before->count  ? 1
+                    : j == after->count ? -1
+                                        : compare(&before->items[i], &after->items[j]);
         if (order < 0)
             add_sample(&sum, &before->items[i++], floor_bytes, -1);
         else if (order > 0)

@@ -1,4 +1,5 @@
-// The live samples of one look at a region, their sum, and the change between two looks, each with its standard error.
+// The live samples of one look at a region, their sum, and the change between two looks, each with its
+// standard error.
 #ifndef HT_CMD_LIVE_SET_H
 #define HT_CMD_LIVE_SET_H
 
@@ -6,9 +7,10 @@
 
 #include <stddef.h>
 
-// Estimators (Horvitz and Thompson): a sample of size s that was drawn with probability P stands for s/P bytes, and adds
-// s^2 (1-P)/P^2 to the variance. Between two looks the samples that survived cancel exactly, so that only what was
-// allocated or freed in between makes noise. With P from the later look's floor on both sides.
+// Estimators (Horvitz and Thompson): a sample of size s that was drawn with probability P stands for s/P
+// bytes, and adds s^2 (1-P)/P^2 to the variance. Between two looks the samples that survived cancel exactly,
+// so that only what was allocated or freed in between makes noise. With P from the later look's floor on both
+// sides.
 
 struct ht_live_item {
     uint64_t address, birth_ns, size_bytes;

@@ -1,4 +1,5 @@
-// Profiled processes from outside: walks /proc, matches mapped regions with their owners, explains what is missing.
+// Profiled processes from outside: walks /proc, matches mapped regions with their owners, explains what is
+// missing.
 #include "cmd/process.h"
 
 #include "base/error.h"
@@ -17,7 +18,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define MAX_PROC_FILE_BYTES (UINT64_C(256) << 20) // of one /proc file; a maps file of a million lines has 100 MB
+#define MAX_PROC_FILE_BYTES                                                                                  \
+    (UINT64_C(256) << 20) // of one /proc file; a maps file of a million lines has 100 MB
 
 static int proc_open(uint32_t pid, const char *name)
 {
@@ -53,31 +55,72 @@ static bool proc_read(uint32_t pid, const char *name, struct ht_buffer *ret)
     return true;
 }
 
+// Takes a number and moves behind it; false when there is none.
+static bool take_number(const char **at, int base, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    uint64_t value = strtoull(*at, &end, base);
+    if (end == *at || errno != 0)
+        return false;
+    *at = end;
+    *ret = value;
+    return true;
+}
+
+// Moves over `count` words and the space around them; false when the text ends before.
+static bool skip_words(const char **at, int count)
+{
+    for (; count > 0; count--) {
+        *at += strspn(*at, " \t");
+        *at += strcspn(*at, " \t\n");
+    }
+    *at += strspn(*at, " \t");
+    return **at != '\0' && **at != '\n';
+}
+
 bool ht_process_stat(uint32_t pid, uint32_t *ret_parent, char *ret_state, uint64_t *ret_start_ticks)
 {
     struct ht_buffer text = {0};
-    uint32_t parent;
-    uint64_t start_ticks;
-    char state;
+    uint64_t parent = 0, start_ticks = 0;
+    char state = '?';
     bool found = false;
     if (proc_read(pid, "stat", &text)) {
         const char *at = strrchr(text.data, ')'); // the name before it may hold anything
         // proc(5): fields 3 (state), 4 (ppid) and 22 (starttime)
-        found = at != NULL && sscanf(at + 1,
-                                     " %c %" SCNu32 " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                                     "%*s %*s %" SCNu64,
-                                     &state, &parent, &start_ticks) == 3;
+        if (at != NULL && skip_words(&at, 1)) {
+            state = *at;
+            found = skip_words(&at, 1) && take_number(&at, 10, &parent) && skip_words(&at, 17) &&
+                    take_number(&at, 10, &start_ticks);
+        }
     }
     ht_buffer_free(&text);
     if (!found)
         return false;
     if (ret_parent != NULL)
-        *ret_parent = parent;
+        *ret_parent = (uint32_t)parent;
     if (ret_state != NULL)
         *ret_state = state;
     if (ret_start_ticks != NULL)
         *ret_start_ticks = start_ticks;
     return true;
+}
+
+// The second number (the effective id) of a line of /proc/PID/status.
+static bool effective_id(const char *line, uint32_t *ret_id)
+{
+    uint64_t id;
+    if (line == NULL || !skip_words(&line, 2) || !take_number(&line, 10, &id))
+        return false;
+    *ret_id = (uint32_t)id;
+    return true;
+}
+
+void ht_process_printable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '_';
 }
 
 // uid, gid and the pid in the innermost namespace, from /proc/PID/status.
@@ -91,10 +134,12 @@ static bool read_status(struct ht_process *process)
         const char *uid = strstr(text.data, "\nUid:\t");
         const char *gid = strstr(text.data, "\nGid:\t");
         const char *pids = strstr(text.data, "\nNSpid:\t"); // absent before Linux 4.1
-        found = name != NULL && uid != NULL && gid != NULL && sscanf(uid, "\nUid:\t%*u\t%u", &process->uid) == 1 &&
-                sscanf(gid, "\nGid:\t%*u\t%u", &process->gid) == 1;
+        found = name != NULL && uid != NULL && gid != NULL && effective_id(uid + 1, &process->uid) &&
+                effective_id(gid + 1, &process->gid);
         if (found)
-            snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name + 6, "\n"), name + 6);
+            snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name + 6, "\n"),
+                     name + 6);
+        ht_process_printable(process->program);
         if (pids != NULL) {
             pids += 8;
             const char *last = pids;
@@ -138,7 +183,8 @@ void ht_process_root(uint32_t pid, char *text, size_t text_bytes)
     char root[64], mounts[64];
     snprintf(root, sizeof root, "/proc/%" PRIu32 "/root", pid);
     snprintf(mounts, sizeof mounts, "/proc/%" PRIu32 "/ns/mnt", pid);
-    bool same = access(root, F_OK) != 0 || (is_same_object(root, "/") && is_same_object(mounts, "/proc/self/ns/mnt"));
+    bool same =
+        access(root, F_OK) != 0 || (is_same_object(root, "/") && is_same_object(mounts, "/proc/self/ns/mnt"));
     snprintf(text, text_bytes, "%s", same ? "" : root);
 }
 
@@ -146,14 +192,15 @@ void ht_process_root(uint32_t pid, char *text, size_t text_bytes)
 static char *parse_maps_line(char *line, uint64_t *ret_start, uint64_t *ret_limit, uint64_t *ret_device,
                              uint64_t *ret_inode)
 {
-    unsigned major_number, minor_number;
-    int path_at = 0;
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*x %x:%x %" SCNu64 " %n", ret_start, ret_limit, &major_number,
-               &minor_number, ret_inode, &path_at) < 5 ||
-        path_at == 0 || line[path_at] == '\0')
+    // start-limit permissions offset major:minor inode path
+    const char *at = line;
+    uint64_t major_number, minor_number;
+    if (!take_number(&at, 16, ret_start) || *at++ != '-' || !take_number(&at, 16, ret_limit) ||
+        !skip_words(&at, 2) || !take_number(&at, 16, &major_number) || *at++ != ':' ||
+        !take_number(&at, 16, &minor_number) || !take_number(&at, 10, ret_inode) || !skip_words(&at, 0))
         return NULL;
-    *ret_device = makedev(major_number, minor_number);
-    return line + path_at;
+    *ret_device = makedev((unsigned)major_number, (unsigned)minor_number);
+    return line + (at - line);
 }
 
 static const char *base_name(const char *path)
@@ -176,8 +223,9 @@ static bool is_same_file(const char *path, uint64_t device, uint64_t inode)
     return fd >= 0 && stat.st_dev == device && stat.st_ino == inode;
 }
 
-// A name under which the mapped region can be opened: as shown (our root), below the process's root (a container), or
-// through the mapping itself (deleted or hidden files; needs CAP_CHECKPOINT_RESTORE). The inode decides.
+// A name under which the mapped region can be opened: as shown (our root), below the process's root (a
+// container), or through the mapping itself (deleted or hidden files; needs CAP_CHECKPOINT_RESTORE). The
+// inode decides.
 static bool find_region_name(uint32_t pid, const char *shown, uint64_t start, uint64_t limit,
                              struct ht_process *process)
 {
@@ -222,9 +270,7 @@ static bool is_own_region(const struct ht_process *process, const char *path, ch
         header.start_ticks != process->start_ticks)
         return false;
     snprintf(program, 64, "%.63s", header.program);
-    for (char *at = program; *at != '\0'; at++)
-        if (iscntrl((unsigned char)*at))
-            *at = '_';
+    ht_process_printable(program);
     return true;
 }
 
@@ -315,8 +361,9 @@ int ht_process_find(uint32_t pid, struct ht_process *ret_process)
     char state = '?';
     int found = look(pid, &process);
     if (found < 0 && (errno == EACCES || errno == EPERM) && geteuid() == 0)
-        return ht_fail("%s may not be looked at from here, not even by root (a container or a security module)",
-                       process.program);
+        return ht_fail(
+            "%s may not be looked at from here, not even by root (a container or a security module)",
+            process.program);
     if (found < 0 && (errno == EACCES || errno == EPERM))
         return ht_fail("%s may not be looked at by this user; try as its own user (uid %u) or as root",
                        process.program, (unsigned)process.uid);
@@ -337,11 +384,13 @@ void ht_process_explain_no_region(const struct ht_process *process, char *text, 
     char value[256], rate[64], signal[32];
     if (ht_process_environment(process->pid, "HEAPTAP_ONLY", value, sizeof value) && *value != '\0' &&
         fnmatch(value, process->program, 0) != 0) {
-        snprintf(text, text_bytes, "%s is not being profiled: HEAPTAP_ONLY=%s leaves it out", process->program, value);
+        snprintf(text, text_bytes, "%s is not being profiled: HEAPTAP_ONLY=%s leaves it out",
+                 process->program, value);
         return;
     }
     if (ht_process_environment(process->pid, "HEAPTAP_RATE", rate, sizeof rate) && strcmp(rate, "0") == 0) {
-        snprintf(text, text_bytes, "%s is not being profiled: it was started with HEAPTAP_RATE=0", process->program);
+        snprintf(text, text_bytes, "%s is not being profiled: it was started with HEAPTAP_RATE=0",
+                 process->program);
         return;
     }
     if (!ht_process_environment(process->pid, "HEAPTAP_SIGNAL", signal, sizeof signal) || *signal == '\0')
@@ -350,26 +399,32 @@ void ht_process_explain_no_region(const struct ht_process *process, char *text, 
     char hint[96] = "";
     if (has_signal)
         snprintf(hint, sizeof hint, "; 'kill -%s %" PRIu32 "' writes", signal, process->pid);
-    if (ht_process_environment(process->pid, "HEAPTAP_LIVE", value, sizeof value) && strcmp(value, "off") == 0) {
-        snprintf(text, text_bytes, "%s keeps its region to itself (HEAPTAP_LIVE=off)%s%s", process->program, hint,
-                 has_signal ? " a snapshot from inside" : "");
+    if (ht_process_environment(process->pid, "HEAPTAP_LIVE", value, sizeof value) &&
+        strcmp(value, "off") == 0) {
+        snprintf(text, text_bytes, "%s keeps its region to itself (HEAPTAP_LIVE=off)%s%s", process->program,
+                 hint, has_signal ? " a snapshot from inside" : "");
         return;
     }
     if (!ht_process_environment(process->pid, "HEAPTAP_RATE", rate, sizeof rate) || *rate == '\0')
         snprintf(rate, sizeof rate, "512K");
-    snprintf(text, text_bytes, "%s has not allocated %s yet, so nothing was sampled and there is no region%s%s",
+    snprintf(text, text_bytes,
+             "%s has not allocated %s yet, so nothing was sampled and there is no region%s%s",
              process->program, rate, hint, has_signal ? " an empty profile" : "");
 }
 
-bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat, struct ht_process *ret_process)
+bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat,
+                        struct ht_process *ret_process)
 {
-    struct ht_process *processes;
-    size_t count;
-    if (ht_process_list(&processes, &count) != 0)
+    struct ht_process *processes = NULL;
+    size_t count = 0;
+    if (ht_process_list(&processes, &count) != 0) {
+        *ret_process = (struct ht_process){.pid = header->pid, .uid = stat->st_uid, .gid = stat->st_gid};
         return true;
+    }
     bool alive = false;
     for (size_t i = 0; i < count && !alive; i++)
-        if (processes[i].has_region && processes[i].inode == stat->st_ino && processes[i].device == stat->st_dev) {
+        if (processes[i].has_region && processes[i].inode == stat->st_ino &&
+            processes[i].device == stat->st_dev) {
             *ret_process = processes[i];
             alive = true;
         }
@@ -384,7 +439,8 @@ bool ht_region_is_alive(const struct ht_region_header *header, const struct stat
     bool hidden = maps < 0 || read(maps, &byte, 1) < 0;
     if (maps >= 0)
         close(maps);
-    if (hidden && ht_process_stat(header->pid, NULL, NULL, &start_ticks) && start_ticks == header->start_ticks) {
+    if (hidden && ht_process_stat(header->pid, NULL, NULL, &start_ticks) &&
+        start_ticks == header->start_ticks) {
         process.start_ticks = start_ticks;
         read_status(&process);
         *ret_process = process;
@@ -392,7 +448,6 @@ bool ht_region_is_alive(const struct ht_region_header *header, const struct stat
     }
     return false;
 }
-
 
 static int open_process(const char *argument, int flags, struct ht_target *target)
 {
@@ -435,7 +490,8 @@ int ht_target_open(const char *argument, int flags, struct ht_target *ret_target
         if (target.fd < 0)
             return -1;
         struct ht_region_header header;
-        if (pread(target.fd, &header, sizeof header, 0) == (ssize_t)sizeof header && header.magic == HT_REGION_MAGIC)
+        if (pread(target.fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
+            header.magic == HT_REGION_MAGIC)
             target.alive = ht_region_is_alive(&header, &target.stat, &target.process);
     }
     *ret_target = target;

@@ -1,4 +1,5 @@
-// Profiled processes and their regions, from outside: who has one, is it alive, and a whole copy of its bytes.
+// Profiled processes and their regions, from outside: who has one, is it alive, and a whole copy of its
+// bytes.
 #ifndef HT_CMD_PROCESS_H
 #define HT_CMD_PROCESS_H
 
@@ -11,9 +12,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-// Context: tool. Functions that return int give 0, or -1 with the reason and the remedy in ht_error(), written so that
-// it can follow "PID: " or "FILE: ". Nothing that is read is trusted: processes and files may belong to others, change
-// and vanish at any time.
+// Context: tool. Functions that return int give 0, or -1 with the reason and the remedy in ht_error(),
+// written so that it can follow "PID: " or "FILE: ". Nothing that is read is trusted: processes and files may
+// belong to others, change and vanish at any time.
 
 // A process that has the shim loaded.
 struct ht_process {
@@ -22,8 +23,8 @@ struct ht_process {
     uint64_t start_ticks; // since boot, 1/sysconf(_SC_CLK_TCK) s
     uid_t uid;            // effective
     gid_t gid;
-    char program[64];     // the kernel's short name, until a region says better
-    bool has_region;      // a region of its own; a forked child has none before its first sample
+    char program[64];           // the kernel's short name, until a region says better
+    bool has_region;            // a region of its own; a forked child has none before its first sample
     char region_path[PATH_MAX]; // a name under which the region can be opened from here
     uint64_t device, inode;     // of the region
 };
@@ -40,10 +41,14 @@ void ht_process_explain_no_region(const struct ht_process *process, char *text, 
 // The parent's pid and the start of a process, from /proc/PID/stat.
 bool ht_process_stat(uint32_t pid, uint32_t *ret_parent, char *ret_state, uint64_t *ret_start_ticks);
 
+// Names come from programs and reach a terminal: control characters become '_'.
+void ht_process_printable(char *text);
+
 // A variable of the environment a process was started with; false: unset, or not readable.
 bool ht_process_environment(uint32_t pid, const char *name, char *text, size_t text_bytes);
 
-// Where files of the process lie as seen from here: "" when it has our root and mounts, else "/proc/PID/root".
+// Where files of the process lie as seen from here: "" when it has our root and mounts, else
+// "/proc/PID/root".
 void ht_process_root(uint32_t pid, char *text, size_t text_bytes);
 
 // A region as named on the command line: by the PID of its process or by its file (*.live).
@@ -60,8 +65,9 @@ struct ht_target {
 int ht_target_open(const char *argument, int flags, struct ht_target *ret_target);
 void ht_target_close(struct ht_target *target);
 
-// Is the process that wrote this region still running with it? (A process that called exec is another program.)
-// True also when it cannot be told: a live process's region must never be taken for a dead one's.
-bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat, struct ht_process *ret_process);
+// Is the process that wrote this region still running with it? (A process that called exec is another
+// program.) True also when it cannot be told: a live process's region must never be taken for a dead one's.
+bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat,
+                        struct ht_process *ret_process);
 
 #endif

@@ -1,4 +1,5 @@
-// heaptap ps: lists profiled processes with live heap, growth, rate and age; two looks at each region, nothing else.
+// heaptap ps: lists profiled processes with live heap, growth, rate and age; two looks at each region,
+// nothing else.
 #include "base/json.h"
 #include "base/measure.h"
 #include "base/memory.h"
@@ -37,13 +38,16 @@ const struct ht_option ht_options_ps[] = {
 // One line of the table.
 struct row {
     struct ht_process process; // of a dead one: only pid, program and path
-    bool alive;
-    bool has_figures; // a region that could be read
-    char *note;       // what stands in place of figures
+    char *note;                // what stands in place of figures
     struct ht_live_set first, second;
     uint64_t first_ns, second_ns; // CLOCK_MONOTONIC of the looks; second_ns 0: there was one
-    struct ht_region_header header;
-    uint64_t region_bytes;
+    uint64_t region_bytes;        // memory that it takes
+    uint64_t rate_bytes;
+    uint64_t health[HT_HEALTH_COUNT];
+    char out_dir[sizeof((struct ht_region_header *)NULL)->out_dir + 1];
+    bool alive;
+    bool has_figures; // a region that could be read
+    bool active, failed;
 };
 
 struct rows {
@@ -71,8 +75,14 @@ static bool look_at(struct row *row, struct ht_live_set *set)
     if (read != 0)
         return false;
     ht_live_set_fill(set, &copy.view);
-    row->header = *copy.view.header;
+    const struct ht_region_header *header = copy.view.header;
     row->region_bytes = copy.blocks_bytes;
+    row->rate_bytes = header->rate_bytes;
+    row->active = header->active != 0;
+    row->failed = header->failed != 0;
+    memcpy(row->health, header->health, sizeof row->health);
+    snprintf(row->out_dir, sizeof row->out_dir, "%.*s", (int)sizeof header->out_dir, header->out_dir);
+    ht_process_printable(row->out_dir);
     ht_region_copy_free(&copy);
     return true;
 }
@@ -105,7 +115,8 @@ static bool collect_live(const struct ht_operands *operands, struct rows *rows)
         char *end;
         errno = 0;
         unsigned long pid = strtoul(argument, &end, 10);
-        bool is_number = errno == 0 && *end == '\0' && *argument >= '0' && *argument <= '9' && pid <= INT32_MAX;
+        bool is_number =
+            errno == 0 && *end == '\0' && *argument >= '0' && *argument <= '9' && pid <= INT32_MAX;
         if (!is_number)
             ht_cmd_error("ps", "%s: is not a process id; 'heaptap ps' without one lists all", argument);
         else if (ht_process_find((uint32_t)pid, &process) != 0)
@@ -145,7 +156,8 @@ static void collect_dead_file(struct rows *rows, const char *path)
     int fd = ht_region_open(path, O_RDONLY, &stat);
     if (fd < 0)
         return;
-    bool whole = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header && header.magic == HT_REGION_MAGIC;
+    bool whole =
+        pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header && header.magic == HT_REGION_MAGIC;
     close(fd);
     dead.inode = stat.st_ino;
     dead.device = stat.st_dev;
@@ -155,6 +167,7 @@ static void collect_dead_file(struct rows *rows, const char *path)
     if (whole) {
         dead.pid = header.pid;
         snprintf(dead.program, sizeof dead.program, "%.63s", header.program);
+        ht_process_printable(dead.program);
     }
     add_row(rows, &dead, false);
 }
@@ -229,9 +242,9 @@ static const char *state_of(const struct row *row)
         return "dead";
     if (!row->has_figures)
         return "no samples";
-    if (row->header.failed != 0)
+    if (row->failed)
         return "failed";
-    return row->header.active != 0 ? "recording" : "stopped";
+    return row->active ? "recording" : "stopped";
 }
 
 enum { COLUMNS = 8, CELL_BYTES = 96 };
@@ -280,11 +293,11 @@ static void fill_cells(const struct row *row, char cells[COLUMNS][CELL_BYTES])
         return;
     bytes_cell(cells[2], live_of(row).bytes, 0);
     growth_cell(cells[3], row);
-    if (row->header.active == 0)
+    if (!row->active)
         snprintf(cells[4], CELL_BYTES, "stopped");
     else
-        ht_control_rate_text(row->header.rate_bytes, cells[4]);
-    snprintf(cells[6], CELL_BYTES, "%" PRIu64, row->header.health[HT_HEALTH_SNAPSHOTS]);
+        ht_control_rate_text(row->rate_bytes, cells[4]);
+    snprintf(cells[6], CELL_BYTES, "%" PRIu64, row->health[HT_HEALTH_SNAPSHOTS]);
     bytes_cell(cells[7], (double)row->region_bytes, 0);
 }
 
@@ -305,11 +318,11 @@ static void print_details(const struct row *row)
         printf("    %s\n", row->note);
     if (!row->has_figures)
         return;
-    printf("    profiles go to %.*s\n", (int)sizeof row->header.out_dir, row->header.out_dir);
+    printf("    profiles go to %s\n", row->out_dir);
     printf("    region %s\n", row->process.region_path);
     for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
-        if (row->header.health[i] != 0)
-            printf("    %-18s %12" PRIu64 "  %s\n", health_names[i], row->header.health[i], health_meanings[i]);
+        if (row->health[i] != 0)
+            printf("    %-18s %12" PRIu64 "  %s\n", health_names[i], row->health[i], health_meanings[i]);
 }
 
 static void print_table(const struct rows *rows, bool verbose)
@@ -341,22 +354,20 @@ static void json_figures(struct ht_json *json, const struct row *row)
 {
     struct ht_estimate live = live_of(row), growth;
     bool has_growth = growth_of(row, &growth);
-    char out[sizeof row->header.out_dir + 1];
-    snprintf(out, sizeof out, "%.*s", (int)sizeof row->header.out_dir, row->header.out_dir);
     ht_json_int(json, "live_bytes", (int64_t)live.bytes);
     ht_json_int(json, "live_error_bytes", (int64_t)live.error_bytes);
     if (has_growth) {
         ht_json_int(json, "growth_bytes_per_minute", (int64_t)growth.bytes);
         ht_json_int(json, "growth_error_bytes_per_minute", (int64_t)growth.error_bytes);
     }
-    ht_json_int(json, "rate_bytes", (int64_t)row->header.rate_bytes);
-    ht_json_int(json, "snapshots", (int64_t)row->header.health[HT_HEALTH_SNAPSHOTS]);
+    ht_json_int(json, "rate_bytes", (int64_t)row->rate_bytes);
+    ht_json_int(json, "snapshots", (int64_t)row->health[HT_HEALTH_SNAPSHOTS]);
     ht_json_int(json, "region_bytes", (int64_t)row->region_bytes);
-    ht_json_string(json, "out_dir", out);
+    ht_json_string(json, "out_dir", row->out_dir);
     ht_json_begin_object(json, "health");
     for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
-        if (row->header.health[i] != 0)
-            ht_json_int(json, health_names[i], (int64_t)row->header.health[i]);
+        if (row->health[i] != 0)
+            ht_json_int(json, health_names[i], (int64_t)row->health[i]);
     ht_json_end_object(json);
 }
 
@@ -373,7 +384,7 @@ static void print_json(const struct rows *rows)
         ht_json_string(&json, "program", row->process.program);
         ht_json_string(&json, "state", state_of(row));
         if (age_of(row) >= 0)
-            ht_json_number(&json, "age_seconds", (double)(age_of(row) / 1000000) / 1e3);
+            ht_json_number(&json, "age_seconds", (double)age_of(row) / 1e9);
         ht_json_string(&json, "region", row->process.has_region ? row->process.region_path : NULL);
         if (row->note != NULL)
             ht_json_string(&json, "note", row->note);
@@ -404,7 +415,8 @@ int ht_cmd_ps(int argc, char **argv)
     else if (rows.count > 0)
         print_table(&rows, settings.verbose);
     else if (all)
-        fprintf(stderr, "heaptap: ps: nothing is being profiled; start a program with 'heaptap run PROGRAM'%s\n",
+        fprintf(stderr,
+                "heaptap: ps: nothing is being profiled; start a program with 'heaptap run PROGRAM'%s\n",
                 settings.dead ? "" : ", or see 'heaptap ps --dead'");
     for (size_t i = 0; i < rows.count; i++) {
         free(rows.items[i].note);

@@ -15,9 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_REGION_BYTES (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
-#define READ_STEP_BYTES  (UINT64_C(64) << 20)
-#define SLOT_TRIES       16
+#define MAX_REGION_BYTES                                                                                     \
+    (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
+#define READ_STEP_BYTES (UINT64_C(64) << 20)
+#define SLOT_TRIES      16
 
 bool ht_region_is_name(const char *path)
 {
@@ -27,12 +28,13 @@ bool ht_region_is_name(const char *path)
     return strncmp(name, "heaptap.", 8) == 0 && length > 13 && strcmp(name + length - 5, ".live") == 0;
 }
 
-// Relative to the process's root every component must be real: what maps shows holds no links, and an absolute link in
-// a container would lead into our own tree.
+// Relative to the process's root every component must be real: what maps shows holds no links, and an
+// absolute link in a container would lead into our own tree.
 static int open_below_root(const char *path, int flags)
 {
     const char *rest = strstr(path + 6, "/root/");
-    if (strncmp(path, "/proc/", 6) != 0 || rest == NULL || strspn(path + 6, "0123456789") != (size_t)(rest - path - 6))
+    if (strncmp(path, "/proc/", 6) != 0 || rest == NULL ||
+        strspn(path + 6, "0123456789") != (size_t)(rest - path - 6))
         return -2;
     char root[64];
     snprintf(root, sizeof root, "%.*s", (int)(rest - path + 5), path);
@@ -93,7 +95,6 @@ size_t ht_region_files(const char *directory, char ***ret_paths)
     return count;
 }
 
-
 // Reads [offset, offset + bytes); what lies behind the file's end (somebody cut it) reads as zeros.
 static int read_range(int fd, uint8_t *to, uint64_t bytes, uint64_t offset)
 {
@@ -149,8 +150,8 @@ static bool read_slot_again(int fd, const struct ht_live_level *level, uint64_t 
     return false;
 }
 
-// The reader's protocol of struct ht_live_slot, over copies: seq first, then the key, then the slot, of which seq is
-// the last word. When seq did not move, the key was that of the fields.
+// The reader's protocol of struct ht_live_slot, over copies: seq first, then the key, then the slot, of which
+// seq is the last word. When seq did not move, the key was that of the fields.
 static int read_level(int fd, const struct ht_live_level *level, uint8_t *keys_to, uint8_t *slots_to)
 {
     uint64_t count = level_slots(level);
@@ -177,7 +178,8 @@ struct live_tables {
     uint8_t *keys[HT_LIVE_LEVELS], *slots[HT_LIVE_LEVELS]; // NULL: outside the file
 };
 
-static int read_live(int fd, const struct ht_region_header *header, uint64_t file_bytes, struct live_tables *ret)
+static int read_live(int fd, const struct ht_region_header *header, uint64_t file_bytes,
+                     struct live_tables *ret)
 {
     uint64_t total = 0;
     ret->level_count = header->level_count < HT_LIVE_LEVELS ? header->level_count : HT_LIVE_LEVELS;
@@ -229,11 +231,13 @@ static int explain(enum ht_view_error error, const struct ht_region_header *head
     case HT_VIEW_OK:
         return 0;
     case HT_VIEW_VERSION:
-        return ht_fail("is a region of version %" PRIu32 ", and this heaptap reads version %u; use the heaptap that "
+        return ht_fail("is a region of version %" PRIu32
+                       ", and this heaptap reads version %u; use the heaptap that "
                        "came with the libheaptap.so that wrote it",
                        header->version, HT_REGION_VERSION);
     case HT_VIEW_SHORT:
-        return ht_fail("is too short for a region; it was cut off or never finished, and nothing can be read from it");
+        return ht_fail(
+            "is too short for a region; it was cut off or never finished, and nothing can be read from it");
     case HT_VIEW_MAGIC:
         return ht_fail("is not a heaptap region");
     default:
@@ -242,7 +246,8 @@ static int explain(enum ht_view_error error, const struct ht_region_header *head
 }
 
 // Live samples first, everything else after: what a sample refers to was complete before the sample was.
-static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *first, struct ht_region_copy *copy)
+static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *first,
+                    struct ht_region_copy *copy)
 {
     struct live_tables live = {0};
     if (read_live(fd, first, file_bytes, &live) != 0) {
@@ -251,11 +256,11 @@ static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *
     }
     struct ht_region_header second;
     int result = read_range(fd, (uint8_t *)&second, sizeof second, 0);
-    uint64_t used = used_of(&second, file_bytes);
+    uint64_t used = result == 0 ? used_of(&second, file_bytes) : HT_REGION_HEADER_BYTES;
     // Aligned as a mapping would be: the header has words on cache lines of their own.
-    copy->bytes = result == 0 ? aligned_alloc(64, (used + 63) & ~UINT64_C(63)) : NULL;
-    if (result == 0 && copy->bytes == NULL)
-        result = ht_fail_errno("cannot be read");
+    copy->bytes = aligned_alloc(64, (used + 63) & ~UINT64_C(63));
+    if (copy->bytes == NULL)
+        ht_die("no memory for a copy of the region");
     if (result == 0)
         result = read_range(fd, copy->bytes, used, 0);
     if (result == 0) {
@@ -289,7 +294,8 @@ int ht_region_read(int fd, struct ht_region_copy *ret_copy)
         file_bytes = MAX_REGION_BYTES;
     copy.file_bytes = (uint64_t)stat.st_size;
     copy.blocks_bytes = (uint64_t)stat.st_blocks * 512;
-    // A file can claim more than is in it: a sparse tail costs memory here, so only what has blocks is believed.
+    // A file can claim more than is in it: a sparse tail costs memory here, so only what has blocks is
+    // believed.
     if (used_of(&header, file_bytes) > copy.blocks_bytes + (UINT64_C(1) << 30))
         return ht_fail("is a damaged region: it claims more bytes than it has");
     if (read_all(fd, file_bytes, &header, &copy) != 0) {

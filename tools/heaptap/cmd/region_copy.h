@@ -9,15 +9,15 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-// Context: tool. Functions that return int give -1 with the reason and the remedy in ht_error(), written so that it can
-// follow "FILE: ". The files may belong to others, change, be cut and vanish at any time: they are read with pread into
-// memory of ours, never mapped, so nobody can make us fault.
+// Context: tool. Functions that return int give -1 with the reason and the remedy in ht_error(), written so
+// that it can follow "FILE: ". The files may belong to others, change, be cut and vanish at any time: they
+// are read with pread into memory of ours, never mapped, so nobody can make us fault.
 
 // heaptap.<...>.live
 bool ht_region_is_name(const char *path);
 
-// Opens a region file: never through a link in its last component, never waiting (a fifo), only regular files.
-// `flags`: O_RDONLY or O_RDWR. Returns the descriptor or -1.
+// Opens a region file: never through a link in its last component, never waiting (a fifo), only regular
+// files. `flags`: O_RDONLY or O_RDWR. Returns the descriptor or -1.
 int ht_region_open(const char *path, int flags, struct stat *ret_stat);
 
 // Names of region files in a directory that the caller may read; free each and the array.
@@ -31,8 +31,8 @@ struct ht_region_copy {
     struct ht_view view;
 };
 
-// Copies what is in use. Live samples that changed while they were copied are left out rather than torn: the copy holds
-// each of them whole or not at all. Its writer may be at work; nobody waits.
+// Copies what is in use. Live samples that changed while they were copied are left out rather than torn: the
+// copy holds each of them whole or not at all. Its writer may be at work; nobody waits.
 int ht_region_read(int fd, struct ht_region_copy *ret_copy);
 void ht_region_copy_free(struct ht_region_copy *copy);
 

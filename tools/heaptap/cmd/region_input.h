@@ -7,7 +7,8 @@
 struct ht_buffer;
 struct ht_profile;
 
-// Context: tool. Return 0, or -1 with the reason and the remedy in ht_error(), written to follow "PID: " or "FILE: ".
+// Context: tool. Return 0, or -1 with the reason and the remedy in ht_error(), written to follow "PID: " or
+// "FILE: ".
 
 // "4242", or a name that ends with ".live".
 bool ht_region_input_matches(const char *argument);

@@ -45,7 +45,8 @@ const struct ht_option ht_options_run[] = {
      "limit of the profiler's own memory (default 64M; 1G at rate 1)"},
     {"allocator", 0, HT_OPT_STRING, offsetof(struct ht_run_settings, allocator), 0, "jemalloc",
      "put another allocator below the profiler"},
-    {"unwind", 0, HT_OPT_STRING, offsetof(struct ht_run_settings, unwind), 0, "MODE", "auto, cfi, fp or libunwind"},
+    {"unwind", 0, HT_OPT_STRING, offsetof(struct ht_run_settings, unwind), 0, "MODE",
+     "auto, cfi, fp or libunwind"},
     {"verbose", 'v', HT_OPT_FLAG, offsetof(struct ht_run_settings, verbose), 0, NULL,
      "say at the end what was written, also when stderr is not a terminal"},
     {.name = NULL},
@@ -61,7 +62,7 @@ struct run {
         uint32_t pid;
         uint64_t start_ticks;
         struct ht_rotation rotation;
-    } *watched; // MAX_WATCHED, shared with the processes that tick; NULL: nothing is to be removed
+    } * watched; // MAX_WATCHED, shared with the processes that tick; NULL: nothing is to be removed
 };
 
 // 0, or 125 after a message.
@@ -77,7 +78,8 @@ static int check_settings(const struct ht_run_settings *settings)
     bool signal_known = settings->signal == NULL || strcmp(settings->signal, "none") == 0;
     if (!signal_known) {
         char *end;
-        const char *name = strncasecmp(settings->signal, "SIG", 3) == 0 ? settings->signal + 3 : settings->signal;
+        const char *name =
+            strncasecmp(settings->signal, "SIG", 3) == 0 ? settings->signal + 3 : settings->signal;
         long number = strtol(name, &end, 10);
         signal_known = *name != '\0' && *end == '\0' && number >= 1 && number <= 64;
         for (int i = 1; i < 32 && !signal_known; i++)
@@ -145,7 +147,8 @@ static int find_program(const char *program, char path[PATH_MAX])
         struct stat stat_of;
         bool is_directory = stat(path, &stat_of) == 0 && S_ISDIR(stat_of.st_mode);
         ht_cmd_error("run", "%s: %s", path,
-                     is_directory ? "is a directory, not a program" : "may not be executed; chmod +x makes it a program");
+                     is_directory ? "is a directory, not a program"
+                                  : "may not be executed; chmod +x makes it a program");
         return status;
     }
     struct ht_elf_caller caller = ht_elf_this_caller();
@@ -201,7 +204,7 @@ struct family {
     struct member {
         uint32_t pid, parent;
         bool ours;
-    } *members;
+    } * members;
     size_t count, capacity;
 };
 
@@ -243,8 +246,8 @@ static void on_tick(pid_t child, void *arg)
 }
 
 // The newest region that a dead child left, by its pid and start; false: none.
-static bool find_leftover(struct run *run, uint32_t pid, uint64_t start_ticks, struct ht_region_header *ret_header,
-                          char ret_path[PATH_MAX])
+static bool find_leftover(struct run *run, uint32_t pid, uint64_t start_ticks,
+                          struct ht_region_header *ret_header, char ret_path[PATH_MAX])
 {
     bool found = false;
     char **paths;
@@ -262,6 +265,7 @@ static bool find_leftover(struct run *run, uint32_t pid, uint64_t start_ticks, s
             (!found || header.created_unix_ns > ret_header->created_unix_ns)) {
             found = true;
             *ret_header = header;
+            ret_header->program[sizeof header.program - 1] = '\0';
             snprintf(ret_path, PATH_MAX, "%s", paths[i]);
         }
         free(paths[i]);
@@ -271,7 +275,8 @@ static bool find_leftover(struct run *run, uint32_t pid, uint64_t start_ticks, s
     return found;
 }
 
-// The program that ended, as the kernel names it, against the region's: after exec another program's region may be left.
+// The program that ended, as the kernel names it, against the region's: after exec another program's region
+// may be left.
 static bool is_same_program(uint32_t pid, const struct ht_region_header *header)
 {
     char path[64], name[32] = "";
@@ -305,6 +310,7 @@ static void recover(struct run *run, pid_t child, const siginfo_t *info)
         return;
     struct ht_target target;
     struct ht_snap snap = {.trigger = HT_TRIGGER_RECOVERED};
+    ht_process_printable(header.program);
     if (ht_target_open(region, O_RDONLY, &target) != 0) {
         ht_cmd_error("run", "%s: %s", region, ht_error());
         return;
@@ -312,17 +318,17 @@ static void recover(struct run *run, pid_t child, const siginfo_t *info)
     int written = ht_snap_write(&target, &snap, path);
     ht_target_close(&target);
     if (written != 0) {
-        ht_cmd_error("run", "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s", header.program, region,
-                     ht_error());
+        ht_cmd_error("run", "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s",
+                     header.program, region, ht_error());
         return;
     }
     unlink(region);
     if (killed)
-        fprintf(stderr, "heaptap: run: %.64s died of signal %d (%s); its heap was saved: %s\n", header.program,
-                info->si_status, strsignal(info->si_status), path);
+        fprintf(stderr, "heaptap: run: %.64s died of signal %d (%s); its heap was saved: %s\n",
+                header.program, info->si_status, strsignal(info->si_status), path);
     else if (run->talks)
-        fprintf(stderr, "heaptap: run: %.64s left without its exit functions; its heap was saved: %s\n", header.program,
-                path);
+        fprintf(stderr, "heaptap: run: %.64s left without its exit functions; its heap was saved: %s\n",
+                header.program, path);
 }
 
 // One line: how many profiles appeared in the directory meanwhile, and which is the newest.
@@ -339,7 +345,8 @@ static void report(const struct run *run)
         size_t length = strlen(entry->d_name);
         struct stat stat_of;
         if (strncmp(entry->d_name, "heaptap.", 8) != 0 || length < 7 ||
-            strcmp(entry->d_name + length - 6, ".pb.gz") != 0 || fstatat(dirfd(stream), entry->d_name, &stat_of, 0) != 0)
+            strcmp(entry->d_name + length - 6, ".pb.gz") != 0 ||
+            fstatat(dirfd(stream), entry->d_name, &stat_of, 0) != 0)
             continue;
         const struct timespec *time = &stat_of.st_mtim;
         if (time->tv_sec < run->started.tv_sec ||
@@ -355,10 +362,11 @@ static void report(const struct run *run)
     if (stream != NULL)
         closedir(stream);
     if (count == 0)
-        fprintf(stderr, "heaptap: run: no profile was written (nothing was sampled; a lower --rate sees more)\n");
+        fprintf(stderr,
+                "heaptap: run: no profile was written (nothing was sampled; a lower --rate sees more)\n");
     else
-        fprintf(stderr, "heaptap: run: %zu profile%s in %s; heaptap top %s/%s\n", count, count == 1 ? "" : "s", directory,
-                directory, file_name(newest));
+        fprintf(stderr, "heaptap: run: %zu profile%s in %s; heaptap top %s/%s\n", count,
+                count == 1 ? "" : "s", directory, directory, file_name(newest));
 }
 
 static void on_end(pid_t child, const siginfo_t *info, void *arg)
@@ -391,13 +399,14 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
         return HT_RUN_OWN_FAILURE;
     }
     struct run run = {.settings = settings, .talks = settings->verbose || isatty(STDERR_FILENO)};
-    char *preload = ht_run_preload(shim, settings->allocator != NULL ? allocator : NULL, getenv("LD_PRELOAD"));
+    char *preload =
+        ht_run_preload(shim, settings->allocator != NULL ? allocator : NULL, getenv("LD_PRELOAD"));
     bool outside = settings->interval_ns != HT_RUN_UNSET && *live_directory(environ) != '\0';
     char **environment = ht_run_environment(environ, settings, preload, outside);
     run.environment = environment;
     if (settings->keep > 0) {
-        void *shared = mmap(NULL, MAX_WATCHED * sizeof *run.watched, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                            -1, 0);
+        void *shared = mmap(NULL, MAX_WATCHED * sizeof *run.watched, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         run.watched = shared != MAP_FAILED ? shared : NULL;
     }
     clock_gettime(CLOCK_REALTIME_COARSE, &run.started); // the clock of file times

@@ -1,4 +1,5 @@
-// The child of `heaptap run`: starts it, passes signals on, ticks at exact intervals, and hands its exit status back.
+// The child of `heaptap run`: starts it, passes signals on, ticks at exact intervals, and hands its exit
+// status back.
 #include "base/error.h"
 #include "cmd/process.h"
 #include "cmd/run.h"
@@ -13,8 +14,8 @@
 #include <unistd.h>
 
 // Passed on when a process sent them to us. Those that a fault raises, and KILL and STOP, are not among them.
-static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGALRM,
-                                SIGCONT, SIGTSTP, SIGWINCH, SIGIO,  SIGPWR,  SIGURG};
+static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT,  SIGUSR1, SIGUSR2, SIGTERM, SIGALRM,
+                                SIGCONT, SIGTSTP, SIGWINCH, SIGIO,   SIGPWR,  SIGURG};
 
 struct state {
     const struct ht_child *child;
@@ -44,13 +45,13 @@ static void start_program(const struct state *state, int report_fd)
         size_t count = 0;
         while (child->argv[count] != NULL)
             count++;
-        const char **arguments = calloc(count + 2, sizeof *arguments);
+        char **arguments = calloc(count + 2, sizeof *arguments);
         if (arguments != NULL) {
-            arguments[0] = "sh";
-            arguments[1] = child->path;
+            arguments[0] = strdup("sh");
+            arguments[1] = strdup(child->path);
             for (size_t i = 1; i < count; i++)
                 arguments[i + 1] = child->argv[i];
-            execve("/bin/sh", (char *const *)(uintptr_t)arguments, child->environment);
+            execve("/bin/sh", arguments, child->environment);
         }
     }
     ssize_t written = write(report_fd, &error, sizeof error);
@@ -78,7 +79,8 @@ static int fork_program(struct state *state)
         return 0;
     waitpid(state->pid, NULL, 0);
     fprintf(stderr, "heaptap: run: %s: cannot be executed: %s\n", state->child->path,
-            error == ENOENT ? "its interpreter (of the #! line, or the loader) does not exist" : strerror(error));
+            error == ENOENT ? "its interpreter (of the #! line, or the loader) does not exist"
+                            : strerror(error));
     return error == ENOENT ? HT_RUN_NOT_FOUND : HT_RUN_CANNOT_EXECUTE;
 }
 
@@ -108,15 +110,15 @@ static void pass_on(const struct state *state, const siginfo_t *info)
     kill(state->pid, info->si_signo);
 }
 
-// The program was stopped by the terminal (or stopped its group): a shell with job control waits for us, so we stop as
-// well. When we are woken, so is the program.
+// The program was stopped by the terminal (or stopped its group): a shell with job control waits for us, so
+// we stop as well. When we are woken, so is the program.
 static void stop_with_child(const struct state *state)
 {
     sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, SIGTSTP);
-    kill(getpid(), SIGTSTP);                // ignored by the kernel where nobody could wake us
-    sigprocmask(SIG_UNBLOCK, &stop, NULL);  // here we stand still
+    kill(getpid(), SIGTSTP);               // ignored by the kernel where nobody could wake us
+    sigprocmask(SIG_UNBLOCK, &stop, NULL); // here we stand still
     sigprocmask(SIG_BLOCK, &stop, NULL);
     struct timespec moment = {.tv_nsec = 2000000}; // for a shell that wakes the whole group
     nanosleep(&moment, NULL);
@@ -131,7 +133,8 @@ static bool look_at_children(struct state *state, siginfo_t *ret_info)
         (info.si_status == SIGTSTP || info.si_status == SIGTTIN || info.si_status == SIGTTOU))
         stop_with_child(state);
     memset(&info, 0, sizeof info);
-    if (waitid(P_PID, (id_t)state->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == state->pid) {
+    if (waitid(P_PID, (id_t)state->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid == state->pid) {
         *ret_info = info;
         return true;
     }
@@ -147,8 +150,8 @@ static bool look_at_children(struct state *state, siginfo_t *ret_info)
     }
 }
 
-// One tick in a process of its own: however long it takes, signals are passed on meanwhile, and nothing that goes wrong
-// there can take the program's parent away. A tick whose predecessor is still at work is left out.
+// One tick in a process of its own: however long it takes, signals are passed on meanwhile, and nothing that
+// goes wrong there can take the program's parent away. A tick whose predecessor is still at work is left out.
 static void tick(struct state *state)
 {
     const struct ht_child *child = state->child;

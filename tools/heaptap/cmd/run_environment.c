@@ -40,13 +40,17 @@ int ht_run_find_shim(const char *directory, char ret_path[PATH_MAX])
             is_file(candidate) && realpath(candidate, real) == NULL)
             real[0] = '\0';
     for (size_t i = 0; i < INSTALLED_COUNT && real[0] == '\0'; i++)
-        if (snprintf(candidate, sizeof candidate, "%s/" SHIM_NAME, installed[i]) < PATH_MAX && is_file(candidate))
+        if (snprintf(candidate, sizeof candidate, "%s/" SHIM_NAME, installed[i]) < PATH_MAX &&
+            is_file(candidate))
             snprintf(real, sizeof real, "%s", candidate);
     if (real[0] == '\0')
-        return ht_fail(SHIM_NAME " is neither beside this command (%s) nor in ../lib nor installed; build or install "
-                       "it there", directory);
+        return ht_fail(SHIM_NAME
+                       " is neither beside this command (%s) nor in ../lib nor installed; build or install "
+                       "it there",
+                       directory);
     if (strpbrk(real, " :") != NULL)
-        return ht_fail("%s: LD_PRELOAD cannot carry a path with a space or a colon; move heaptap elsewhere", real);
+        return ht_fail("%s: LD_PRELOAD cannot carry a path with a space or a colon; move heaptap elsewhere",
+                       real);
     snprintf(ret_path, PATH_MAX, "%s", real);
     return 0;
 }
@@ -136,7 +140,8 @@ static void set_number(struct variables *variables, const char *name, uint64_t v
     add(variables, ht_format("%s=%" PRIu64 "%s", name, value, unit));
 }
 
-char **ht_run_environment(char *const *base, const struct ht_run_settings *settings, const char *preload, bool outside)
+char **ht_run_environment(char *const *base, const struct ht_run_settings *settings, const char *preload,
+                          bool outside)
 {
     struct variables variables = {0};
     for (; *base != NULL; base++)

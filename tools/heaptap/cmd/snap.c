@@ -95,8 +95,8 @@ static void count_snapshot(const struct ht_target *target, struct ht_control_wri
     close(fd);
 }
 
-static int write_copy(const struct ht_target *target, const struct ht_snap *snap, const struct ht_region_copy *copy,
-                      char ret_path[PATH_MAX])
+static int write_copy(const struct ht_target *target, const struct ht_snap *snap,
+                      const struct ht_region_copy *copy, char ret_path[PATH_MAX])
 {
     char directory[PATH_MAX];
     if (snap->directory != NULL)
@@ -183,7 +183,8 @@ static bool snap_one(const char *argument, const char *directory)
         ht_cmd_error("snap", "%s: %s", argument, ht_error());
         return false;
     }
-    struct ht_snap snap = {.trigger = target.alive ? HT_TRIGGER_MANUAL : HT_TRIGGER_RECOVERED, .directory = directory};
+    struct ht_snap snap = {.trigger = target.alive ? HT_TRIGGER_MANUAL : HT_TRIGGER_RECOVERED,
+                           .directory = directory};
     int result = ht_snap_write(&target, &snap, path);
     ht_target_close(&target);
     if (result != 0)
