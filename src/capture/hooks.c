@@ -1,7 +1,8 @@
 // The exported malloc family: the fast path, and the slow path of each member.
 //
-// Contract of every hook: the result, and errno, are those of the real allocator; pointers are passed through as they are;
-// safe before constructors, after destructors, in signal handlers as far as the real allocator is.
+// Contract of every hook: the result, and errno, are those of the real allocator; pointers are passed through
+// as they are; safe before constructors, after destructors, in signal handlers as far as the real allocator
+// is.
 #include "capture/real.h"
 #include "capture/sample.h"
 #include "record/filter.h"
@@ -170,17 +171,19 @@ static void *ht_realloc_arena(void *block, size_t size)
     return fresh;
 }
 
-// A realloc is a free and an allocation. The old record is out before the real call, for the address may be another
-// thread's as soon as that returns; it is put back when the call fails.
+// A realloc is a free and an allocation. The old record is out before the real call, for the address may be
+// another thread's as soon as that returns; it is put back when the call fails.
 HT_SLOW void *ht_realloc_slow(void *block, size_t size)
 {
     int saved = errno;
     struct ht_live_copy old;
-    bool had = block != NULL && ht_filter_hit(block) && !ht_arena_owns(block) && ht_sample_forget(block, &old);
+    bool had =
+        block != NULL && ht_filter_hit(block) && !ht_arena_owns(block) && ht_sample_forget(block, &old);
     float rate;
     bool due = ht_charge(size) && ht_sample_due(size, &rate);
     errno = saved;
-    void *fresh = block != NULL && ht_arena_owns(block) ? ht_realloc_arena(block, size) : ht_real.realloc(block, size);
+    void *fresh =
+        block != NULL && ht_arena_owns(block) ? ht_realloc_arena(block, size) : ht_real.realloc(block, size);
     saved = errno;
     if (fresh == NULL) {
         // glibc's realloc(block, 0) frees and returns NULL; with a size, NULL means that nothing has changed.

@@ -1,9 +1,13 @@
-// The process's region through its life: made at the first sample, never shared by a copied process, inherited by fork.
+// The process's region through its life: made at the first sample, never shared by a copied process,
+// inherited by fork.
 //
 // Invariants:
-//  P1 only the process that made a region writes to it. The proof is a word in a page that the kernel wipes in every
-//     copied process (MADV_WIPEONFORK: fork, raw clone) and leaves alone in a vfork child, which shares our memory.
-//  P2 a copied process reads the stacks and modules of its parent from the inherited mapping (append-only, never freed),
+//  P1 only the process that made a region writes to it. The proof is a word in a page that the kernel wipes
+//  in every
+//     copied process (MADV_WIPEONFORK: fork, raw clone) and leaves alone in a vfork child, which shares our
+//     memory.
+//  P2 a copied process reads the stacks and modules of its parent from the inherited mapping (append-only,
+//  never freed),
 //     and the live samples from the private copy that the prepare handler made.
 #include "capture/process.h"
 
@@ -40,7 +44,7 @@ void (*ht_after_create)(struct ht_region *region);
 // States of the wiped word.
 enum { HT_OWNER_NONE = 0, HT_OWNER_MAKING = 1, HT_OWNER_READY = 2, HT_OWNER_FAILED = 3 };
 
-static uint32_t *ht_owner; // in the wiped page
+static uint32_t *ht_owner;    // in the wiped page
 static uint32_t ht_owner_pid; // for kernels that cannot wipe: who made the region
 static bool ht_wipes;
 static struct ht_region ht_region;
@@ -88,7 +92,8 @@ bool ht_process_is_copy(void)
     return ht_region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
 }
 
-// Field 22 of /proc/self/stat: the fields are counted from behind the last ')', for the name may hold anything.
+// Field 22 of /proc/self/stat: the fields are counted from behind the last ')', for the name may hold
+// anything.
 static uint64_t ht_start_ticks(void)
 {
     char stat[1024];
@@ -112,7 +117,8 @@ static const char *ht_base_name(const char *path)
 
 void ht_process_names(char *ret_path, size_t path_size, char *ret_name, size_t name_size)
 {
-    long length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)ret_path, (long)path_size - 1);
+    long length =
+        ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)ret_path, (long)path_size - 1);
     ret_path[length > 0 ? length : 0] = '\0';
     const char *name = length > 0 ? ht_base_name(ret_path) : "unknown";
     const char *started = (const char *)getauxval(AT_EXECFN);
@@ -142,7 +148,8 @@ void ht_process_identity(struct ht_identity *ret_identity)
     if (length > 0 && id->boot_id[length - 1] == '\n') {
         id->boot_id[length - 1] = '\0';
     }
-    length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)id->program_path, sizeof id->program_path - 1);
+    length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)id->program_path,
+                     sizeof id->program_path - 1);
     id->program_path[length > 0 ? length : 0] = '\0';
     memcpy(id->program, ht_settings.program, sizeof id->program);
     memcpy(id->out_dir, ht_settings.out_dir, sizeof id->out_dir);
@@ -154,7 +161,8 @@ void ht_process_identity(struct ht_identity *ret_identity)
     id->keep = ht_settings.keep;
 }
 
-// What is left of HEAPTAP_MEMORY for the region when filters, unwind caches and a snapshot's tables have their share.
+// What is left of HEAPTAP_MEMORY for the region when filters, unwind caches and a snapshot's tables have
+// their share.
 static uint64_t ht_region_share(uint64_t memory_bytes)
 {
     return memory_bytes < (UINT64_C(4) << 20) ? memory_bytes / 2 : memory_bytes / 4 * 3;
@@ -187,8 +195,8 @@ static void ht_copy_modules(struct ht_region *region, const struct ht_region *ol
 }
 
 // Takes one of the parent's live samples over: its alloc_* start at its in-use figures.
-static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old, const struct ht_live_copy *live,
-                           float floor_bytes)
+static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old,
+                           const struct ht_live_copy *live, float floor_bytes)
 {
     const struct ht_entry *entry = ht_region_at(old, live->entry_ref);
     uint32_t label_ref = 0;
@@ -199,8 +207,8 @@ static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old
     static const struct ht_stack no_stack;
     const struct ht_stack *stack = entry->stack_ref != 0 ? ht_region_at(old, entry->stack_ref) : &no_stack;
     struct ht_live_copy own = *live;
-    own.entry_ref = ht_entry_intern(region, (enum ht_kind)entry->kind, stack->frames, stack->frame_count, stack->flags,
-                                    entry->size_class, label_ref);
+    own.entry_ref = ht_entry_intern(region, (enum ht_kind)entry->kind, stack->frames, stack->frame_count,
+                                    stack->flags, entry->size_class, label_ref);
     if (own.entry_ref == 0 || !ht_live_insert(region, &own)) {
         return false;
     }
@@ -213,7 +221,8 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
     ht_copy_modules(region, old);
     struct ht_fork_copy *copy = ht_inherited;
     if (copy == NULL) {
-        // Copied behind atfork's back (raw clone, _Fork): what the parent held is unknown, and so is which child we are.
+        // Copied behind atfork's back (raw clone, _Fork): what the parent held is unknown, and so is which
+        // child we are.
         ht_lineage = ht_lineage * 31 + region->header->pid;
         ht_generation++;
         ht_filter_reset();
@@ -236,7 +245,7 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 
 static void ht_make_region(void)
 {
-    struct ht_region old = ht_region; // of the parent, when we are a copy
+    struct ht_region old = ht_region;   // of the parent, when we are a copy
     static struct ht_identity identity; // one maker at a time; not the host's stack
     ht_process_identity(&identity);
     if (old.base != NULL) {
@@ -283,7 +292,8 @@ struct ht_region *ht_process_region(void)
     if (ht_cas_acqrel(ht_owner, &none, HT_OWNER_MAKING)) {
         ht_make_region();
     } else {
-        // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1 exact.
+        // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1
+        // exact.
         for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
             ht_raw0(SYS_sched_yield);
         }
@@ -343,7 +353,8 @@ void ht_fork_child(void)
     ht_lineage = ht_lineage * 31 + ht_thread.fork_ordinal;
     ht_forks = 0;
     ht_generation++;
-    // What is left of the distance is the same in every child of this parent: with it, the errors of siblings would add up
-    // instead of averaging out. The next allocation takes the slow path and draws afresh, which is as good: memoryless.
+    // What is left of the distance is the same in every child of this parent: with it, the errors of siblings
+    // would add up instead of averaging out. The next allocation takes the slow path and draws afresh, which
+    // is as good: memoryless.
     ht_thread.countdown_bytes = 0;
 }

@@ -1,4 +1,5 @@
-// What this process remembers: its own region, made at its first sample, and what a copied process takes over.
+// What this process remembers: its own region, made at its first sample, and what a copied process takes
+// over.
 #ifndef HT_CAPTURE_PROCESS_H
 #define HT_CAPTURE_PROCESS_H
 
@@ -23,25 +24,27 @@ struct ht_capture_settings {
 };
 extern struct ht_capture_settings ht_settings HT_HIDDEN;
 
-// Implemented by src/trigger: reads the environment and settles everything, once. False: too early (before libc has
-// an environment) or another thread is at it. Context: the first allocation of a thread, or the constructor; `inside` set.
+// Implemented by src/trigger: reads the environment and settles everything, once. False: too early (before
+// libc has an environment) or another thread is at it. Context: the first allocation of a thread, or the
+// constructor; `inside` set.
 bool ht_start(void);
 
-// Counts processes in a line of forks: 1 in the one that was exec'ed. A thread whose generation differs starts a new
-// random stream.
+// Counts processes in a line of forks: 1 in the one that was exec'ed. A thread whose generation differs
+// starts a new random stream.
 extern uint32_t ht_generation HT_HIDDEN;
 
-// Differs for each process in a tree of forks, and is the same from run to run where the order of the forks is: with
-// HEAPTAP_SEED it says which random stream a process has.
+// Differs for each process in a tree of forks, and is the same from run to run where the order of the forks
+// is: with HEAPTAP_SEED it says which random stream a process has.
 extern uint64_t ht_lineage HT_HIDDEN;
 
-// Called with `inside` set after each sample and each free of a sampled block (interval, growth, requests); NULL: none.
+// Called with `inside` set after each sample and each free of a sampled block (interval, growth, requests);
+// NULL: none.
 extern void (*ht_after_event)(struct ht_region *region);
 // Called once in each process when it makes its region (cleaning up behind dead processes); NULL: none.
 extern void (*ht_after_create)(struct ht_region *region);
 
-// The region of the calling process, made when there is none (also in a process that was copied from one that had it).
-// NULL: none can be had. Context: hook; `inside` set.
+// The region of the calling process, made when there is none (also in a process that was copied from one that
+// had it). NULL: none can be had. Context: hook; `inside` set.
 struct ht_region *ht_process_region(void);
 
 // The region if this very process has made it, else NULL. Any context; makes nothing.
@@ -50,8 +53,9 @@ struct ht_region *ht_process_region_if_made(void);
 // True in a process copied by fork whose parent had a region and that has not made its own.
 bool ht_process_is_copy(void);
 
-// The executable's path, and what the program is called: the last part of the name it was started by where that leads
-// to the executable (redis-server is a link to redis-check-rdb), else of the executable itself. Context: load.
+// The executable's path, and what the program is called: the last part of the name it was started by where
+// that leads to the executable (redis-server is a link to redis-check-rdb), else of the executable itself.
+// Context: load.
 void ht_process_names(char *ret_path, size_t path_size, char *ret_name, size_t name_size);
 
 // Who we are: fills an identity for regions and empty profiles. Any context (raw system calls).

@@ -20,8 +20,8 @@
     X(pvalloc, void *, (size_t size), (size))                                                                \
     X(malloc_usable_size, size_t, (void *block), (block))
 
-// Pointers to the next definitions behind us. Before they are known they point to functions that look them up, and that
-// serve from a small arena while the looking up itself allocates.
+// Pointers to the next definitions behind us. Before they are known they point to functions that look them
+// up, and that serve from a small arena while the looking up itself allocates.
 struct ht_real {
 #define X(name, result, parameters, arguments) result(*name) parameters;
     HT_REAL_TABLE(X)
@@ -38,8 +38,8 @@ void ht_real_find(void);
 // Any function of the process by name, or NULL. Context: load.
 void *ht_real_symbol(const char *name);
 
-// Blocks of the arena are never given to the real allocator: they are pinned in the filter, so every free and realloc of
-// one takes the slow path and asks here.
+// Blocks of the arena are never given to the real allocator: they are pinned in the filter, so every free and
+// realloc of one takes the slow path and asks here.
 bool ht_arena_owns(const void *block);
 size_t ht_arena_size(const void *block);
 

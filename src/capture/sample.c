@@ -23,7 +23,8 @@ __thread struct ht_thread ht_thread __attribute__((tls_model("initial-exec")));
 bool ht_track_live;
 int64_t ht_tracked_live_bytes;
 
-// splitmix64 (Steele, Lea, Flood 2014): one addition and a finaliser for each number; streams differ by their seeds.
+// splitmix64 (Steele, Lea, Flood 2014): one addition and a finaliser for each number; streams differ by their
+// seeds.
 static uint64_t ht_random_mix(uint64_t z)
 {
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -68,9 +69,11 @@ static uint64_t ht_process_seed(void)
     if (seed == 0) {
         seed = ht_settings.seed;
         for (const char *name = ht_settings.program; seed != 0 && *name != '\0'; name++) {
-            seed = ht_random_mix(seed + (unsigned char)*name); // programs of one run have streams of their own
+            seed =
+                ht_random_mix(seed + (unsigned char)*name); // programs of one run have streams of their own
         }
-        if (seed == 0 && ht_raw3(SYS_getrandom, (long)&seed, sizeof seed, 1 /* GRND_NONBLOCK */) != sizeof seed) {
+        if (seed == 0 &&
+            ht_raw3(SYS_getrandom, (long)&seed, sizeof seed, 1 /* GRND_NONBLOCK */) != sizeof seed) {
             seed = ht_clock_raw_realtime_ns() ^ (uint64_t)ht_raw0(SYS_getpid) << 40;
         }
         ht_store_relaxed(&ht_seed, seed);
@@ -78,8 +81,8 @@ static uint64_t ht_process_seed(void)
     return seed;
 }
 
-// Seeds this thread's stream and draws the first distance, so that the first allocation is as likely a sample as any
-// other. In a forked child that replaces what was left of the parent's distance.
+// Seeds this thread's stream and draws the first distance, so that the first allocation is as likely a sample
+// as any other. In a forked child that replaces what was left of the parent's distance.
 static bool ht_thread_begin(struct ht_thread *thread)
 {
     static uint64_t ht_threads;
@@ -91,7 +94,8 @@ static bool ht_thread_begin(struct ht_thread *thread)
         thread->generation = ht_generation;
         thread->label_ref = 0;
         thread->label_name[0] = '\0';
-        thread->random = ht_random_mix(ht_process_seed() + ht_random_mix(ht_lineage) + ht_random_mix(ordinal << 32));
+        thread->random =
+            ht_random_mix(ht_process_seed() + ht_random_mix(ht_lineage) + ht_random_mix(ordinal << 32));
         ht_draw_distance(thread, ht_rate_now(ht_process_region_if_made()));
     }
     thread->inside = HT_OUTSIDE;
@@ -126,12 +130,14 @@ bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
     ht_draw_distance(thread, ht_rate_now(region));
     thread->inside = HT_OUTSIDE;
     ht_fpu_leave(fpu);
-    // Dormant: the distances are drawn as ever and their samples thrown away, so that figures are exact from the moment
-    // of the start on.
-    return region != NULL && ht_load_relaxed(&region->header->active) && !ht_load_relaxed(&region->header->failed);
+    // Dormant: the distances are drawn as ever and their samples thrown away, so that figures are exact from
+    // the moment of the start on.
+    return region != NULL && ht_load_relaxed(&region->header->active) &&
+           !ht_load_relaxed(&region->header->failed);
 }
 
-// Unwind buffers: taken for the length of one sample. As many threads as there are buffers can sample at once.
+// Unwind buffers: taken for the length of one sample. As many threads as there are buffers can sample at
+// once.
 static struct ht_unwind_scratch *ht_scratches;
 static uint32_t ht_scratch_taken; // bit for each
 
@@ -188,9 +194,11 @@ static uint32_t ht_thread_label(struct ht_region *region, struct ht_thread *thre
     return thread->label_ref;
 }
 
-// The largest rate at which this sample would also have been seen. Given that it was seen at `rate`, the latent uniform v
-// of the Poisson process is below P(size, rate); it is seen at rate F when v < 1 - exp(-size/F).
-static float ht_draw_rank(struct ht_thread *thread, uint64_t size_bytes, double probability, double rate_bytes)
+// The largest rate at which this sample would also have been seen. Given that it was seen at `rate`, the
+// latent uniform v of the Poisson process is below P(size, rate); it is seen at rate F when v < 1 -
+// exp(-size/F).
+static float ht_draw_rank(struct ht_thread *thread, uint64_t size_bytes, double probability,
+                          double rate_bytes)
 {
     double v = ht_random_unit(thread) * probability;
     double cost = size_bytes == 0 ? 1.0 : (double)size_bytes;
@@ -244,7 +252,8 @@ static void ht_event(struct ht_region *region)
     }
 }
 
-void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes, const struct ht_unwind_start *start)
+void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
+                      const struct ht_unwind_start *start)
 {
     struct ht_thread *thread = &ht_thread;
     struct ht_fpu fpu = ht_fpu_enter();

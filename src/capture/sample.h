@@ -11,9 +11,11 @@
 bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes);
 
 // Records the block. `start` is the register state of the hook that the host called.
-void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes, const struct ht_unwind_start *start);
+void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
+                      const struct ht_unwind_start *start);
 
-// Takes the record of a block out before the real allocator may give its address away. False: it was not sampled.
+// Takes the record of a block out before the real allocator may give its address away. False: it was not
+// sampled.
 bool ht_sample_forget(const void *block, struct ht_live_copy *ret_live);
 // Puts it back: the real realloc failed.
 void ht_sample_restore(const struct ht_live_copy *live);

@@ -9,12 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Where a thread is. Allocations under RECORDING come from a signal handler that interrupted us, and are counted as lost;
-// those under SETUP are our own (libc's, on our behalf) and none of the host's.
+// Where a thread is. Allocations under RECORDING come from a signal handler that interrupted us, and are
+// counted as lost; those under SETUP are our own (libc's, on our behalf) and none of the host's.
 enum ht_inside { HT_OUTSIDE = 0, HT_RECORDING = 1, HT_SETUP = 2 };
 
-// Initial-exec TLS, all-zero is a valid state (the first allocation takes the slow path and starts the thread), no
-// destructor: nothing is to be torn down, so allocations in other libraries' destructors are served as any.
+// Initial-exec TLS, all-zero is a valid state (the first allocation takes the slow path and starts the
+// thread), no destructor: nothing is to be torn down, so allocations in other libraries' destructors are
+// served as any.
 struct ht_thread {
     uint64_t countdown_bytes; // an allocation that costs more is a sample
     uint64_t random;          // state of this thread's stream
@@ -31,15 +32,16 @@ struct ht_thread {
 
 extern __thread struct ht_thread ht_thread __attribute__((tls_model("initial-exec"))) HT_HIDDEN;
 
-// Charges an allocation of this size. False: not sampled, and that was all. True: take the slow path, nothing charged.
-// The distance X to the next sample is exponential with mean rate and countdown = floor(X), so an allocation of cost
-// n (>= 1) is sampled when n > floor(X), which is X < n: P = 1 - exp(-n/rate) exactly. Being memoryless, the rest of
-// the distance behind an allocation that was not sampled is exponential again.
+// Charges an allocation of this size. False: not sampled, and that was all. True: take the slow path, nothing
+// charged. The distance X to the next sample is exponential with mean rate and countdown = floor(X), so an
+// allocation of cost n (>= 1) is sampled when n > floor(X), which is X < n: P = 1 - exp(-n/rate) exactly.
+// Being memoryless, the rest of the distance behind an allocation that was not sampled is exponential again.
 // Size 0 costs 1 byte; it always takes the slow path (ht_charge_slow), which keeps the common one short.
 static inline bool ht_charge(size_t size_bytes)
 {
     uint64_t left;
-    if (ht_unlikely(size_bytes == 0) || ht_unlikely(__builtin_sub_overflow(ht_thread.countdown_bytes, size_bytes, &left))) {
+    if (ht_unlikely(size_bytes == 0) ||
+        ht_unlikely(__builtin_sub_overflow(ht_thread.countdown_bytes, size_bytes, &left))) {
         return true;
     }
     ht_thread.countdown_bytes = left;

@@ -7,8 +7,9 @@
 #define STICKY     255u
 
 uint8_t ht_filter_bytes[1u << HT_FILTER_MAX_BITS] HT_ALIGNED(HT_CACHE_LINE);
-uint32_t ht_filter_mask = (1u << HT_FILTER_FIRST_BITS) - 1; // valid before any constructor: hooks are called that early
-static uint32_t ht_filter_next;                             // being filled, or 0
+uint32_t ht_filter_mask =
+    (1u << HT_FILTER_FIRST_BITS) - 1; // valid before any constructor: hooks are called that early
+static uint32_t ht_filter_next;       // being filled, or 0
 static uintptr_t ht_pinned[PINNED_MAX];
 static uint32_t ht_pinned_count;
 

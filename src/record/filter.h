@@ -1,12 +1,14 @@
 // The filter in front of every free: "surely not sampled" from one byte, in about a nanosecond.
 //
-// A counting filter in private memory, one byte for each hash of an address under a mask; it grows by a wider mask over
-// the same array. A byte is never below the number of live samples that hash to it (it sticks at 255), so 0 means:
-// not sampled. What keeps that true while it grows:
-//  F1 whoever adds a sample makes the record visible in the table first and then looks for masks to count it under;
-//     whoever grows publishes the new mask as `next` first and then counts the table (both sequentially consistent), so
-//     every sample is counted under the new mask by one or the other;
-//  F2 a byte is counted down only under the mask that was in force while the record was still in the table (the token),
+// A counting filter in private memory, one byte for each hash of an address under a mask; it grows by a wider
+// mask over the same array. A byte is never below the number of live samples that hash to it (it sticks at
+// 255), so 0 means: not sampled. What keeps that true while it grows:
+//  F1 whoever adds a sample makes the record visible in the table first and then looks for masks to count it
+//  under;
+//     whoever grows publishes the new mask as `next` first and then counts the table (both sequentially
+//     consistent), so every sample is counted under the new mask by one or the other;
+//  F2 a byte is counted down only under the mask that was in force while the record was still in the table
+//  (the token),
 //     when the record was counted under it for certain.
 // Bytes may end too high (what was counted under a narrower mask stays where it was), never too low.
 #ifndef HT_RECORD_FILTER_H
@@ -35,7 +37,8 @@ static inline uint32_t ht_filter_hash(uintptr_t address)
 
 static inline bool ht_filter_hit(const void *address)
 {
-    return ht_load_relaxed(&ht_filter_bytes[ht_filter_hash((uintptr_t)address) & ht_load_relaxed(&ht_filter_mask)]) != 0;
+    return ht_load_relaxed(
+               &ht_filter_bytes[ht_filter_hash((uintptr_t)address) & ht_load_relaxed(&ht_filter_mask)]) != 0;
 }
 
 void ht_filter_add(uintptr_t address);

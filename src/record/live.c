@@ -1,26 +1,28 @@
 // The table of live samples: levels of open addressing, growth, thinning and sweeping.
 //
 // Invariants:
-//  L1 a record stands in the probe path of its address: bucket home..home+PROBES-1 of one level, and passed[] of each
+//  L1 a record stands in the probe path of its address: bucket home..home+PROBES-1 of one level, and passed[]
+//  of each
 //     bucket before its own is at least 1 for as long as it stands there.
-//  L2 a key is changed away from an address only by the thread that frees the block, or by a sweeper for a record whose
+//  L2 a key is changed away from an address only by the thread that frees the block, or by a sweeper for a
+//  record whose
 //     rank is at or below the floor.
 //  L3 stripes add up to the slots whose key is not 0.
 #include "record/live.h"
 
 #include "record/filter.h"
 #include "sys/atomic.h"
+#include "sys/clock.h"
 #include "sys/raw.h"
 
 #include <math.h>
-#include <time.h>
 
-#define PROBES          8u
-#define FULL_PERCENT    70
-#define THIN_LOOKS      128u
-#define SWEEP_BUCKETS   2u
-#define FULL_ATTEMPTS   500
-#define SWEEP_MARK      UINT64_C(1)
+#define PROBES        8u
+#define FULL_PERCENT  70
+#define THIN_LOOKS    128u
+#define SWEEP_BUCKETS 2u
+#define FULL_ATTEMPTS 500
+#define SWEEP_MARK    UINT64_C(1)
 
 struct ht_table {
     uint64_t *keys;
@@ -83,10 +85,10 @@ static void ht_unpass(const struct ht_table *table, uint32_t home, uint32_t buck
     }
 }
 
-// Takes a record below the floor out of its slot and leaves the slot HT_SLOT_BUSY for the caller; see region.h for
-// the mark. False: it is alive, or somebody else was faster.
-static bool ht_reap(struct ht_region *region, const struct ht_table *table, uint32_t bucket, uint32_t i, uint64_t address,
-                    float floor_bytes)
+// Takes a record below the floor out of its slot and leaves the slot HT_SLOT_BUSY for the caller; see
+// region.h for the mark. False: it is alive, or somebody else was faster.
+static bool ht_reap(struct ht_region *region, const struct ht_table *table, uint32_t bucket, uint32_t i,
+                    uint64_t address, float floor_bytes)
 {
     uint64_t *key = &table->keys[bucket * HT_BUCKET_SLOTS + i];
     const struct ht_live_slot *slot = &table->slots[bucket * HT_BUCKET_SLOTS + i];
@@ -98,8 +100,8 @@ static bool ht_reap(struct ht_region *region, const struct ht_table *table, uint
     if (!ht_cas_acqrel(key, &seen, address | SWEEP_MARK)) {
         return false;
     }
-    // The slot may have been freed and filled again with the same address since the first look; under the mark
-    // only the owner can touch it.
+    // The slot may have been freed and filled again with the same address since the first look; under the
+    // mark only the owner can touch it.
     bool dead = ht_rank_of(slot) <= floor_bytes;
     seen = address | SWEEP_MARK;
     if (!ht_cas_acqrel(key, &seen, dead ? HT_SLOT_BUSY : address) || !dead) {
@@ -136,7 +138,8 @@ static int ht_claim(struct ht_region *region, const struct ht_table *table, uint
 static void ht_fill(struct ht_live_slot *slot, uint64_t *key, const struct ht_live_copy *live)
 {
     ht_store_relaxed(&slot->seq, slot->seq + 1);
-    ht_fence_release(); // readers that see a field of this record see the new seq (pairs with ht_view_each_live)
+    ht_fence_release(); // readers that see a field of this record see the new seq (pairs with
+                        // ht_view_each_live)
     ht_store_relaxed(&slot->size_bytes, live->size_bytes);
     ht_store_relaxed(&slot->birth_ns, live->birth_ns);
     float rate_bytes = live->rate_bytes, rank_bytes = live->rank_bytes;
@@ -146,7 +149,8 @@ static void ht_fill(struct ht_live_slot *slot, uint64_t *key, const struct ht_li
     ht_store_seqcst(key, live->address); // F1: visible before the filter is looked up
 }
 
-static bool ht_insert_in_level(struct ht_region *region, uint32_t level, const struct ht_live_copy *live, bool *ret_crowded)
+static bool ht_insert_in_level(struct ht_region *region, uint32_t level, const struct ht_live_copy *live,
+                               bool *ret_crowded)
 {
     struct ht_table table = ht_table_at(region, level, live->address);
     uint32_t bucket = table.home;
@@ -166,7 +170,8 @@ static bool ht_insert_in_level(struct ht_region *region, uint32_t level, const s
     return false;
 }
 
-// Sweeps a few buckets for the thinning that is under way, so that dead samples go without anybody's long wait.
+// Sweeps a few buckets for the thinning that is under way, so that dead samples go without anybody's long
+// wait.
 static void ht_sweep_some(struct ht_region *region)
 {
     struct ht_region_header *header = region->header;
@@ -180,10 +185,12 @@ static void ht_sweep_some(struct ht_region *region)
             continue;
         }
         struct ht_table table = ht_table_at(region, level, 0);
-        for (uint32_t bucket = (uint32_t)cursor; bucket < buckets && bucket < cursor + SWEEP_BUCKETS; bucket++) {
+        for (uint32_t bucket = (uint32_t)cursor; bucket < buckets && bucket < cursor + SWEEP_BUCKETS;
+             bucket++) {
             for (uint32_t i = 0; i < HT_BUCKET_SLOTS; i++) {
                 uint64_t key = ht_load_relaxed(&table.keys[bucket * HT_BUCKET_SLOTS + i]);
-                if (key != 0 && (key & SWEEP_MARK) == 0 && ht_reap(region, &table, bucket, i, key, floor_bytes)) {
+                if (key != 0 && (key & SWEEP_MARK) == 0 &&
+                    ht_reap(region, &table, bucket, i, key, floor_bytes)) {
                     ht_store_release(&table.keys[bucket * HT_BUCKET_SLOTS + i], 0);
                 }
             }
@@ -280,8 +287,8 @@ bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live)
             }
         }
         ht_make_room(region, true);
-        // If another thread is at it (it backs some pages), its work is waited for, but not for ever: it may be the one that
-        // a signal handler of ours interrupted.
+        // If another thread is at it (it backs some pages), its work is waited for, but not for ever: it may
+        // be the one that a signal handler of ours interrupted.
         if (ht_load_acquire(&ht_resizing)) {
             ht_raw0(SYS_sched_yield);
         }
@@ -290,10 +297,10 @@ bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live)
     return false;
 }
 
-// Takes `address` out of a bucket; the slot's fields are copied before the key is given up, for nobody but a sweeper may
-// touch the slot of a block that is ours to free.
-static bool ht_remove_in_bucket(struct ht_region *region, const struct ht_table *table, uint32_t bucket, uint64_t address,
-                                struct ht_live_copy *ret_live)
+// Takes `address` out of a bucket; the slot's fields are copied before the key is given up, for nobody but a
+// sweeper may touch the slot of a block that is ours to free.
+static bool ht_remove_in_bucket(struct ht_region *region, const struct ht_table *table, uint32_t bucket,
+                                uint64_t address, struct ht_live_copy *ret_live)
 {
     for (uint32_t i = 0; i < HT_BUCKET_SLOTS; i++) {
         uint32_t at = bucket * HT_BUCKET_SLOTS + i;
@@ -336,8 +343,8 @@ struct ht_look {
     float size_bytes[THIN_LOOKS], rate_bytes[THIN_LOOKS];
 };
 
-// The first live sample of each of THIN_LOOKS buckets, spread over all levels: what thinning goes by. A record that
-// changes under the look is worth as much as any.
+// The first live sample of each of THIN_LOOKS buckets, spread over all levels: what thinning goes by. A
+// record that changes under the look is worth as much as any.
 static void ht_look_around(const struct ht_region *region, struct ht_look *ret_look)
 {
     const struct ht_region_header *header = region->header;
@@ -350,8 +357,10 @@ static void ht_look_around(const struct ht_region *region, struct ht_look *ret_l
         for (; next < base + table.mask + 1 && ret_look->count < THIN_LOOKS; next += step) {
             for (uint32_t i = 0; i < HT_BUCKET_SLOTS; i++) {
                 uint64_t at = (next - base) * HT_BUCKET_SLOTS + i;
-                if (ht_load_relaxed(&table.keys[at]) > SWEEP_MARK && ht_rank_of(&table.slots[at]) > floor_bytes) {
-                    ret_look->size_bytes[ret_look->count] = (float)ht_load_relaxed(&table.slots[at].size_bytes);
+                if (ht_load_relaxed(&table.keys[at]) > SWEEP_MARK &&
+                    ht_rank_of(&table.slots[at]) > floor_bytes) {
+                    ret_look->size_bytes[ret_look->count] =
+                        (float)ht_load_relaxed(&table.slots[at].size_bytes);
                     __atomic_load(&table.slots[at].rate_bytes, &ret_look->rate_bytes[ret_look->count++],
                                   __ATOMIC_RELAXED);
                     break;
@@ -376,9 +385,9 @@ static double ht_survivors(const struct ht_look *look, double old_floor, double 
     return sum / look->count;
 }
 
-// A sample of rate r with rank k is what a coarser Poisson sampling of rate F would also have seen if and only if k > F;
-// so raising the floor to F is the same as having sampled at max(r, F) all along. The floor follows from the sizes
-// alone, never from the ranks, hence it does not bias who survives.
+// A sample of rate r with rank k is what a coarser Poisson sampling of rate F would also have seen if and
+// only if k > F; so raising the floor to F is the same as having sampled at max(r, F) all along. The floor
+// follows from the sizes alone, never from the ranks, hence it does not bias who survives.
 void ht_live_thin(struct ht_region *region)
 {
     struct ht_region_header *header = region->header;
@@ -401,9 +410,7 @@ void ht_live_thin(struct ht_region *region)
     ht_store_relaxed(&header->sweep_cursor, 0);
     ht_store_release(&header->sweep_active, 1);
     if (header->thinned_since_ns == 0) {
-        struct timespec now;
-        ht_raw2(SYS_clock_gettime, CLOCK_REALTIME, (long)&now);
-        header->thinned_since_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+        header->thinned_since_ns = ht_clock_raw_realtime_ns();
     }
     ht_health_add(header, HT_HEALTH_THINNINGS, 1);
 }

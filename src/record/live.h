@@ -5,11 +5,11 @@
 #include "record/region.h"
 #include "sys/atomic.h"
 
-// Context of all: hook, any thread, also with another call of the same thread interrupted below (signal handler);
-// lock-free, no allocation but from the region, no errno.
+// Context of all: hook, any thread, also with another call of the same thread interrupted below (signal
+// handler); lock-free, no allocation but from the region, no errno.
 
-// Puts a sample in. An older record of the same address (its free was never seen) is removed and counted. Records that
-// thinning gave up are overwritten. False: no slot; counted, and the next thinning is asked for.
+// Puts a sample in. An older record of the same address (its free was never seen) is removed and counted.
+// Records that thinning gave up are overwritten. False: no slot; counted, and the next thinning is asked for.
 bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live);
 
 // Takes the record of this address out. False: there is none.
@@ -23,7 +23,8 @@ int64_t ht_live_count(const struct ht_region_header *header);
 void ht_live_after_fork(void);
 bool ht_live_add_level(struct ht_region *region, uint32_t bucket_count);
 
-// Raises the floor so that about half of the live samples are given up; unbiased, since the survivors' P says so.
+// Raises the floor so that about half of the live samples are given up; unbiased, since the survivors' P says
+// so.
 void ht_live_thin(struct ht_region *region);
 
 // The fields of a slot, each read whole; whether they belong together the caller finds out by the key.

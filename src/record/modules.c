@@ -9,21 +9,24 @@
 // Where modules go whose own range was written before for another: above every user-space address.
 #define FREE_RANGES_START UINT64_C(0x800000000000)
 
-static bool ht_same_module(const struct ht_region *region, const struct ht_module *module, const struct ht_module_desc *desc)
+static bool ht_same_module(const struct ht_region *region, const struct ht_module *module,
+                           const struct ht_module_desc *desc)
 {
     const struct ht_string *path = ht_region_at(region, module->path_ref);
-    return module->start == desc->start && module->limit == desc->limit && module->file_offset == desc->file_offset &&
-           module->build_id_bytes == desc->build_id_bytes &&
-           memcmp(module->build_id, desc->build_id, desc->build_id_bytes) == 0 && strcmp(path->bytes, desc->path) == 0;
+    return module->start == desc->start && module->limit == desc->limit &&
+           module->file_offset == desc->file_offset && module->build_id_bytes == desc->build_id_bytes &&
+           memcmp(module->build_id, desc->build_id, desc->build_id_bytes) == 0 &&
+           strcmp(path->bytes, desc->path) == 0;
 }
 
 // True: the module is known (*ret_delta set). Otherwise *ret_profile_start is where a new one can be written.
-static bool ht_look_up(const struct ht_region *region, uint32_t first, const struct ht_module_desc *desc, int64_t *ret_delta,
-                       uint64_t *ret_profile_start)
+static bool ht_look_up(const struct ht_region *region, uint32_t first, const struct ht_module_desc *desc,
+                       int64_t *ret_delta, uint64_t *ret_profile_start)
 {
     uint64_t free_start = FREE_RANGES_START;
     bool taken = false;
-    for (uint32_t ref = first; ref != 0; ref = ((const struct ht_module *)ht_region_at(region, ref))->next_ref) {
+    for (uint32_t ref = first; ref != 0;
+         ref = ((const struct ht_module *)ht_region_at(region, ref))->next_ref) {
         const struct ht_module *module = ht_region_at(region, ref);
         if (ht_same_module(region, module, desc)) {
             *ret_delta = (int64_t)(module->profile_start - module->start);
@@ -56,7 +59,8 @@ bool ht_modules_add(struct ht_region *region, const struct ht_module_desc *given
         return true;
     }
     uint32_t path_ref = ht_string_intern(region, desc.path, (uint32_t)strlen(desc.path));
-    uint64_t offset = path_ref == 0 ? 0 : ht_region_take(region, sizeof(struct ht_module), HT_REF_UNIT, false);
+    uint64_t offset =
+        path_ref == 0 ? 0 : ht_region_take(region, sizeof(struct ht_module), HT_REF_UNIT, false);
     if (offset == 0) {
         return false;
     }

@@ -4,6 +4,10 @@
 #include "record/live.h"
 
 #include "sys/atomic.h"
+#include "sys/clock.h"
+#include "sys/fmt.h"
+#include "sys/io.h"
+#include "sys/memory.h"
 #include "sys/raw.h"
 
 #include <fcntl.h>
@@ -14,14 +18,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-#define BACK_STEP_BYTES   UINT64_C(65536)
-#define MIN_REGION_BYTES  UINT64_C(262144)
+#define BACK_STEP_BYTES     UINT64_C(65536)
+#define MIN_REGION_BYTES    UINT64_C(262144)
 #define FIRST_LEVEL_BUCKETS 128u
 
 static bool ht_is_error(long result)
@@ -29,43 +28,20 @@ static bool ht_is_error(long result)
     return result < 0 && result >= -4095;
 }
 
-static void ht_append(char *buffer, size_t size, const char *text)
-{
-    size_t used = strlen(buffer);
-    size_t length = strlen(text);
-    if (used + length + 1 > size) {
-        length = size > used + 1 ? size - used - 1 : 0;
-    }
-    memcpy(buffer + used, text, length);
-    buffer[used + length] = '\0';
-}
-
-static void ht_append_number(char *buffer, size_t size, uint64_t value, unsigned base)
-{
-    char digits[24];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value != 0);
-    ht_append(buffer, size, digits + at);
-}
-
-// With the old kernels that lack MADV_POPULATE_WRITE, pages of the file are reserved by fallocate on a descriptor that
-// is opened for the moment; it must still be the same file.
+// With the old kernels that lack MADV_POPULATE_WRITE, pages of the file are reserved by fallocate on a
+// descriptor that is opened for the moment; it must still be the same file.
 static bool ht_back_by_fallocate(const struct ht_region *region, uint64_t offset, uint64_t bytes)
 {
     const struct ht_region_header *header = region->header;
     if (header->region_path[0] == '\0') {
         return false;
     }
-    long fd = ht_raw4(SYS_openat, AT_FDCWD, (long)header->region_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
-    if (ht_is_error(fd)) {
+    long fd = ht_io_open(HT_IO_CWD, header->region_path, O_RDWR | O_NOFOLLOW, 0);
+    if (fd < 0) {
         return false;
     }
-    uint64_t magic_and_identity[1] = {0};
-    bool same = ht_raw4(SYS_pread64, fd, (long)magic_and_identity, 8, 0) == 8 && magic_and_identity[0] == HT_REGION_MAGIC;
+    struct stat opened;
+    bool same = ht_raw2(SYS_fstat, fd, (long)&opened) == 0 && opened.st_ino == region->inode;
     long result = same ? ht_raw4(SYS_fallocate, fd, 0, (long)offset, (long)bytes) : -1;
     ht_raw1(SYS_close, fd);
     return result == 0;
@@ -85,8 +61,8 @@ static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
         target = header->size_bytes;
     }
     // Two threads may back the same pages at once; that is harmless.
-    long result = ht_raw3(SYS_madvise, (long)(region->base + backed), (long)(target - backed), MADV_POPULATE_WRITE);
-    if (result == 0 || !region->shared || ht_back_by_fallocate(region, backed, target - backed)) {
+    if (ht_memory_populate(region->base + backed, target - backed) == 0 || !region->shared ||
+        ht_back_by_fallocate(region, backed, target - backed)) {
         ht_max_relaxed(&header->backed_bytes, target);
         return true;
     }
@@ -113,7 +89,8 @@ uint64_t ht_region_take(struct ht_region *region, uint64_t bytes, uint64_t align
     }
 }
 
-// A limit of the address space or of a file's size, as far as it allows more of ours: an eighth of what is left.
+// A limit of the address space or of a file's size, as far as it allows more of ours: an eighth of what is
+// left.
 static uint64_t ht_limit_room(int resource, uint64_t used_bytes)
 {
     struct rlimit limit;
@@ -124,8 +101,8 @@ static uint64_t ht_limit_room(int resource, uint64_t used_bytes)
 }
 
 // Creates the file; -1 when this directory is not a tmpfs, or full, or not ours to write.
-static long ht_region_open(const struct ht_identity *identity, const char *live_dir, uint64_t unique, uint64_t *limit_bytes,
-                           char *path, size_t path_size)
+static long ht_region_open(const struct ht_identity *identity, const char *live_dir, uint64_t unique,
+                           uint64_t *limit_bytes, char *path, size_t path_size)
 {
     struct statfs fs;
     if (ht_raw2(SYS_statfs, (long)live_dir, (long)&fs) != 0 || fs.f_type != TMPFS_MAGIC) {
@@ -143,20 +120,24 @@ static long ht_region_open(const struct ht_identity *identity, const char *live_
     if (*limit_bytes < MIN_REGION_BYTES) {
         return -1;
     }
-    path[0] = '\0';
-    ht_append(path, path_size, live_dir);
-    ht_append(path, path_size, "/heaptap.");
-    ht_append(path, path_size, identity->program);
-    ht_append(path, path_size, ".");
-    ht_append_number(path, path_size, identity->pid, 10);
-    ht_append(path, path_size, ".");
-    ht_append_number(path, path_size, unique, 16);
-    ht_append(path, path_size, ".live");
-    long fd = ht_raw4(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (ht_is_error(fd)) {
+    struct ht_text text = ht_text_init(path, path_size);
+    ht_text_add(&text, live_dir);
+    ht_text_add(&text, "/heaptap.");
+    ht_text_add(&text, identity->program);
+    ht_text_add_char(&text, '.');
+    ht_text_add_u64(&text, identity->pid);
+    ht_text_add_char(&text, '.');
+    ht_text_add_hex(&text, unique);
+    ht_text_add(&text, ".live");
+    if (text.cut) {
         return -1;
     }
-    // The mode must be 0600 even under an odd umask, and the size is set once: a sparse tmpfs file costs nothing.
+    long fd = ht_io_open(HT_IO_CWD, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return -1;
+    }
+    // The mode must be 0600 even under an odd umask, and the size is set once: a sparse tmpfs file costs
+    // nothing.
     if (ht_raw2(SYS_fchmod, fd, 0600) != 0 || ht_raw2(SYS_ftruncate, fd, (long)*limit_bytes) != 0) {
         ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
         ht_raw1(SYS_close, fd);
@@ -172,13 +153,6 @@ static uint8_t *ht_region_map(long fd, uint64_t bytes)
     return ht_is_error(base) ? NULL : (uint8_t *)base;
 }
 
-static uint64_t ht_now(clockid_t clock)
-{
-    struct timespec now;
-    ht_raw2(SYS_clock_gettime, clock, (long)&now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 static void ht_region_fill_header(struct ht_region_header *header, const struct ht_identity *identity)
 {
     header->version = HT_REGION_VERSION;
@@ -187,8 +161,8 @@ static void ht_region_fill_header(struct ht_region_header *header, const struct 
     header->uid = identity->uid;
     header->start_ticks = identity->start_ticks;
     header->pid_namespace = identity->pid_namespace;
-    header->created_unix_ns = ht_now(CLOCK_REALTIME);
-    header->created_monotonic_ns = ht_now(CLOCK_MONOTONIC);
+    header->created_unix_ns = ht_clock_raw_realtime_ns();
+    header->created_monotonic_ns = ht_clock_raw_monotonic_ns();
     memcpy(header->boot_id, identity->boot_id, sizeof header->boot_id);
     memcpy(header->program, identity->program, sizeof header->program);
     memcpy(header->program_path, identity->program_path, sizeof header->program_path);
@@ -221,8 +195,8 @@ static bool ht_region_make_tables(struct ht_region *region)
     return ht_live_add_level(region, FIRST_LEVEL_BUCKETS);
 }
 
-bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes, uint64_t unique,
-                      struct ht_region *ret_region)
+bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
+                      uint64_t unique, struct ht_region *ret_region)
 {
     uint64_t room = ht_limit_room(RLIMIT_AS, 0);
     if (limit_bytes > room) {
@@ -232,7 +206,7 @@ bool ht_region_create(const struct ht_identity *identity, const char *live_dir, 
         limit_bytes = MIN_REGION_BYTES;
     }
     limit_bytes &= ~UINT64_C(4095);
-    struct ht_region region = {NULL, NULL, false};
+    struct ht_region region = {NULL, NULL, false, 0};
     char path[sizeof region.header->region_path];
     long fd = -1;
     if (live_dir != NULL) {
@@ -248,6 +222,8 @@ bool ht_region_create(const struct ht_identity *identity, const char *live_dir, 
             if (region.base == NULL) {
                 ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
             } else {
+                struct stat made;
+                region.inode = ht_raw2(SYS_fstat, fd, (long)&made) == 0 ? made.st_ino : 0;
                 limit_bytes = file_bytes;
                 region.shared = true;
             }

@@ -1,15 +1,17 @@
 // The live region: everything remembered, in one position-independent mapping that outlives the process.
 //
-// Layout: a header of HT_REGION_HEADER_BYTES, then one bump heap of records that never move and are never freed.
-// References between records are offsets from the region's start in units of HT_REF_UNIT bytes (uint32_t, 0 =
-// none). Everything is little-endian plain data; a word that several parties touch is named with its writers.
+// Layout: a header of HT_REGION_HEADER_BYTES, then one bump heap of records that never move and are never
+// freed. References between records are offsets from the region's start in units of HT_REF_UNIT bytes
+// (uint32_t, 0 = none). Everything is little-endian plain data; a word that several parties touch is named
+// with its writers.
 //
 // Invariants (ht_region_check runs them):
 //  R1 used_bytes <= backed_bytes <= size_bytes; all three only grow; every reference lies below used_bytes.
 //  R2 a record that can be reached through a reference is complete and never changes, except entry values
 //     (they only grow) and live slots.
 //  R3 a live slot whose key is neither 0 nor HT_SLOT_BUSY is whole (see struct ht_live_slot).
-//  R4 chains (stack heads, entry heads, modules, strings) end: a record is linked before what it is linked to was
+//  R4 chains (stack heads, entry heads, modules, strings) end: a record is linked before what it is linked to
+//  was
 //     reachable. A reader that trusts nothing counts its steps all the same.
 #ifndef HT_RECORD_REGION_H
 #define HT_RECORD_REGION_H
@@ -61,8 +63,8 @@ enum ht_health {
 // What an entry's values count. ROADMAP: mutex contention, blocking and others follow as further kinds.
 enum ht_kind { HT_KIND_HEAP = 0 };
 
-// values[] of an entry of kind heap. Fixed point, so that they are added with one instruction and rounded once, in
-// the file.
+// values[] of an entry of kind heap. Fixed point, so that they are added with one instruction and rounded
+// once, in the file.
 enum ht_heap_value {
     HT_HEAP_SAMPLES = 0,       // how many samples
     HT_HEAP_ALLOC_OBJECTS = 1, // sum of weights, 1/65536 objects
@@ -104,10 +106,10 @@ struct ht_string {
 };
 
 struct ht_module {
-    uint32_t next_ref; // the module remembered before this one
-    uint32_t path_ref; // struct ht_string
-    uint64_t start, limit;    // where it was mapped
-    uint64_t profile_start;   // where profiles put it: start, unless that range was taken before
+    uint32_t next_ref;      // the module remembered before this one
+    uint32_t path_ref;      // struct ht_string
+    uint64_t start, limit;  // where it was mapped
+    uint64_t profile_start; // where profiles put it: start, unless that range was taken before
     uint64_t file_offset;
     uint32_t id; // 1 = first seen; the program is marked, wherever it comes
     uint16_t build_id_bytes;
@@ -119,8 +121,8 @@ struct ht_module {
 // Writer protocol: CAS key 0 -> HT_SLOT_BUSY, seq + 1, release fence, fields, key = address (release).
 // Reader protocol: key, seq (acquire), fields, acquire fence, seq and key unchanged.
 // Removal: CAS key -> 0 by whoever frees the block (only one thread owns a block).
-// Sweeping a sample that thinning gave up: CAS key address -> address | 1, look at the rank again, then CAS to
-// HT_SLOT_BUSY or back; the owner recognises its address with or without the mark, so it is never missed.
+// Sweeping a sample that thinning gave up: CAS key address -> address | 1, look at the rank again, then CAS
+// to HT_SLOT_BUSY or back; the owner recognises its address with or without the mark, so it is never missed.
 struct ht_live_slot {
     uint64_t size_bytes; // as requested; 0 is charged as 1
     uint64_t birth_ns;   // CLOCK_MONOTONIC
@@ -130,8 +132,8 @@ struct ht_live_slot {
     uint32_t seq;
 };
 
-// One open-addressing hash table; a bucket is a cache line of keys. An insertion that found buckets full leaves
-// passed[bucket] + 1 behind for each, so that a search knows where it may stop.
+// One open-addressing hash table; a bucket is a cache line of keys. An insertion that found buckets full
+// leaves passed[bucket] + 1 behind for each, so that a search knows where it may stop.
 struct ht_live_level {
     uint64_t keys_offset;   // uint64_t [buckets][HT_BUCKET_SLOTS]
     uint64_t slots_offset;  // struct ht_live_slot [buckets][HT_BUCKET_SLOTS]
@@ -160,32 +162,33 @@ struct ht_region_header {
     uint64_t created_unix_ns;
     uint64_t created_monotonic_ns;
     char boot_id[40];
-    char program[64];      // base name of the executable, as in file names
+    char program[64]; // base name of the executable, as in file names
     char program_path[1024];
-    char out_dir[1024]; // HEAPTAP_OUT, absolute
+    char out_dir[1024];    // HEAPTAP_OUT, absolute
     char region_path[256]; // "" when private
     uint64_t memory_limit_bytes;
     uint32_t labels; // HT_LABELS_*
     uint32_t keep;   // HEAPTAP_KEEP
     uint64_t seed;
     // Control; the command writes these words (relaxed), hooks read them at samples.
-    uint64_t rate_bytes; // mean distance for draws from now on; 1 = every allocation
-    uint32_t active;     // 0: dormant
+    uint64_t rate_bytes;       // mean distance for draws from now on; 1 = every allocation
+    uint32_t active;           // 0: dormant
     uint32_t snapshot_request; // counts up
-    uint64_t first_active_ns;  // CLOCK_MONOTONIC when it was first switched on: older blocks are unknown; 0 = never
-    uint64_t inactive_ns;      // total time switched off since first_active_ns (command)
+    uint64_t
+        first_active_ns; // CLOCK_MONOTONIC when it was first switched on: older blocks are unknown; 0 = never
+    uint64_t inactive_ns; // total time switched off since first_active_ns (command)
     // State of the tables.
-    uint32_t seq;          // the next file's number (snapshots: CAS)
-    uint32_t failed;       // 1: recording was switched off for good
-    float floor_bytes;     // thinning: only samples with a rank above count; 0 = none
-    uint32_t sweep_active; // 1: dead samples may be left
+    uint32_t seq;              // the next file's number (snapshots: CAS)
+    uint32_t failed;           // 1: recording was switched off for good
+    float floor_bytes;         // thinning: only samples with a rank above count; 0 = none
+    uint32_t sweep_active;     // 1: dead samples may be left
     uint64_t thinned_since_ns; // CLOCK_REALTIME of the first thinning, 0 = none
     uint64_t sweep_cursor;
     uint64_t last_growth_bytes;
     uint32_t entry_count; // ids given away
     uint32_t module_count;
-    uint32_t modules_ref; // newest
-    uint32_t strings_ref; // newest
+    uint32_t modules_ref;                      // newest
+    uint32_t strings_ref;                      // newest
     uint32_t stack_heads_ref, entry_heads_ref; // uint32_t [head_count]
     uint32_t head_count;                       // power of two
     uint32_t level_count;                      // levels in use (release after the level is filled in)
@@ -196,7 +199,8 @@ struct ht_region_header {
     uint32_t overflow_refs[HT_SIZE_CLASSES]; // entry that takes the samples of a class when stacks are full
     struct ht_stripe stripes[HT_STRIPES];
 };
-_Static_assert(sizeof(struct ht_region_header) <= HT_REGION_HEADER_BYTES, "the header has outgrown its space");
+_Static_assert(sizeof(struct ht_region_header) <= HT_REGION_HEADER_BYTES,
+               "the header has outgrown its space");
 _Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds of the command");
 
 #define HT_LABELS_THREAD 1u
@@ -206,7 +210,8 @@ _Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds 
 struct ht_region {
     struct ht_region_header *header; // = base
     uint8_t *base;
-    bool shared; // a file others can see
+    bool shared;    // a file others can see
+    uint64_t inode; // of that file
 };
 
 static inline void *ht_region_at(const struct ht_region *region, uint32_t ref)
@@ -219,7 +224,8 @@ static inline void ht_health_add(struct ht_region_header *header, enum ht_health
     __atomic_fetch_add(&header->health[which], n, __ATOMIC_RELAXED);
 }
 
-// What a process is, for regions, file names and comments. Filled in once by src/trigger; strings are NUL-terminated.
+// What a process is, for regions, file names and comments. Filled in once by src/trigger; strings are
+// NUL-terminated.
 struct ht_identity {
     uint32_t pid, uid;
     uint64_t start_ticks, pid_namespace;
@@ -233,9 +239,9 @@ struct ht_identity {
     uint32_t active, labels, keep;
 };
 
-// Makes a region of at most `limit_bytes`. live_dir: a directory on a tmpfs where the file is made, or NULL for private
-// memory (also the answer when no file can be made). `unique` goes into the file's name. Context: hook, once for each
-// process; raw system calls only. False: no memory at all; *ret_region untouched.
+// Makes a region of at most `limit_bytes`. live_dir: a directory on a tmpfs where the file is made, or NULL
+// for private memory (also the answer when no file can be made). `unique` goes into the file's name. Context:
+// hook, once for each process; raw system calls only. False: no memory at all; *ret_region untouched.
 bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
                       uint64_t unique, struct ht_region *ret_region);
 // Removes the file, the mapping stays usable to the end. Any context.
@@ -243,9 +249,9 @@ void ht_region_unlink(struct ht_region *region);
 // Unmaps; the file, if any, is removed too.
 void ht_region_destroy(struct ht_region *region);
 
-// Takes `bytes` (rounded up to HT_REF_UNIT, aligned to `align`) of backed, zeroed memory from the bump heap; 0 when
-// the limit is reached or no page can be had. Hook context, lock-free.
-// The last HT_REGION_RESERVE_BYTES are kept for overflow entries (`reserve` true).
+// Takes `bytes` (rounded up to HT_REF_UNIT, aligned to `align`) of backed, zeroed memory from the bump heap;
+// 0 when the limit is reached or no page can be had. Hook context, lock-free. The last
+// HT_REGION_RESERVE_BYTES are kept for overflow entries (`reserve` true).
 uint64_t ht_region_take(struct ht_region *region, uint64_t bytes, uint64_t align, bool reserve);
 #define HT_REGION_RESERVE_BYTES (HT_SIZE_CLASSES * 64u)
 
@@ -278,9 +284,10 @@ enum ht_view_error ht_view_init(struct ht_view *view, const void *base, uint64_t
 
 // Enumerates entries, modules and whole live samples; a callback that returns false ends the walk. Walks are
 // bounded by the region's size whatever its bytes say. Any context; no allocation.
-bool ht_view_each_entry(const struct ht_view *view, bool (*fn)(void *arg, uint32_t ref, const struct ht_entry *entry),
-                        void *arg);
-bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module), void *arg);
+bool ht_view_each_entry(const struct ht_view *view,
+                        bool (*fn)(void *arg, uint32_t ref, const struct ht_entry *entry), void *arg);
+bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module),
+                         void *arg);
 
 struct ht_live_copy {
     uint64_t address;
@@ -290,10 +297,11 @@ struct ht_live_copy {
     uint32_t entry_ref;
 };
 // Samples below the floor (dead by thinning) are left out.
-bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live), void *arg);
+bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live),
+                       void *arg);
 
-// Probability that an allocation of this size is sampled at this mean distance; source: Poisson process by bytes,
-// P = 1 - exp(-size/rate), 1 at rates <= 1.
+// Probability that an allocation of this size is sampled at this mean distance; source: Poisson process by
+// bytes, P = 1 - exp(-size/rate), 1 at rates <= 1.
 double ht_probability(uint64_t size_bytes, double rate_bytes);
 
 // The weight 1/P of a live sample at the view's floor.

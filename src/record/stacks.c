@@ -26,7 +26,8 @@ static uint32_t *ht_head(const struct ht_region *region, uint32_t heads_ref, uin
     return &heads[(hash >> 20) & (region->header->head_count - 1)];
 }
 
-static bool ht_same_stack(const struct ht_stack *stack, uint64_t hash, const uint64_t *frames, uint32_t frame_count)
+static bool ht_same_stack(const struct ht_stack *stack, uint64_t hash, const uint64_t *frames,
+                          uint32_t frame_count)
 {
     return stack->hash == hash && stack->frame_count == frame_count &&
            memcmp(stack->frames, frames, frame_count * sizeof frames[0]) == 0;
@@ -44,8 +45,8 @@ static uint32_t ht_find_stack(const struct ht_region *region, uint32_t ref, uint
     return 0;
 }
 
-static uint32_t ht_stack_intern(struct ht_region *region, uint64_t hash, const uint64_t *frames, uint32_t frame_count,
-                                uint32_t flags)
+static uint32_t ht_stack_intern(struct ht_region *region, uint64_t hash, const uint64_t *frames,
+                                uint32_t frame_count, uint32_t flags)
 {
     uint32_t *head = ht_head(region, region->header->stack_heads_ref, hash);
     uint32_t first = ht_load_acquire(head); // pairs with the CAS below
@@ -84,17 +85,20 @@ struct ht_entry_key {
     uint64_t stack_hash;
 };
 
-static bool ht_same_entry(const struct ht_region *region, const struct ht_entry *entry, const struct ht_entry_key *key)
+static bool ht_same_entry(const struct ht_region *region, const struct ht_entry *entry,
+                          const struct ht_entry_key *key)
 {
-    if (entry->hash != key->hash || entry->size_class != key->size_class || entry->label_ref != key->label_ref ||
-        entry->kind != (uint16_t)key->kind || (entry->stack_ref == 0) != (key->frames == NULL)) {
+    if (entry->hash != key->hash || entry->size_class != key->size_class ||
+        entry->label_ref != key->label_ref || entry->kind != (uint16_t)key->kind ||
+        (entry->stack_ref == 0) != (key->frames == NULL)) {
         return false;
     }
-    return key->frames == NULL ||
-           ht_same_stack(ht_region_at(region, entry->stack_ref), key->stack_hash, key->frames, key->frame_count);
+    return key->frames == NULL || ht_same_stack(ht_region_at(region, entry->stack_ref), key->stack_hash,
+                                                key->frames, key->frame_count);
 }
 
-static uint32_t ht_find_entry(const struct ht_region *region, uint32_t ref, uint32_t end, const struct ht_entry_key *key)
+static uint32_t ht_find_entry(const struct ht_region *region, uint32_t ref, uint32_t end,
+                              const struct ht_entry_key *key)
 {
     for (; ref != end; ref = ((const struct ht_entry *)ht_region_at(region, ref))->next_ref) {
         if (ht_same_entry(region, ht_region_at(region, ref), key)) {
@@ -104,8 +108,8 @@ static uint32_t ht_find_entry(const struct ht_region *region, uint32_t ref, uint
     return 0;
 }
 
-static uint32_t ht_add_entry(struct ht_region *region, const struct ht_entry_key *key, uint32_t stack_ref, uint32_t *head,
-                             uint32_t first)
+static uint32_t ht_add_entry(struct ht_region *region, const struct ht_entry_key *key, uint32_t stack_ref,
+                             uint32_t *head, uint32_t first)
 {
     uint64_t offset = ht_region_take(region, sizeof(struct ht_entry), HT_CACHE_LINE, key->frames == NULL);
     if (offset == 0) {
@@ -138,7 +142,8 @@ static uint32_t ht_overflow_entry(struct ht_region *region, enum ht_kind kind, u
     if (ref != 0) {
         return ref;
     }
-    struct ht_entry_key key = {ht_mix(UINT64_C(0x6F766572666C6F77), size_class), kind, size_class, 0, 0, NULL, 0};
+    struct ht_entry_key key = {
+        ht_mix(UINT64_C(0x6F766572666C6F77), size_class), kind, size_class, 0, 0, NULL, 0};
     uint32_t *head = ht_head(region, header->entry_heads_ref, key.hash);
     uint32_t first = ht_load_acquire(head);
     ref = ht_find_entry(region, first, 0, &key);
@@ -149,8 +154,8 @@ static uint32_t ht_overflow_entry(struct ht_region *region, enum ht_kind kind, u
     return ref;
 }
 
-uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint64_t *frames, uint32_t frame_count,
-                         uint32_t flags, uint32_t size_class, uint32_t label_ref)
+uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint64_t *frames,
+                         uint32_t frame_count, uint32_t flags, uint32_t size_class, uint32_t label_ref)
 {
     struct ht_entry_key key = {0, kind, size_class, label_ref, frame_count, frames, 0};
     key.stack_hash = ht_stack_hash(frames, frame_count, flags);
@@ -173,7 +178,8 @@ uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t l
 {
     uint32_t *head = &region->header->strings_ref;
     uint32_t first = ht_load_acquire(head);
-    for (uint32_t ref = first; ref != 0; ref = ((const struct ht_string *)ht_region_at(region, ref))->next_ref) {
+    for (uint32_t ref = first; ref != 0;
+         ref = ((const struct ht_string *)ht_region_at(region, ref))->next_ref) {
         const struct ht_string *string = ht_region_at(region, ref);
         if (string->length_bytes == length_bytes && memcmp(string->bytes, text, length_bytes) == 0) {
             return ref;
@@ -194,7 +200,8 @@ uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t l
     return (uint32_t)(offset / HT_REF_UNIT);
 }
 
-void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t size_bytes, double weight, double noise)
+void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t size_bytes, double weight,
+                  double noise)
 {
     struct ht_entry *entry = ht_region_at(region, entry_ref);
     uint64_t objects = UINT64_C(1) << HT_OBJECTS_SHIFT;

@@ -19,21 +19,23 @@ enum ht_view_error ht_view_init(struct ht_view *view, const void *base, uint64_t
         return HT_VIEW_VERSION;
     }
     uint64_t used = ht_load_acquire(&header->used_bytes);
-    if (header->header_bytes != HT_REGION_HEADER_BYTES || used < HT_REGION_HEADER_BYTES || header->head_count == 0 ||
-        (header->head_count & (header->head_count - 1)) != 0) {
+    if (header->header_bytes != HT_REGION_HEADER_BYTES || used < HT_REGION_HEADER_BYTES ||
+        header->head_count == 0 || (header->head_count & (header->head_count - 1)) != 0) {
         return HT_VIEW_CORRUPT;
     }
     view->base = base;
     view->header = header;
-    view->size_bytes = size_bytes; // not used_bytes: a chain's newest record may be younger than our look at that
+    view->size_bytes =
+        size_bytes; // not used_bytes: a chain's newest record may be younger than our look at that
     return HT_VIEW_OK;
 }
 
-bool ht_view_each_entry(const struct ht_view *view, bool (*fn)(void *arg, uint32_t ref, const struct ht_entry *entry),
-                        void *arg)
+bool ht_view_each_entry(const struct ht_view *view,
+                        bool (*fn)(void *arg, uint32_t ref, const struct ht_entry *entry), void *arg)
 {
     uint32_t head_count = view->header->head_count;
-    const uint32_t *heads = ht_view_at(view, view->header->entry_heads_ref, (uint64_t)head_count * sizeof(uint32_t));
+    const uint32_t *heads =
+        ht_view_at(view, view->header->entry_heads_ref, (uint64_t)head_count * sizeof(uint32_t));
     if (heads == NULL) {
         return false;
     }
@@ -58,7 +60,8 @@ bool ht_view_each_entry(const struct ht_view *view, bool (*fn)(void *arg, uint32
     return true;
 }
 
-bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module), void *arg)
+bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module),
+                         void *arg)
 {
     uint64_t steps = view->size_bytes / sizeof(struct ht_module);
     uint32_t ref = ht_load_acquire(&view->header->modules_ref);
@@ -76,14 +79,16 @@ bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const
 }
 
 // Copies one slot if it is whole and alive; see struct ht_live_slot for the protocol.
-static bool ht_copy_slot(const uint64_t *key, const struct ht_live_slot *slot, float floor_bytes, struct ht_live_copy *ret_copy)
+static bool ht_copy_slot(const uint64_t *key, const struct ht_live_slot *slot, float floor_bytes,
+                         struct ht_live_copy *ret_copy)
 {
     uint64_t before = ht_load_acquire(key);
     if (before <= HT_SLOT_BUSY) {
         return false;
     }
     uint32_t seq = ht_load_acquire(&slot->seq);
-    struct ht_live_copy copy = ht_live_read_slot(slot, before & ~UINT64_C(1)); // a sweeper's mark: the rank decides
+    struct ht_live_copy copy =
+        ht_live_read_slot(slot, before & ~UINT64_C(1)); // a sweeper's mark: the rank decides
     ht_fence_acquire();
     uint64_t after = ht_load_relaxed(key);
     if ((after & ~UINT64_C(1)) != copy.address || ht_load_relaxed(&slot->seq) != seq) {
@@ -100,11 +105,12 @@ static bool ht_each_in_level(const struct ht_view *view, const struct ht_live_le
                              bool (*fn)(void *arg, const struct ht_live_copy *live), void *arg)
 {
     uint64_t slots = (uint64_t)level->bucket_count * HT_BUCKET_SLOTS;
-    if (level->keys_offset % 8 != 0 || level->slots_offset % 8 != 0 || level->keys_offset > UINT32_MAX * UINT64_C(8) ||
-        level->slots_offset > UINT32_MAX * UINT64_C(8)) {
+    if (level->keys_offset % 8 != 0 || level->slots_offset % 8 != 0 ||
+        level->keys_offset > UINT32_MAX * UINT64_C(8) || level->slots_offset > UINT32_MAX * UINT64_C(8)) {
         return true;
     }
-    const uint64_t *keys = ht_view_at(view, (uint32_t)(level->keys_offset / HT_REF_UNIT), slots * sizeof(uint64_t));
+    const uint64_t *keys =
+        ht_view_at(view, (uint32_t)(level->keys_offset / HT_REF_UNIT), slots * sizeof(uint64_t));
     const struct ht_live_slot *slot =
         ht_view_at(view, (uint32_t)(level->slots_offset / HT_REF_UNIT), slots * sizeof(struct ht_live_slot));
     if (keys == NULL || slot == NULL) {
@@ -119,7 +125,8 @@ static bool ht_each_in_level(const struct ht_view *view, const struct ht_live_le
     return true;
 }
 
-bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live), void *arg)
+bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live),
+                       void *arg)
 {
     uint32_t levels = ht_load_acquire(&view->header->level_count);
     float floor_bytes;

@@ -1,4 +1,5 @@
-// Atomics with the memory order in the name; the partner of each acquire or release stands in a comment at its use.
+// Atomics with the memory order in the name; the partner of each acquire or release stands in a comment at
+// its use.
 #ifndef HT_SYS_ATOMIC_H
 #define HT_SYS_ATOMIC_H
 

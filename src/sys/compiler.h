@@ -8,8 +8,8 @@
 #define HT_NOINLINE    __attribute__((noinline))
 #define HT_EXPORT      __attribute__((visibility("default")))
 // On declarations of data: without it, code that is position-independent asks the global offset table first.
-#define HT_HIDDEN      __attribute__((visibility("hidden")))
-#define HT_ALIGNED(n)  __attribute__((aligned(n)))
-#define HT_CACHE_LINE  64
+#define HT_HIDDEN     __attribute__((visibility("hidden")))
+#define HT_ALIGNED(n) __attribute__((aligned(n)))
+#define HT_CACHE_LINE 64
 
 #endif

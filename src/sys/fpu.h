@@ -1,11 +1,12 @@
-// The host's floating-point state, set aside while we calculate: its rounding, its traps and its sticky flags stay its own.
+// The host's floating-point state, set aside while we calculate: its rounding, its traps and its sticky flags
+// stay its own.
 #ifndef HT_SYS_FPU_H
 #define HT_SYS_FPU_H
 
 #include <stdint.h>
 
-// A host that has called feenableexcept would get a SIGFPE from our inexact results; one that reads fetestexcept would
-// see our flags. Context: any; a few cycles.
+// A host that has called feenableexcept would get a SIGFPE from our inexact results; one that reads
+// fetestexcept would see our flags. Context: any; a few cycles.
 struct ht_fpu {
     uint64_t control, status;
 };

@@ -1,4 +1,5 @@
-// Raw system calls: no errno, no cancellation point, no libc lock; safe in hooks, signal handlers and bare threads.
+// Raw system calls: no errno, no cancellation point, no libc lock; safe in hooks, signal handlers and bare
+// threads.
 #ifndef HT_SYS_RAW_H
 #define HT_SYS_RAW_H
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
-#define KIB UINT64_C(1024)
+#define KIB        UINT64_C(1024)
 #define MIN_MEMORY (KIB * KIB)
 
 static bool ht_parse_u64(const char *text, uint64_t *ret_value, const char **ret_rest)
@@ -20,7 +20,8 @@ static bool ht_parse_u64(const char *text, uint64_t *ret_value, const char **ret
     uint64_t value = 0;
     const char *at = text;
     for (; *at >= '0' && *at <= '9'; at++) {
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value)) {
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value)) {
             return false;
         }
     }
@@ -45,7 +46,9 @@ bool ht_parse_size(const char *text, uint64_t *ret_bytes)
         if (at == NULL) {
             return false;
         }
-        unit = *rest == 'k' || *rest == 'K' ? KIB : *rest == 'm' || *rest == 'M' ? KIB * KIB : KIB * KIB * KIB;
+        unit = *rest == 'k' || *rest == 'K'   ? KIB
+               : *rest == 'm' || *rest == 'M' ? KIB * KIB
+                                              : KIB * KIB * KIB;
         rest++;
         if (*rest == 'i') {
             rest++;
@@ -90,10 +93,11 @@ bool ht_parse_signal(const char *text, int *ret_signal)
     static const struct {
         const char *name;
         int number;
-    } names[] = {{"HUP", SIGHUP},   {"INT", SIGINT},       {"QUIT", SIGQUIT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
-                 {"ALRM", SIGALRM}, {"TERM", SIGTERM},     {"CHLD", SIGCHLD}, {"CONT", SIGCONT}, {"URG", SIGURG},
-                 {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH}, {"IO", SIGIO},   {"PWR", SIGPWR},
-                 {"XCPU", SIGXCPU}, {"none", 0}};
+    } names[] = {{"HUP", SIGHUP},     {"INT", SIGINT},   {"QUIT", SIGQUIT},     {"USR1", SIGUSR1},
+                 {"USR2", SIGUSR2},   {"ALRM", SIGALRM}, {"TERM", SIGTERM},     {"CHLD", SIGCHLD},
+                 {"CONT", SIGCONT},   {"URG", SIGURG},   {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF},
+                 {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"PWR", SIGPWR},       {"XCPU", SIGXCPU},
+                 {"none", 0}};
     if (strncmp(text, "SIG", 3) == 0) {
         text += 3;
     }
@@ -105,8 +109,8 @@ bool ht_parse_signal(const char *text, int *ret_signal)
     }
     uint64_t number;
     const char *rest;
-    if (!ht_parse_u64(text, &number, &rest) || *rest != '\0' || number == 0 || number > 64 || number == SIGKILL ||
-        number == SIGSTOP || number == 32 || number == 33) {
+    if (!ht_parse_u64(text, &number, &rest) || *rest != '\0' || number == 0 || number > 64 ||
+        number == SIGKILL || number == SIGSTOP || number == 32 || number == 33) {
         return false;
     }
     *ret_signal = (int)number;
@@ -271,7 +275,10 @@ static bool ht_set_unwind(struct ht_config *config, const char *value)
     static const struct {
         const char *name;
         enum ht_unwind_mode mode;
-    } modes[] = {{"auto", HT_UNWIND_AUTO}, {"cfi", HT_UNWIND_CFI}, {"fp", HT_UNWIND_FP}, {"libunwind", HT_UNWIND_LIBUNWIND}};
+    } modes[] = {{"auto", HT_UNWIND_AUTO},
+                 {"cfi", HT_UNWIND_CFI},
+                 {"fp", HT_UNWIND_FP},
+                 {"libunwind", HT_UNWIND_LIBUNWIND}};
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         if (strcmp(value, modes[i].name) == 0) {
             config->unwind = modes[i].mode;
@@ -379,11 +386,13 @@ static uint64_t ht_memory_limit(void)
     if (ht_raw1(SYS_sysinfo, (long)&info) == 0) {
         limit = (uint64_t)info.totalram * info.mem_unit;
     }
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     for (size_t i = 0; i < 2; i++) {
         char text[32];
         uint64_t bytes;
-        if (ht_io_read_file(files[i], text, sizeof text) > 0 && ht_text_parse_u64(text, &bytes) && bytes < limit) {
+        if (ht_io_read_file(files[i], text, sizeof text) > 0 && ht_text_parse_u64(text, &bytes) &&
+            bytes < limit) {
             limit = bytes;
         }
     }

@@ -11,8 +11,8 @@ struct ht_config {
     char out_dir[1024]; // absolute; "" when not even the working directory is known
     uint64_t rate_bytes;
     bool active;
-    int signal; // 0: none
-    uint64_t interval_ns; // 0: off
+    int signal;            // 0: none
+    uint64_t interval_ns;  // 0: off
     uint64_t growth_bytes; // 0: off
     bool exit;
     uint32_t keep;
@@ -24,16 +24,16 @@ struct ht_config {
     uint64_t seed; // 0: random
 };
 
-// Reads every HEAPTAP_ variable; a wrong value means the default and one line in the log, which is set up here too.
-// Context: the first allocation or the constructor, once. The environment is not changed.
+// Reads every HEAPTAP_ variable; a wrong value means the default and one line in the log, which is set up
+// here too. Context: the first allocation or the constructor, once. The environment is not changed.
 void ht_config_read(struct ht_config *ret_config);
 
 // Whether `name` matches the glob (* and ?). Any context.
 bool ht_glob_matches(const char *glob, const char *name);
 
 // Parsers, for the tests: false when the whole of `text` is not one.
-bool ht_parse_size(const char *text, uint64_t *ret_bytes);    // 512K, 1M, 2G, 100
-bool ht_parse_duration(const char *text, uint64_t *ret_ns);   // 500ms, 30s, 5m, 1h, 10 (seconds)
-bool ht_parse_signal(const char *text, int *ret_signal);      // USR2, SIGUSR2, 12, none
+bool ht_parse_size(const char *text, uint64_t *ret_bytes);  // 512K, 1M, 2G, 100
+bool ht_parse_duration(const char *text, uint64_t *ret_ns); // 500ms, 30s, 5m, 1h, 10 (seconds)
+bool ht_parse_signal(const char *text, int *ret_signal);    // USR2, SIGUSR2, 12, none
 
 #endif

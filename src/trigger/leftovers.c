@@ -38,14 +38,17 @@ struct ht_dirent {
 static bool ht_is_region_name(const char *name)
 {
     size_t length = strlen(name);
-    return length > 13 && length < MAX_NAME && memcmp(name, "heaptap.", 8) == 0 && strcmp(name + length - 5, ".live") == 0;
+    return length > 13 && length < MAX_NAME && memcmp(name, "heaptap.", 8) == 0 &&
+           strcmp(name + length - 5, ".live") == 0;
 }
 
 // Looks at one file; only a region of this user and pid namespace is taken down.
-static void ht_consider(struct ht_leftovers *list, int directory, const char *name, const struct ht_region_header *own)
+static void ht_consider(struct ht_leftovers *list, int directory, const char *name,
+                        const struct ht_region_header *own)
 {
     struct stat status;
-    if (list->count == MAX_FILES || ht_raw4(SYS_newfstatat, directory, (long)name, (long)&status, AT_SYMLINK_NOFOLLOW) != 0 ||
+    if (list->count == MAX_FILES ||
+        ht_raw4(SYS_newfstatat, directory, (long)name, (long)&status, AT_SYMLINK_NOFOLLOW) != 0 ||
         !S_ISREG(status.st_mode) || status.st_uid != own->uid) {
         return;
     }
@@ -60,7 +63,8 @@ static void ht_consider(struct ht_leftovers *list, int directory, const char *na
         uint32_t pid, uid;
         uint64_t start_ticks, pid_namespace, created_unix_ns;
     } head;
-    _Static_assert(offsetof(struct ht_region_header, created_unix_ns) == offsetof(__typeof__(head), created_unix_ns),
+    _Static_assert(offsetof(struct ht_region_header, created_unix_ns) ==
+                       offsetof(__typeof__(head), created_unix_ns),
                    "the beginning of a region's header");
     bool whole = ht_io_read(fd, &head, sizeof head) == (long)sizeof head;
     ht_io_close(fd);
@@ -77,7 +81,8 @@ static void ht_consider(struct ht_leftovers *list, int directory, const char *na
     list->held_bytes += file->held_bytes;
 }
 
-static void ht_collect(struct ht_leftovers *list, int directory, const struct ht_region_header *own, const char *own_name)
+static void ht_collect(struct ht_leftovers *list, int directory, const struct ht_region_header *own,
+                       const char *own_name)
 {
     long got;
     while ((got = ht_raw3(SYS_getdents64, directory, (long)list->buffer, sizeof list->buffer)) > 0) {
@@ -112,7 +117,8 @@ static bool ht_is_mapped(struct ht_leftovers *list, const struct ht_leftover *fi
     size_t kept = 0;
     long got;
     // The end of one piece stays in front of the next, so that a number is never cut in two.
-    while (!found && (got = ht_raw3(SYS_read, fd, (long)(list->buffer + kept), (long)(sizeof list->buffer - kept - 1))) > 0) {
+    while (!found && (got = ht_raw3(SYS_read, fd, (long)(list->buffer + kept),
+                                    (long)(sizeof list->buffer - kept - 1))) > 0) {
         size_t filled = kept + (size_t)got;
         list->buffer[filled] = '\0';
         found = strstr(list->buffer, wanted) != NULL;

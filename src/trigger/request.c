@@ -63,7 +63,8 @@ static void ht_serve(void *arg)
             if ((wanted & (1u << trigger)) == 0) {
                 continue;
             }
-            uint64_t deadline = trigger == HT_TRIGGER_EXIT ? ht_clock_raw_monotonic_ns() + EXIT_DEADLINE_NS : 0;
+            uint64_t deadline =
+                trigger == HT_TRIGGER_EXIT ? ht_clock_raw_monotonic_ns() + EXIT_DEADLINE_NS : 0;
             int error = ht_write_one((enum ht_trigger)trigger, deadline);
             if (error == 0 && trigger == HT_TRIGGER_EXIT) {
                 ht_store_release(&ht_exit_written, 1);

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// A snapshot by the short-lived thread; where that cannot start now (one is running, clone is refused), the request
-// stays noted for the next sample. Context: signal handler, hook; errno kept.
+// A snapshot by the short-lived thread; where that cannot start now (one is running, clone is refused), the
+// request stays noted for the next sample. Context: signal handler, hook; errno kept.
 void ht_request(enum ht_trigger trigger);
 
 // Serves what stayed noted. Context: hook, at a sample.

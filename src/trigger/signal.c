@@ -1,4 +1,5 @@
-// The handler of the snapshot signal: does almost nothing, and leaves what is not ours as it would be without us.
+// The handler of the snapshot signal: does almost nothing, and leaves what is not ours as it would be without
+// us.
 #include "trigger/signal.h"
 
 #include "capture/process.h"
@@ -21,7 +22,8 @@ static void ht_on_signal(int signal, siginfo_t *info, void *context)
             ht_request(HT_TRIGGER_SIGNAL);
         }
     } else {
-        // The program's own: without us it would have died of it. Delivered when the handler returns and unblocks it.
+        // The program's own: without us it would have died of it. Delivered when the handler returns and
+        // unblocks it.
         struct sigaction fallback;
         memset(&fallback, 0, sizeof fallback);
         fallback.sa_handler = SIG_DFL;

@@ -42,7 +42,8 @@ static void ht_on_event(struct ht_region *region)
     if (ht_config.growth_bytes != 0) {
         int64_t live = ht_load_relaxed(&ht_tracked_live_bytes);
         int64_t base = ht_load_relaxed(&ht_growth_base_bytes);
-        if (live - base >= (int64_t)ht_config.growth_bytes && ht_cas_acqrel(&ht_growth_base_bytes, &base, live)) {
+        if (live - base >= (int64_t)ht_config.growth_bytes &&
+            ht_cas_acqrel(&ht_growth_base_bytes, &base, live)) {
             ht_request(HT_TRIGGER_GROWTH);
         }
     }

@@ -19,7 +19,8 @@ static struct ht_region region;
 static uint32_t stop;
 static uint64_t torn, lost;
 
-// Each thread owns addresses of its own; a block is handed to the next thread through a slot, and freed there.
+// Each thread owns addresses of its own; a block is handed to the next thread through a slot, and freed
+// there.
 static uint64_t mailbox[THREADS][HELD];
 
 static void free_block(uint64_t address, bool may_be_thinned)
@@ -59,7 +60,8 @@ static void *work(void *arg)
         if (worker->thinning && (i & 1)) {
             live.rank_bytes = 1.25f;
         }
-        live.entry_ref = ht_entry_intern(&region, HT_KIND_HEAP, frames, 3, 0, ht_size_class(live.size_bytes), 0);
+        live.entry_ref =
+            ht_entry_intern(&region, HT_KIND_HEAP, frames, 3, 0, ht_size_class(live.size_bytes), 0);
         if (!ht_live_insert(&region, &live)) {
             ht_add_relaxed(&lost, 1);
             continue;
@@ -68,7 +70,8 @@ static void *work(void *arg)
         if (next_random(&worker->seed) & 1) {
             free_block(address, worker->thinning);
         } else {
-            uint64_t *slot = &mailbox[next_random(&worker->seed) % THREADS][next_random(&worker->seed) % HELD];
+            uint64_t *slot =
+                &mailbox[next_random(&worker->seed) % THREADS][next_random(&worker->seed) % HELD];
             uint64_t other = ht_swap_acqrel(slot, address);
             if (other != 0) {
                 free_block(other, worker->thinning);
@@ -170,6 +173,7 @@ static void test_with_thinning(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_insert_remove_read), cmocka_unit_test(test_with_thinning)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_insert_remove_read),
+                                       cmocka_unit_test(test_with_thinning)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,14 +21,21 @@ static void test_sizes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } good[] = {{"0", 0},           {"1", 1},           {"512K", 524288},    {"512k", 524288},
-                {"512KiB", 524288}, {"3M", 3145728},    {"2G", 2147483648u}, {"17179869183G", UINT64_C(17179869183) << 30}};
+    } good[] = {{"0", 0},
+                {"1", 1},
+                {"512K", 524288},
+                {"512k", 524288},
+                {"512KiB", 524288},
+                {"3M", 3145728},
+                {"2G", 2147483648u},
+                {"17179869183G", UINT64_C(17179869183) << 30}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t bytes = 99;
         assert_true(ht_parse_size(good[i].text, &bytes));
         assert_int_equal(bytes, good[i].bytes);
     }
-    static const char *const bad[] = {"", "K", "-1", "1.5M", "12X", "1KK", "99999999999999999999", "17179869184G", " 1", "1 "};
+    static const char *const bad[] = {
+        "", "K", "-1", "1.5M", "12X", "1KK", "99999999999999999999", "17179869184G", " 1", "1 "};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint64_t bytes = 99;
         assert_false(ht_parse_size(bad[i], &bytes));
@@ -117,10 +124,11 @@ static void test_wrong_values_say_one_line_each(void **state)
     (void)state;
     static const struct {
         const char *name, *value;
-    } wrong[] = {{"HEAPTAP_RATE", "fast"},    {"HEAPTAP_ACTIVE", "yes"},    {"HEAPTAP_SIGNAL", "KILL"}, {"HEAPTAP_INTERVAL", "soon"},
-                 {"HEAPTAP_GROWTH", "-1"},    {"HEAPTAP_EXIT", "2"},        {"HEAPTAP_KEEP", "all"},    {"HEAPTAP_ONLY", "a/b"},
-                 {"HEAPTAP_LIVE", "somewhere"}, {"HEAPTAP_MEMORY", "1K"},   {"HEAPTAP_UNWIND", "dwarf"}, {"HEAPTAP_LABELS", "pid"},
-                 {"HEAPTAP_SEED", "0"},       {"HEAPTAP_OUT", ""},          {"HEAPTAP_VERBOSE", "2"}};
+    } wrong[] = {{"HEAPTAP_RATE", "fast"},     {"HEAPTAP_ACTIVE", "yes"},   {"HEAPTAP_SIGNAL", "KILL"},
+                 {"HEAPTAP_INTERVAL", "soon"}, {"HEAPTAP_GROWTH", "-1"},    {"HEAPTAP_EXIT", "2"},
+                 {"HEAPTAP_KEEP", "all"},      {"HEAPTAP_ONLY", "a/b"},     {"HEAPTAP_LIVE", "somewhere"},
+                 {"HEAPTAP_MEMORY", "1K"},     {"HEAPTAP_UNWIND", "dwarf"}, {"HEAPTAP_LABELS", "pid"},
+                 {"HEAPTAP_SEED", "0"},        {"HEAPTAP_OUT", ""},         {"HEAPTAP_VERBOSE", "2"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct ht_config config, plain;
         char log[4096];
@@ -162,8 +170,9 @@ static void test_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_durations), cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_globs),   cmocka_unit_test(test_defaults),  cmocka_unit_test(test_wrong_values_say_one_line_each),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_signals),  cmocka_unit_test(test_globs),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_wrong_values_say_one_line_each),
         cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-// The table of live samples, its growth, its filter and its thinning, against a plain list of what was put in.
+// The table of live samples, its growth, its filter and its thinning, against a plain list of what was put
+// in.
 #include "record/filter.h"
 #include "record/live.h"
 #include "record/stacks.h"
@@ -157,7 +158,8 @@ static bool add_weight(void *arg, const struct ht_live_copy *live)
     return true;
 }
 
-// Far more samples than fit: thinning keeps the estimates unbiased, and what is given up leaves the table at last.
+// Far more samples than fit: thinning keeps the estimates unbiased, and what is given up leaves the table at
+// last.
 static void test_thinning_is_unbiased(void **state)
 {
     (void)state;
@@ -190,8 +192,8 @@ static void test_thinning_is_unbiased(void **state)
         assert_null(ht_region_check(&view));
         ht_region_destroy(&region);
     }
-    // Mean of SEEDS standard normals: standard error 1/sqrt(SEEDS); the sum of squares is chi-squared with SEEDS degrees
-    // of freedom, here within 4.5 of its standard deviations.
+    // Mean of SEEDS standard normals: standard error 1/sqrt(SEEDS); the sum of squares is chi-squared with
+    // SEEDS degrees of freedom, here within 4.5 of its standard deviations.
     assert_true(fabs(z_sum / SEEDS) < 4 / sqrt(SEEDS));
     assert_true(z_squares > SEEDS - 4.5 * sqrt(2.0 * SEEDS) && z_squares < SEEDS + 4.5 * sqrt(2.0 * SEEDS));
 }
@@ -286,9 +288,12 @@ static void test_entries_intern_and_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grows_and_empties),         cmocka_unit_test(test_passed_counts_return_to_zero),
-        cmocka_unit_test(test_stale_record_is_replaced),  cmocka_unit_test(test_thinning_is_unbiased),
-        cmocka_unit_test(test_thinned_samples_are_swept), cmocka_unit_test(test_size_classes),
+        cmocka_unit_test(test_grows_and_empties),
+        cmocka_unit_test(test_passed_counts_return_to_zero),
+        cmocka_unit_test(test_stale_record_is_replaced),
+        cmocka_unit_test(test_thinning_is_unbiased),
+        cmocka_unit_test(test_thinned_samples_are_swept),
+        cmocka_unit_test(test_size_classes),
         cmocka_unit_test(test_entries_intern_and_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

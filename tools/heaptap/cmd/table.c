@@ -13,23 +13,24 @@ const struct ht_command ht_commands[] = {
         .name = "run",
         .summary = "run a program under the profiler",
         .usage = "[options] [--] PROGRAM [ARGS...]",
-        .text = "Starts PROGRAM with the profiler preloaded. Profiles go to the current directory or to -o DIR: one at\n"
-                "exit, one for each SIGUSR2, and more by --interval and --growth. Programs that PROGRAM starts are profiled\n"
-                "as well; --only picks some. Whatever is not given as an option can be set by the HEAPTAP_ variables.\n"
-                "\n"
-                "Programs that cannot be profiled are refused with the reason and the remedy: static, 32-bit and sanitizer\n"
-                "builds, those that define malloc themselves, setuid and setgid programs, and those with file capabilities.\n"
-                "\n"
-                "The program keeps its terminal, its standard streams and its process group. Signals sent to heaptap by other\n"
-                "processes are passed on (SIGCONT only to a stopped program); those that the terminal sends reach the program\n"
-                "without help; one sent to the whole process group by another process arrives twice. When the program dies of a\n"
-                "signal, its heap is saved from its live region as a profile with the trigger `recovered`.\n"
-                "\n"
-                "The exit status is the program's own, 128 plus the signal's number when it was killed, 126 when PROGRAM cannot\n"
-                "be executed, 127 when there is no such program, and 125 when heaptap itself failed or refused.\n"
-                "\n"
-                "--interval takes its snapshots from outside, exactly on time, of the program and everything it started that is\n"
-                "still below it in the process tree; what has sampled nothing yet is left out.\n",
+        .text =
+            "Starts PROGRAM with the profiler preloaded. Profiles go to the current directory or to -o DIR: one at\n"
+            "exit, one for each SIGUSR2, and more by --interval and --growth. Programs that PROGRAM starts are profiled\n"
+            "as well; --only picks some. Whatever is not given as an option can be set by the HEAPTAP_ variables.\n"
+            "\n"
+            "Programs that cannot be profiled are refused with the reason and the remedy: static, 32-bit and sanitizer\n"
+            "builds, those that define malloc themselves, setuid and setgid programs, and those with file capabilities.\n"
+            "\n"
+            "The program keeps its terminal, its standard streams and its process group. Signals sent to heaptap by other\n"
+            "processes are passed on (SIGCONT only to a stopped program); those that the terminal sends reach the program\n"
+            "without help; one sent to the whole process group by another process arrives twice. When the program dies of a\n"
+            "signal, its heap is saved from its live region as a profile with the trigger `recovered`.\n"
+            "\n"
+            "The exit status is the program's own, 128 plus the signal's number when it was killed, 126 when PROGRAM cannot\n"
+            "be executed, 127 when there is no such program, and 125 when heaptap itself failed or refused.\n"
+            "\n"
+            "--interval takes its snapshots from outside, exactly on time, of the program and everything it started that is\n"
+            "still below it in the process tree; what has sampled nothing yet is left out.\n",
         .examples = "  heaptap run ./server --port 8080\n"
                     "      profile the server; a profile is written when it exits\n"
                     "  heaptap run -o /tmp/prof --interval 30s --keep 20 -- ./server\n"
@@ -46,17 +47,18 @@ const struct ht_command ht_commands[] = {
         .name = "ps",
         .summary = "list the programs that are being profiled",
         .usage = "[options] [PID...]",
-        .text = "Shows every process that has the profiler loaded: live heap (estimated from the samples), growth per minute,\n"
-                "rate, age, the number of snapshots written and the memory that its region takes. Programs are read from outside;\n"
-                "they notice nothing. Other users' processes need root.\n"
-                "\n"
-                "Growth is the change of the live heap between two looks (--over, 1 second apart by default), scaled to a minute.\n"
-                "Blocks that live through both looks cancel exactly, so only what came and went in between makes noise; the\n"
-                "figure after +- is one standard error of that. For a slow leak look longer: --over 1m. A change of less than\n"
-                "the rate between the looks is mostly seen as 0. A leak over hours is for `heaptap diff` of two snapshots.\n"
-                "\n"
-                "-v adds where profiles go, and everything that was lost or estimated. --dead adds regions that dead processes\n"
-                "left behind: `heaptap top FILE.live` shows what they held, `heaptap snap FILE.live` makes a profile of one.\n",
+        .text =
+            "Shows every process that has the profiler loaded: live heap (estimated from the samples), growth per minute,\n"
+            "rate, age, the number of snapshots written and the memory that its region takes. Programs are read from outside;\n"
+            "they notice nothing. Other users' processes need root.\n"
+            "\n"
+            "Growth is the change of the live heap between two looks (--over, 1 second apart by default), scaled to a minute.\n"
+            "Blocks that live through both looks cancel exactly, so only what came and went in between makes noise; the\n"
+            "figure after +- is one standard error of that. For a slow leak look longer: --over 1m. A change of less than\n"
+            "the rate between the looks is mostly seen as 0. A leak over hours is for `heaptap diff` of two snapshots.\n"
+            "\n"
+            "-v adds where profiles go, and everything that was lost or estimated. --dead adds regions that dead processes\n"
+            "left behind: `heaptap top FILE.live` shows what they held, `heaptap snap FILE.live` makes a profile of one.\n",
         .examples = "  heaptap ps\n"
                     "  heaptap ps -v 4242\n"
                     "  heaptap ps --over 1m\n"
@@ -70,13 +72,14 @@ const struct ht_command ht_commands[] = {
         .name = "snap",
         .summary = "take a snapshot of a running program now",
         .usage = "[options] PID|FILE.live...",
-        .text = "Reads the program's live region from outside, without stopping it, writes a profile where the program writes\n"
-                "its own (HEAPTAP_OUT) or to -o DIR, and prints its path. This works whatever the program does with its signals.\n"
-                "A region file left by a program that was killed becomes a normal profile with the trigger `recovered`; the file\n"
-                "stays. As root, a file in the program's own directory is made with the rights of the program's user. For a\n"
-                "program in a container the path leads through /proc/PID/root.\n"
-                "\n"
-                "A program that has sampled nothing yet has no region; its snapshot signal writes an empty profile all the same.\n",
+        .text =
+            "Reads the program's live region from outside, without stopping it, writes a profile where the program writes\n"
+            "its own (HEAPTAP_OUT) or to -o DIR, and prints its path. This works whatever the program does with its signals.\n"
+            "A region file left by a program that was killed becomes a normal profile with the trigger `recovered`; the file\n"
+            "stays. As root, a file in the program's own directory is made with the rights of the program's user. For a\n"
+            "program in a container the path leads through /proc/PID/root.\n"
+            "\n"
+            "A program that has sampled nothing yet has no region; its snapshot signal writes an empty profile all the same.\n",
         .examples = "  heaptap snap 4242\n"
                     "      prints /srv/prof/heaptap.server.4242.0003.manual.pb.gz\n"
                     "  heaptap snap 4242 -o /tmp/prof\n"
@@ -89,9 +92,10 @@ const struct ht_command ht_commands[] = {
         .name = "start",
         .summary = "start recording in a program that was loaded dormant or stopped",
         .usage = "PID",
-        .text = "Programs started with HEAPTAP_ACTIVE=0 or `heaptap run --dormant` record nothing until then. Blocks that are\n"
-                "older than the first start are unknown to the profile, which says so; so is what was allocated while recording\n"
-                "was stopped.\n",
+        .text =
+            "Programs started with HEAPTAP_ACTIVE=0 or `heaptap run --dormant` record nothing until then. Blocks that are\n"
+            "older than the first start are unknown to the profile, which says so; so is what was allocated while recording\n"
+            "was stopped.\n",
         .examples = "  heaptap run --dormant ./server &\n"
                     "  heaptap start 4242\n",
         .options = ht_options_start,
@@ -101,8 +105,9 @@ const struct ht_command ht_commands[] = {
         .name = "stop",
         .summary = "stop recording new allocations in a running program",
         .usage = "PID",
-        .text = "No new allocation is recorded from then on. Frees of recorded blocks are still seen, so that in-use figures\n"
-                "stay true. The program keeps its profiler; `heaptap start` goes on.\n",
+        .text =
+            "No new allocation is recorded from then on. Frees of recorded blocks are still seen, so that in-use figures\n"
+            "stay true. The program keeps its profiler; `heaptap start` goes on.\n",
         .examples = "  heaptap stop 4242\n",
         .options = ht_options_stop,
         .run = ht_cmd_stop,
@@ -111,9 +116,10 @@ const struct ht_command ht_commands[] = {
         .name = "rate",
         .summary = "show or change how often a running program is sampled",
         .usage = "PID [SIZE]",
-        .text = "SIZE is the mean number of bytes between two samples: smaller is finer and costs more; 1 records every\n"
-                "allocation. Each sample carries the rate it was drawn with, so figures stay unbiased over the change. Without\n"
-                "SIZE the present rate is printed.\n",
+        .text =
+            "SIZE is the mean number of bytes between two samples: smaller is finer and costs more; 1 records every\n"
+            "allocation. Each sample carries the rate it was drawn with, so figures stay unbiased over the change. Without\n"
+            "SIZE the present rate is printed.\n",
         .examples = "  heaptap rate 4242\n"
                     "  heaptap rate 4242 64K\n",
         .options = ht_options_rate,
