@@ -168,18 +168,32 @@ static uint64_t ht_region_share(uint64_t memory_bytes)
     return memory_bytes < (UINT64_C(4) << 20) ? memory_bytes / 2 : memory_bytes / 4 * 3;
 }
 
+struct ht_module_list {
+    const struct ht_module *newest_first[512];
+    uint32_t count;
+};
+
+static bool ht_list_module(void *arg, const struct ht_module *module)
+{
+    struct ht_module_list *list = arg;
+    list->newest_first[list->count++] = module;
+    return list->count < sizeof list->newest_first / sizeof list->newest_first[0];
+}
+
 static void ht_copy_modules(struct ht_region *region, const struct ht_region *old)
 {
-    // Oldest first, so that each gets the profile address that it had.
-    uint32_t count = 0;
-    static uint32_t refs[512]; // one maker at a time; not the host's stack
-    for (uint32_t ref = old->header->modules_ref; ref != 0 && count < 512;
-         ref = ((const struct ht_module *)ht_region_at(old, ref))->next_ref) {
-        refs[count++] = ref;
-    }
-    while (count > 0) {
-        const struct ht_module *module = ht_region_at(old, refs[--count]);
-        const struct ht_string *path = ht_region_at(old, module->path_ref);
+    static struct ht_module_list list; // one maker at a time; not the host's stack
+    // The parent's region goes on growing, also behind the end of what we have mapped of it.
+    struct ht_view view = {old->base, old->mapped_bytes, old->header};
+    list.count = 0;
+    ht_view_each_module(&view, ht_list_module, &list);
+    while (list.count > 0) { // oldest first, so that each gets the profile address that it had
+        const struct ht_module *module = list.newest_first[--list.count];
+        const struct ht_string *path = ht_view_at(&view, module->path_ref, sizeof *path);
+        if (path == NULL ||
+            ht_view_at(&view, module->path_ref, sizeof *path + path->length_bytes + 1) == NULL) {
+            continue;
+        }
         struct ht_module_desc desc = {
             .start = module->start,
             .limit = module->limit,
@@ -266,7 +280,7 @@ static void ht_make_region(void)
     }
     if (old.base != NULL) {
         ht_inherit(&fresh, &old);
-        ht_raw2(SYS_munmap, (long)old.base, (long)old.header->size_bytes);
+        ht_raw2(SYS_munmap, (long)old.base, (long)old.mapped_bytes);
     }
     ht_region = fresh;
     ht_owner_pid = identity.pid;

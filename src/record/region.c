@@ -20,6 +20,10 @@
 #include <sys/vfs.h>
 
 #define BACK_STEP_BYTES     UINT64_C(65536)
+#define MAP_STEP_BYTES      (UINT64_C(1) << 20)
+#define FIRST_MAP_BYTES     (UINT64_C(4) << 20)
+#define EXTEND_ATTEMPTS     100
+#define SPARSE_ADDRESS      UINT64_C(0x300000000000)
 #define MIN_REGION_BYTES    UINT64_C(262144)
 #define FIRST_LEVEL_BUCKETS 128u
 
@@ -47,6 +51,33 @@ static bool ht_back_by_fallocate(const struct ht_region *region, uint64_t offset
     return result == 0;
 }
 
+// Address space is taken as it is needed (a host may live under RLIMIT_AS): the mapping grows in place, which
+// needs no descriptor and moves nothing. It stands where the kernel puts nothing by itself, so there is room
+// behind it.
+static bool ht_region_extend(struct ht_region *region, uint64_t wanted_bytes)
+{
+    for (int attempt = 0; attempt < EXTEND_ATTEMPTS; attempt++) {
+        uint64_t mapped = ht_load_acquire(&region->mapped_bytes);
+        if (wanted_bytes <= mapped) {
+            return true;
+        }
+        uint64_t target = (wanted_bytes + mapped / 2 + MAP_STEP_BYTES - 1) / MAP_STEP_BYTES * MAP_STEP_BYTES;
+        if (target > region->header->size_bytes) {
+            target = region->header->size_bytes;
+        }
+        long base = ht_raw4(SYS_mremap, (long)region->base, (long)mapped, (long)target, 0);
+        if (!ht_is_error(base)) {
+            ht_max_relaxed(&region->mapped_bytes, target);
+            return true;
+        }
+        if (ht_load_acquire(&region->mapped_bytes) == mapped && attempt > 8) {
+            return false; // it was not another thread that came first
+        }
+        ht_raw0(SYS_sched_yield);
+    }
+    return false;
+}
+
 // Makes [backed_bytes, wanted) safe to touch: a full tmpfs answers here, and not with SIGBUS in the host.
 static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
 {
@@ -59,6 +90,9 @@ static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
     uint64_t target = (wanted_bytes + step - 1) / BACK_STEP_BYTES * BACK_STEP_BYTES;
     if (target > header->size_bytes) {
         target = header->size_bytes;
+    }
+    if (!ht_region_extend(region, target)) {
+        return false;
     }
     // Two threads may back the same pages at once; that is harmless.
     if (ht_memory_populate(region->base + backed, target - backed) == 0 || !region->shared ||
@@ -146,10 +180,12 @@ static long ht_region_open(const struct ht_identity *identity, const char *live_
     return fd;
 }
 
-static uint8_t *ht_region_map(long fd, uint64_t bytes)
+static uint8_t *ht_region_map(long fd, uint64_t bytes, uint64_t unique)
 {
     int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    long base = ht_raw6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+    // Only a hint: where it is taken, or lies outside of the address space, the kernel chooses.
+    uint64_t hint = SPARSE_ADDRESS + (unique % 4096 << 32);
+    long base = ht_raw6(SYS_mmap, (long)hint, (long)bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
     return ht_is_error(base) ? NULL : (uint8_t *)base;
 }
 
@@ -195,6 +231,55 @@ static bool ht_region_make_tables(struct ht_region *region)
     return ht_live_add_level(region, FIRST_LEVEL_BUCKETS);
 }
 
+static uint64_t ht_first_map(uint64_t limit_bytes)
+{
+    return limit_bytes < FIRST_MAP_BYTES ? limit_bytes : FIRST_MAP_BYTES;
+}
+
+// The region as a file; *limit_bytes is lowered to what there is room for. False: not here.
+static bool ht_region_make_file(struct ht_region *region, const struct ht_identity *identity,
+                                const char *live_dir, uint64_t unique, uint64_t *limit_bytes, char *path,
+                                size_t path_size)
+{
+    uint64_t file_bytes = *limit_bytes;
+    long fd = ht_region_open(identity, live_dir, unique, &file_bytes, path, path_size);
+    if (fd < 0) {
+        return false;
+    }
+    struct stat made;
+    uint64_t map_bytes = ht_first_map(file_bytes);
+    region->base = ht_region_map(fd, map_bytes, unique);
+    // Nothing may be touched before it is backed, not even the header.
+    if (region->base != NULL && (ht_raw4(SYS_fallocate, fd, 0, 0, HT_REGION_HEADER_BYTES) != 0 ||
+                                 ht_raw2(SYS_fstat, fd, (long)&made) != 0)) {
+        ht_raw2(SYS_munmap, (long)region->base, (long)map_bytes);
+        region->base = NULL;
+    }
+    ht_io_close((int)fd);
+    if (region->base == NULL) {
+        ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
+        return false;
+    }
+    region->mapped_bytes = map_bytes;
+    region->inode = made.st_ino;
+    region->shared = true;
+    *limit_bytes = file_bytes;
+    return true;
+}
+
+static bool ht_region_make_private(struct ht_region *region, uint64_t unique, uint64_t limit_bytes)
+{
+    for (uint64_t bytes = ht_first_map(limit_bytes); bytes >= MIN_REGION_BYTES;
+         bytes = (bytes / 2) & ~UINT64_C(4095)) {
+        region->base = ht_region_map(-1, bytes, unique);
+        if (region->base != NULL) {
+            region->mapped_bytes = bytes;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
                       uint64_t unique, struct ht_region *ret_region)
 {
@@ -206,38 +291,12 @@ bool ht_region_create(const struct ht_identity *identity, const char *live_dir, 
         limit_bytes = MIN_REGION_BYTES;
     }
     limit_bytes &= ~UINT64_C(4095);
-    struct ht_region region = {NULL, NULL, false, 0};
+    struct ht_region region = {0};
     char path[sizeof region.header->region_path];
-    long fd = -1;
-    if (live_dir != NULL) {
-        uint64_t file_bytes = limit_bytes;
-        fd = ht_region_open(identity, live_dir, unique, &file_bytes, path, sizeof path);
-        if (fd >= 0) {
-            region.base = ht_region_map(fd, file_bytes);
-            // Nothing may be touched before it is backed, not even the header.
-            if (region.base != NULL && ht_raw4(SYS_fallocate, fd, 0, 0, HT_REGION_HEADER_BYTES) != 0) {
-                ht_raw2(SYS_munmap, (long)region.base, (long)file_bytes);
-                region.base = NULL;
-            }
-            if (region.base == NULL) {
-                ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
-            } else {
-                struct stat made;
-                region.inode = ht_raw2(SYS_fstat, fd, (long)&made) == 0 ? made.st_ino : 0;
-                limit_bytes = file_bytes;
-                region.shared = true;
-            }
-            ht_raw1(SYS_close, fd);
-        }
-    }
-    while (region.base == NULL) {
-        region.base = ht_region_map(-1, limit_bytes);
-        if (region.base == NULL) {
-            if (limit_bytes < 2 * MIN_REGION_BYTES) {
-                return false;
-            }
-            limit_bytes = (limit_bytes / 2) & ~UINT64_C(4095);
-        }
+    if ((live_dir == NULL ||
+         !ht_region_make_file(&region, identity, live_dir, unique, &limit_bytes, path, sizeof path)) &&
+        !ht_region_make_private(&region, unique, limit_bytes)) {
+        return false;
     }
     region.header = (struct ht_region_header *)region.base;
     region.header->size_bytes = limit_bytes;
@@ -267,7 +326,7 @@ void ht_region_unlink(struct ht_region *region)
 void ht_region_destroy(struct ht_region *region)
 {
     ht_region_unlink(region);
-    ht_raw2(SYS_munmap, (long)region->base, (long)region->header->size_bytes);
+    ht_raw2(SYS_munmap, (long)region->base, (long)region->mapped_bytes);
     region->base = NULL;
     region->header = NULL;
 }

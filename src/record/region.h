@@ -210,8 +210,9 @@ _Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds 
 struct ht_region {
     struct ht_region_header *header; // = base
     uint8_t *base;
-    bool shared;    // a file others can see
-    uint64_t inode; // of that file
+    uint64_t mapped_bytes; // grows in place, up to header->size_bytes
+    bool shared;           // a file others can see
+    uint64_t inode;        // of that file
 };
 
 static inline void *ht_region_at(const struct ht_region *region, uint32_t ref)

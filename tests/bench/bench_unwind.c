@@ -69,9 +69,9 @@ static void measure(void)
 }
 
 // Frames with a frame pointer and without, of different sizes.
-static NOINLINE __attribute__((optimize("no-omit-frame-pointer"))) int nest(unsigned depth);
+static NOINLINE int nest(unsigned depth);
 
-static NOINLINE __attribute__((optimize("no-omit-frame-pointer"))) int nest_wide(unsigned depth)
+static NOINLINE int nest_wide(unsigned depth)
 {
     volatile char bytes[200];
     bytes[0] = (char)depth;
@@ -80,7 +80,7 @@ static NOINLINE __attribute__((optimize("no-omit-frame-pointer"))) int nest_wide
     return below + bytes[0];
 }
 
-static NOINLINE __attribute__((optimize("no-omit-frame-pointer"))) int nest(unsigned depth)
+static NOINLINE int nest(unsigned depth)
 {
     if (depth == 0) {
         measure();
