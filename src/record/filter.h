@@ -35,10 +35,16 @@ static inline uint32_t ht_filter_hash(uintptr_t address)
     return ((uint32_t)address * UINT32_C(0x9E3779B1)) >> (32 - HT_FILTER_MAX_BITS);
 }
 
+// Plain loads of a byte and of an aligned word, which are whole on every machine: the compiler folds them
+// into the instructions that use them, as it does not with atomic ones.
 static inline bool ht_filter_hit(const void *address)
 {
+#if defined(HT_TSAN)
     return ht_load_relaxed(
                &ht_filter_bytes[ht_filter_hash((uintptr_t)address) & ht_load_relaxed(&ht_filter_mask)]) != 0;
+#else
+    return ht_filter_bytes[ht_filter_hash((uintptr_t)address) & ht_filter_mask] != 0;
+#endif
 }
 
 void ht_filter_add(uintptr_t address);

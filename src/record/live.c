@@ -21,7 +21,7 @@
 #define FULL_PERCENT  70
 #define THIN_LOOKS    128u
 #define SWEEP_BUCKETS 2u
-#define FULL_ATTEMPTS 500
+#define FULL_WAIT_NS  UINT64_C(100000000)
 #define SWEEP_MARK    UINT64_C(1)
 
 struct ht_table {
@@ -274,7 +274,9 @@ bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live)
     if (ht_load_relaxed(&header->sweep_active)) {
         ht_sweep_some(region);
     }
-    for (int attempt = 0; attempt < FULL_ATTEMPTS; attempt++) {
+    uint64_t give_up_ns = 0;
+    unsigned idle_rounds = 0;
+    for (;;) {
         bool crowded = false;
         uint32_t levels = ht_load_acquire(&header->level_count);
         for (uint32_t level = levels; level-- > 0;) {
@@ -287,9 +289,20 @@ bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live)
             }
         }
         ht_make_room(region, true);
-        // If another thread is at it (it backs some pages), its work is waited for, but not for ever: it may
-        // be the one that a signal handler of ours interrupted.
-        if (ht_load_acquire(&ht_resizing)) {
+        // Another thread may be at it, and not on a processor just now, or there is still something to sweep.
+        // That is waited for, but not for ever: the other may be the one that a signal handler interrupted
+        // below us.
+        bool resizing = ht_load_acquire(&ht_resizing) != 0;
+        bool sweeping = ht_load_relaxed(&header->sweep_active) != 0;
+        uint64_t now_ns = ht_clock_monotonic_ns();
+        if (give_up_ns == 0) {
+            give_up_ns = now_ns + FULL_WAIT_NS;
+        } else if (now_ns > give_up_ns || (!resizing && !sweeping && ++idle_rounds > 2)) {
+            break;
+        }
+        if (sweeping) {
+            ht_sweep_some(region);
+        } else if (resizing) {
             ht_raw0(SYS_sched_yield);
         }
     }

@@ -12,4 +12,13 @@
 #define HT_ALIGNED(n) __attribute__((aligned(n)))
 #define HT_CACHE_LINE 64
 
+// Built with ThreadSanitizer (tests only).
+#if defined(__SANITIZE_THREAD__)
+#define HT_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HT_TSAN 1
+#endif
+#endif
+
 #endif
