@@ -16,6 +16,9 @@
 void free_sized(void *block, size_t size);
 void free_aligned_sized(void *block, size_t align, size_t size);
 
+// A fast path fits into one cache line, and is fetched as one.
+#define HT_HOOK HT_EXPORT HT_ALIGNED(HT_CACHE_LINE)
+
 // The slow paths are entered by a tail call, so their return address is the host's.
 #define HT_SLOW static HT_COLD
 
@@ -41,7 +44,7 @@ HT_SLOW void *ht_malloc_slow(size_t size)
     return block;
 }
 
-HT_EXPORT void *malloc(size_t size)
+HT_HOOK void *malloc(size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
         return ht_malloc_slow(size);
@@ -65,7 +68,7 @@ HT_SLOW void *ht_calloc_slow(size_t count, size_t size)
     return block;
 }
 
-HT_EXPORT void *calloc(size_t count, size_t size)
+HT_HOOK void *calloc(size_t count, size_t size)
 {
     size_t bytes;
     if (ht_unlikely(__builtin_mul_overflow(count, size, &bytes) || ht_charge(bytes))) {
@@ -90,7 +93,7 @@ HT_SLOW void *ht_aligned_slow(void *(*real)(size_t, size_t), size_t align, size_
     return block;
 }
 
-HT_EXPORT void *aligned_alloc(size_t align, size_t size)
+HT_HOOK void *aligned_alloc(size_t align, size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
         return ht_aligned_slow(ht_real.aligned_alloc, align, size);
@@ -98,7 +101,7 @@ HT_EXPORT void *aligned_alloc(size_t align, size_t size)
     return ht_real.aligned_alloc(align, size);
 }
 
-HT_EXPORT void *memalign(size_t align, size_t size)
+HT_HOOK void *memalign(size_t align, size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
         return ht_aligned_slow(ht_real.memalign, align, size);
@@ -121,7 +124,7 @@ HT_SLOW int ht_posix_memalign_slow(void **ret_block, size_t align, size_t size)
     return result;
 }
 
-HT_EXPORT int posix_memalign(void **ret_block, size_t align, size_t size)
+HT_HOOK int posix_memalign(void **ret_block, size_t align, size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
         return ht_posix_memalign_slow(ret_block, align, size);
@@ -144,7 +147,7 @@ HT_SLOW void *ht_valloc_slow(void *(*real)(size_t), size_t size)
     return block;
 }
 
-HT_EXPORT void *valloc(size_t size)
+HT_HOOK void *valloc(size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
         return ht_valloc_slow(ht_real.valloc, size);
@@ -152,7 +155,7 @@ HT_EXPORT void *valloc(size_t size)
     return ht_real.valloc(size);
 }
 
-HT_EXPORT void *pvalloc(size_t size)
+HT_HOOK void *pvalloc(size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
         return ht_valloc_slow(ht_real.pvalloc, size);
@@ -201,7 +204,7 @@ HT_SLOW void *ht_realloc_slow(void *block, size_t size)
     return fresh;
 }
 
-HT_EXPORT void *realloc(void *block, size_t size)
+HT_HOOK void *realloc(void *block, size_t size)
 {
     if (ht_unlikely(ht_filter_hit(block) || ht_charge(size))) {
         return ht_realloc_slow(block, size);
@@ -209,7 +212,7 @@ HT_EXPORT void *realloc(void *block, size_t size)
     return ht_real.realloc(block, size);
 }
 
-HT_EXPORT void *reallocarray(void *block, size_t count, size_t size)
+HT_HOOK void *reallocarray(void *block, size_t count, size_t size)
 {
     size_t bytes;
     if (ht_unlikely(__builtin_mul_overflow(count, size, &bytes))) {
@@ -239,7 +242,7 @@ HT_SLOW bool ht_free_slow(void *block)
     return false;
 }
 
-HT_EXPORT void free(void *block)
+HT_HOOK void free(void *block)
 {
     if (ht_unlikely(ht_filter_hit(block)) && ht_free_slow(block)) {
         return;
@@ -247,7 +250,7 @@ HT_EXPORT void free(void *block)
     ht_real.free(block);
 }
 
-HT_EXPORT void free_sized(void *block, size_t size)
+HT_HOOK void free_sized(void *block, size_t size)
 {
     if (ht_unlikely(ht_filter_hit(block)) && ht_free_slow(block)) {
         return;
@@ -255,7 +258,7 @@ HT_EXPORT void free_sized(void *block, size_t size)
     ht_real.free_sized(block, size);
 }
 
-HT_EXPORT void free_aligned_sized(void *block, size_t align, size_t size)
+HT_HOOK void free_aligned_sized(void *block, size_t align, size_t size)
 {
     if (ht_unlikely(ht_filter_hit(block)) && ht_free_slow(block)) {
         return;
@@ -263,7 +266,7 @@ HT_EXPORT void free_aligned_sized(void *block, size_t align, size_t size)
     ht_real.free_aligned_sized(block, align, size);
 }
 
-HT_EXPORT size_t malloc_usable_size(void *block)
+HT_HOOK size_t malloc_usable_size(void *block)
 {
     if (ht_unlikely(block != NULL && ht_arena_owns(block))) {
         return ht_arena_size(block);
