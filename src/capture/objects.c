@@ -788,7 +788,7 @@ void ht_objects_init(void *dl_find_object_fn,
     }
     memcpy(&ht_dl_find, &dl_find_object_fn, sizeof ht_dl_find);
     ht_loaded_count = 0;
-    dl_iterate_phdr(ht_collect_object, NULL);
+    dl_iterate_phdr(ht_collect_object, NULL); // in the constructor only: the loader's lock is the caller's
     ht_mark_preloaded(secure_getenv("LD_PRELOAD"));
     ht_mark_needed();
     for (uint32_t i = 0; i < ht_loaded_count; i++) {

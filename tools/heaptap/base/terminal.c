@@ -17,10 +17,10 @@ struct ht_terminal ht_terminal_of(int fd)
     struct winsize size;
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         terminal.columns = size.ws_col;
-    else if (columns != NULL && atoi(columns) > 0)
-        terminal.columns = atoi(columns);
-    else
-        terminal.columns = 80;
+    else {
+        long wanted = columns != NULL ? strtol(columns, NULL, 10) : 0;
+        terminal.columns = wanted > 0 && wanted < 100000 ? (int)wanted : 80;
+    }
     return terminal;
 }
 
