@@ -1,4 +1,5 @@
 """The end-to-end tests' harness: runs a program bare, counted and under heaptap, and holds the figures together."""
+import atexit
 import glob
 import math
 import os
@@ -14,7 +15,30 @@ import zlib
 sys.dont_write_bytecode = True
 from heap_profile import BadProfile, Profile  # noqa: E402
 
-BUILD = os.path.abspath(os.environ.get("HT_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+
+
+def readable_build(build):
+    """The build folder; a copy of what the tests use where other users cannot reach it (a clone in root's own folder):
+    postgres and the tests of missing rights run as somebody else."""
+    folder = build
+    while folder != "/" and os.stat(folder).st_mode & 1:
+        folder = os.path.dirname(folder)
+    if os.geteuid() != 0 or folder == "/":
+        return build
+    copy = tempfile.mkdtemp(prefix="heaptap-build.")
+    atexit.register(shutil.rmtree, copy, True)
+    os.chmod(copy, 0o755)
+    for name in os.listdir(build):
+        path = os.path.join(build, name)
+        if name in ("e2e", "programs"):
+            shutil.copytree(path, os.path.join(copy, name))
+        elif os.path.isfile(path) and os.access(path, os.X_OK):
+            shutil.copy2(path, copy)
+    return copy
+
+
+BUILD = readable_build(
+    os.path.abspath(os.environ.get("HT_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build")))
 SHIM = BUILD + "/libheaptap.so"
 COUNT = BUILD + "/libcount.so"
 COMMAND = BUILD + "/heaptap"
