@@ -29,12 +29,18 @@ static void ht_record(void *block, size_t size, float rate, const struct ht_unwi
     errno = saved;
 }
 
+static bool ht_due(size_t size, float *ret_rate)
+{
+    int saved = errno;
+    bool due = ht_sample_due(size, ret_rate);
+    errno = saved;
+    return due;
+}
+
 HT_SLOW void *ht_malloc_slow(size_t size)
 {
     float rate;
-    int saved = errno;
-    bool due = ht_sample_due(size, &rate);
-    errno = saved;
+    bool due = ht_due(size, &rate);
     void *block = ht_real.malloc(size);
     if (due && block != NULL) {
         struct ht_unwind_start start;
@@ -56,9 +62,7 @@ HT_SLOW void *ht_calloc_slow(size_t count, size_t size)
 {
     float rate;
     size_t bytes;
-    int saved = errno;
-    bool due = !__builtin_mul_overflow(count, size, &bytes) && ht_sample_due(bytes, &rate);
-    errno = saved;
+    bool due = !__builtin_mul_overflow(count, size, &bytes) && ht_due(bytes, &rate);
     void *block = ht_real.calloc(count, size);
     if (due && block != NULL) {
         struct ht_unwind_start start;
@@ -81,9 +85,7 @@ HT_HOOK void *calloc(size_t count, size_t size)
 HT_SLOW void *ht_aligned_slow(void *(*real)(size_t, size_t), size_t align, size_t size)
 {
     float rate;
-    int saved = errno;
-    bool due = ht_sample_due(size, &rate);
-    errno = saved;
+    bool due = ht_due(size, &rate);
     void *block = real(align, size);
     if (due && block != NULL) {
         struct ht_unwind_start start;
@@ -112,9 +114,7 @@ HT_HOOK void *memalign(size_t align, size_t size)
 HT_SLOW int ht_posix_memalign_slow(void **ret_block, size_t align, size_t size)
 {
     float rate;
-    int saved = errno;
-    bool due = ht_sample_due(size, &rate);
-    errno = saved;
+    bool due = ht_due(size, &rate);
     int result = ht_real.posix_memalign(ret_block, align, size);
     if (due && result == 0 && *ret_block != NULL) {
         struct ht_unwind_start start;
@@ -135,9 +135,7 @@ HT_HOOK int posix_memalign(void **ret_block, size_t align, size_t size)
 HT_SLOW void *ht_valloc_slow(void *(*real)(size_t), size_t size)
 {
     float rate;
-    int saved = errno;
-    bool due = ht_sample_due(size, &rate);
-    errno = saved;
+    bool due = ht_due(size, &rate);
     void *block = real(size);
     if (due && block != NULL) {
         struct ht_unwind_start start;

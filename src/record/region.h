@@ -151,7 +151,7 @@ struct ht_region_header {
     uint64_t magic;
     uint32_t version;
     uint32_t header_bytes;
-    uint64_t size_bytes;   // of the mapping: the limit of used_bytes
+    uint64_t size_bytes;   // of the file: the limit of used_bytes; the mapping grows towards it
     uint64_t used_bytes;   // hook: CAS
     uint64_t backed_bytes; // hook: max
     // Identity; written once, before the file gets its final name.

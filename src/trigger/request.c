@@ -9,6 +9,8 @@
 #include "sys/raw.h"
 #include "trigger/thread.h"
 
+#include <errno.h>
+
 #define EXIT_DEADLINE_NS UINT64_C(20000000000)
 
 static uint32_t ht_wanted; // bit for each trigger that was asked for and not begun
@@ -47,7 +49,7 @@ static int ht_write_one(enum ht_trigger trigger, uint64_t deadline_ns)
     }
     struct ht_view view;
     if (ht_view_init(&view, region->base, region->header->size_bytes) != HT_VIEW_OK) {
-        return -5; // EIO
+        return -EIO;
     }
     target.header = region->header;
     return ht_snapshot_write(&view, trigger, &target, NULL, 0);
