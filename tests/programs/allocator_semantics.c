@@ -1,4 +1,5 @@
 // The allocator's own promises: alignment, zeroing, failure values, errno, usable size, realloc's contents.
+//@ skip jemalloc: it tests glibc's failure values
 #include "check.h"
 
 #include <malloc.h>

@@ -1,5 +1,7 @@
 // Little address space, no files above 0 bytes, locked memory: allocation goes on, failures are those of the
 // allocator.
+//@ skip jemalloc: it maps more address space than the limit leaves
+//@ set log=none
 #include "check.h"
 
 #include <signal.h>

@@ -371,25 +371,38 @@ static void add_rest(const struct ht_compare *compare, size_t shown, struct ht_b
         ht_buffer_printf(out, "%47s  (%zu call sites unchanged)\n", "", compare->unchanged);
 }
 
-// One frame of a stack as "function file:line", inlined callers as lines of their own.
+// A location has at least one frame: itself, or each of its inlined functions.
+static uint32_t frames_of(const struct ht_location *location)
+{
+    return location->line_count == 0 ? 1 : location->line_count;
+}
+
+// One frame of a location as "function file:line".
+static void add_frame(const struct ht_profile *profile, const struct ht_location *location, uint32_t i,
+                      struct ht_buffer *out)
+{
+    struct ht_compare_row row = {0};
+    if (location->line_count > 0) {
+        const struct ht_line *line = &profile->lines[location->lines + i];
+        row.name = profile->functions[line->function].name;
+        row.file = profile->functions[line->function].file;
+        row.line = line->line;
+    } else if (location->mapping != HT_NONE) {
+        const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
+        row.object = mapping->file;
+        row.object_offset = location->address - mapping->start + mapping->offset;
+    }
+    add_site(profile, &row, out);
+    ht_buffer_text(out, i + 1 < location->line_count ? " (inline)" : "");
+}
+
 static void add_location(const struct ht_profile *profile, const struct ht_location *location,
                          struct ht_buffer *out)
 {
-    for (uint32_t i = 0; i < (location->line_count == 0 ? 1 : location->line_count); i++) {
-        struct ht_compare_row row = {0};
-        if (location->line_count > 0) {
-            const struct ht_line *line = &profile->lines[location->lines + i];
-            row.name = profile->functions[line->function].name;
-            row.file = profile->functions[line->function].file;
-            row.line = line->line;
-        } else if (location->mapping != HT_NONE) {
-            const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
-            row.object = mapping->file;
-            row.object_offset = location->address - mapping->start + mapping->offset;
-        }
+    for (uint32_t i = 0; i < frames_of(location); i++) {
         ht_buffer_text(out, "    ");
-        add_site(profile, &row, out);
-        ht_buffer_text(out, i + 1 < location->line_count ? " (inline)\n" : "\n");
+        add_frame(profile, location, i, out);
+        ht_buffer_byte(out, '\n');
     }
 }
 
@@ -456,13 +469,13 @@ static void add_json_path(const struct ht_compare *compare, struct ht_json *json
     const struct ht_sample *sample = &profile->samples[row->heaviest];
     ht_json_begin_array(json, "path");
     for (uint32_t i = 0; i < sample->frame_count && row->heaviest_change > 0; i++) {
-        struct ht_buffer lines = {0};
-        add_location(profile, &profile->locations[profile->frames[sample->frames + i]], &lines);
-        for (char *at = lines.data, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
-            *end = '\0';
-            ht_json_string(json, NULL, at + 4);
+        const struct ht_location *location = &profile->locations[profile->frames[sample->frames + i]];
+        for (uint32_t j = 0; j < frames_of(location); j++) {
+            struct ht_buffer frame = {0};
+            add_frame(profile, location, j, &frame);
+            ht_json_string(json, NULL, frame.data);
+            ht_buffer_free(&frame);
         }
-        ht_buffer_free(&lines);
     }
     ht_json_end_array(json);
 }
