@@ -59,6 +59,14 @@ static inline uintptr_t ht_arch_load(uintptr_t address)
     return value;
 }
 
+// Where the thread's control block is; glibc puts it on top of the stack of every thread but the main one.
+static inline uintptr_t ht_arch_thread_pointer(void)
+{
+    uintptr_t value;
+    __asm__("movq %%fs:0, %0" : "=r"(value));
+    return value;
+}
+
 static inline uintptr_t ht_arch_strip_ra(uintptr_t address)
 {
     return address;

@@ -17,6 +17,7 @@
 #include "sys/clock.h"
 #include "sys/compiler.h"
 #include "sys/io.h"
+#include "sys/maps.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -76,18 +77,11 @@ static uintptr_t ht_page_up(uintptr_t address)
 
 // ---- /proc/self/maps
 
-struct ht_maps_line {
-    uintptr_t start, limit;
-    uint64_t file_offset, inode;
-    bool readable, executable;
-    const char *path; // in the buffer of the reader; "" for none
-};
-
 // One reader at a time; a second one (another thread, a signal handler) goes without instead of waiting.
 static struct {
     uint32_t busy;
     int fd;
-    size_t begin, end;
+    struct ht_maps_window window;
     uint64_t last_ns;
     char buffer[MAPS_BUFFER_BYTES];
 } ht_maps;
@@ -99,7 +93,7 @@ static bool ht_maps_open(void)
         return false;
     }
     ht_maps.fd = ht_io_open(HT_IO_CWD, "/proc/self/maps", O_RDONLY, 0);
-    ht_maps.begin = ht_maps.end = 0;
+    ht_maps.window = ht_maps_window(ht_maps.buffer, sizeof ht_maps.buffer);
     if (ht_maps.fd < 0) {
         ht_store_release(&ht_maps.busy, 0);
         return false;
@@ -115,70 +109,18 @@ static void ht_maps_close(void)
     ht_store_release(&ht_maps.busy, 0);
 }
 
-static uint64_t ht_parse_number(const char **at, unsigned base)
-{
-    uint64_t value = 0;
-    for (;; (*at)++) {
-        char c = **at;
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                                : 99;
-        if (digit >= base) {
-            return value;
-        }
-        value = value * base + digit;
-    }
-}
-
-// "start-limit perms offset major:minor inode path"
-static void ht_maps_parse(const char *at, struct ht_maps_line *ret_line)
-{
-    ret_line->start = ht_parse_number(&at, 16);
-    at += *at == '-';
-    ret_line->limit = ht_parse_number(&at, 16);
-    at += *at == ' ';
-    size_t perms = strnlen(at, 4);
-    ret_line->readable = perms == 4 && at[0] == 'r';
-    ret_line->executable = perms == 4 && at[2] == 'x';
-    at += perms;
-    at += *at == ' ';
-    ret_line->file_offset = ht_parse_number(&at, 16);
-    at += *at == ' ';
-    ht_parse_number(&at, 16);
-    at += *at == ':';
-    ht_parse_number(&at, 16);
-    at += *at == ' ';
-    ret_line->inode = ht_parse_number(&at, 10);
-    while (*at == ' ') {
-        at++;
-    }
-    ret_line->path = at;
-}
-
 static bool ht_maps_next(struct ht_maps_line *ret_line)
 {
-    for (;;) {
-        char *begin = ht_maps.buffer + ht_maps.begin;
-        char *newline = memchr(begin, '\n', ht_maps.end - ht_maps.begin);
-        if (newline != NULL) {
-            *newline = '\0';
-            ht_maps.begin = (size_t)(newline + 1 - ht_maps.buffer);
-            ht_maps_parse(begin, ret_line);
-            return true;
-        }
-        size_t rest = ht_maps.end - ht_maps.begin;
-        if (rest == MAPS_BUFFER_BYTES) {
-            return false;
-        }
-        memmove(ht_maps.buffer, begin, rest);
-        ht_maps.begin = 0;
-        ht_maps.end = rest;
-        long got = ht_io_read(ht_maps.fd, ht_maps.buffer + rest, MAPS_BUFFER_BYTES - rest);
+    while (!ht_maps_take(&ht_maps.window, ret_line)) {
+        size_t room_bytes;
+        char *at = ht_maps_room(&ht_maps.window, &room_bytes);
+        long got = ht_io_read(ht_maps.fd, at, room_bytes);
         if (got <= 0) {
             return false;
         }
-        ht_maps.end += (size_t)got;
+        ht_maps.window.end += (size_t)got;
     }
+    return true;
 }
 
 // The mapping that contains `address` (its path lies in the buffer), and where the mapping of the beginning

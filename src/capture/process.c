@@ -44,7 +44,7 @@ void (*ht_after_create)(struct ht_region *region);
 // States of the wiped word.
 enum { HT_OWNER_NONE = 0, HT_OWNER_MAKING = 1, HT_OWNER_READY = 2, HT_OWNER_FAILED = 3 };
 
-static uint32_t *ht_owner;    // in the wiped page
+static uint32_t *ht_owner;    // in the wiped page, and behind it the pid of the process whose memory this is
 static uint32_t ht_owner_pid; // for kernels that cannot wipe: who made the region
 static bool ht_wipes;
 static struct ht_region ht_region;
@@ -67,7 +67,21 @@ bool ht_process_start(void)
     }
     ht_wipes = ht_raw3(SYS_madvise, (long)page, 4096, MADV_WIPEONFORK) == 0;
     ht_owner = page;
+    ht_owner[1] = (uint32_t)ht_raw0(SYS_getpid);
     return true;
+}
+
+uint32_t ht_process_pid(void)
+{
+    uint32_t pid = ht_owner != NULL && ht_wipes ? ht_load_relaxed(&ht_owner[1]) : 0;
+    if (pid == 0) {
+        long own = ht_raw0(SYS_getpid);
+        pid = own > 0 ? (uint32_t)own : 0;
+        if (ht_owner != NULL) {
+            ht_store_relaxed(&ht_owner[1], pid);
+        }
+    }
+    return pid;
 }
 
 static uint32_t ht_owner_state(void)
@@ -92,12 +106,20 @@ bool ht_process_is_copy(void)
     return ht_region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
 }
 
-// Field 22 of /proc/self/stat: the fields are counted from behind the last ')', for the name may hold
+// Field 22 of /proc/PID/stat: the fields are counted from behind the last ')', for the name may hold
 // anything.
-static uint64_t ht_start_ticks(void)
+uint64_t ht_process_start_ticks(uint32_t pid)
 {
-    char stat[1024];
-    long length = ht_io_read_file("/proc/self/stat", stat, sizeof stat);
+    char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack
+    struct ht_text text = ht_text_init(path, sizeof path);
+    ht_text_add(&text, "/proc/");
+    if (pid == (uint32_t)ht_raw0(SYS_getpid)) {
+        ht_text_add(&text, "self"); // also where /proc is that of another pid namespace
+    } else {
+        ht_text_add_u64(&text, pid);
+    }
+    ht_text_add(&text, "/stat");
+    long length = ht_io_read_file(path, stat, sizeof stat);
     const char *at = length > 0 ? strrchr(stat, ')') : NULL;
     for (int field = 2; at != NULL && field < 22; field++) {
         at = strchr(at + 1, ' ');
@@ -136,9 +158,9 @@ void ht_process_identity(struct ht_identity *ret_identity)
 {
     struct ht_identity *id = ret_identity;
     memset(id, 0, sizeof *id);
-    id->pid = (uint32_t)ht_raw0(SYS_getpid);
+    id->pid = ht_process_pid();
     id->uid = (uint32_t)ht_raw0(SYS_geteuid);
-    id->start_ticks = ht_start_ticks();
+    id->start_ticks = ht_process_start_ticks(id->pid);
     struct stat ns;
     memset(&ns, 0, sizeof ns);
     if (ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)&ns, 0) == 0) {
@@ -156,6 +178,7 @@ void ht_process_identity(struct ht_identity *ret_identity)
     id->memory_limit_bytes = ht_settings.memory_bytes;
     id->rate_bytes = ht_settings.rate_bytes;
     id->seed = ht_settings.seed;
+    id->run_id = ht_settings.run_id;
     id->active = !ht_settings.dormant;
     id->labels = ht_settings.labels;
     id->keep = ht_settings.keep;
@@ -212,14 +235,24 @@ static void ht_copy_modules(struct ht_region *region, const struct ht_region *ol
 static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old,
                            const struct ht_live_copy *live, float floor_bytes)
 {
-    const struct ht_entry *entry = ht_region_at(old, live->entry_ref);
+    static const struct ht_stack no_stack;
+    struct ht_view view = {old->base, old->backed_bytes, old->header};
+    const struct ht_entry *entry = ht_view_at(&view, live->entry_ref, sizeof *entry);
+    const struct ht_string *label = entry != NULL ? ht_view_at(&view, entry->label_ref, sizeof *label) : NULL;
+    const struct ht_stack *stack = entry == NULL ? NULL
+                                   : entry->stack_ref == 0
+                                       ? &no_stack
+                                       : ht_view_at(&view, entry->stack_ref, sizeof *stack);
+    if (stack == NULL || stack->frame_count > HT_MAX_FRAMES || entry->size_class >= HT_SIZE_CLASSES ||
+        (entry->stack_ref != 0 &&
+         ht_view_at(&view, entry->stack_ref, sizeof *stack + stack->frame_count * sizeof stack->frames[0]) ==
+             NULL)) {
+        return false;
+    }
     uint32_t label_ref = 0;
-    if (entry->label_ref != 0) {
-        const struct ht_string *label = ht_region_at(old, entry->label_ref);
+    if (label != NULL && ht_view_at(&view, entry->label_ref, sizeof *label + label->length_bytes) != NULL) {
         label_ref = ht_string_intern(region, label->bytes, label->length_bytes);
     }
-    static const struct ht_stack no_stack;
-    const struct ht_stack *stack = entry->stack_ref != 0 ? ht_region_at(old, entry->stack_ref) : &no_stack;
     struct ht_live_copy own = *live;
     own.entry_ref = ht_entry_intern(region, (enum ht_kind)entry->kind, stack->frames, stack->frame_count,
                                     stack->flags, entry->size_class, label_ref);
@@ -234,6 +267,10 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 {
     ht_copy_modules(region, old);
     struct ht_fork_copy *copy = ht_inherited;
+    if (ht_thread.fork_copy != NULL) { // a fork handler of the host's allocates before ours has run
+        copy = ht_thread.fork_copy;
+        ht_thread.fork_copy = NULL;
+    }
     if (copy == NULL) {
         // Copied behind atfork's back (raw clone, _Fork): what the parent held is unknown, and so is which
         // child we are.
@@ -245,6 +282,9 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
     }
     float floor_bytes = copy->floor_bytes;
     __atomic_store(&region->header->floor_bytes, &floor_bytes, __ATOMIC_RELAXED);
+    if (floor_bytes > 0) { // what the child takes over are estimates by now
+        region->header->thinned_since_ns = old->header->thinned_since_ns;
+    }
     uint64_t lost = copy->lost;
     for (uint64_t i = 0; i < copy->count; i++) {
         if (!ht_inherit_one(region, old, &copy->live[i], floor_bytes)) {
@@ -259,8 +299,10 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 
 static void ht_make_region(void)
 {
-    struct ht_region old = ht_region;   // of the parent, when we are a copy
-    static struct ht_identity identity; // one maker at a time; not the host's stack
+    // One maker at a time; not the host's stack.
+    static struct ht_region old, fresh;
+    static struct ht_identity identity;
+    old = ht_region; // of the parent, when we are a copy
     ht_process_identity(&identity);
     if (old.base != NULL) {
         // What was set on the parent's region while it ran holds on.
@@ -272,9 +314,8 @@ static void ht_make_region(void)
     if (ht_raw3(SYS_getrandom, (long)&unique, sizeof unique, 1 /* GRND_NONBLOCK */) != sizeof unique) {
         unique = ht_clock_raw_realtime_ns();
     }
-    struct ht_region fresh;
     const char *live_dir = ht_settings.live_dir[0] != '\0' ? ht_settings.live_dir : NULL;
-    if (!ht_region_create(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique, &fresh)) {
+    if (!ht_region_make(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique, &fresh)) {
         ht_store_release(ht_owner, HT_OWNER_FAILED);
         return;
     }
@@ -282,6 +323,7 @@ static void ht_make_region(void)
         ht_inherit(&fresh, &old);
         ht_raw2(SYS_munmap, (long)old.base, (long)old.mapped_bytes);
     }
+    ht_region_publish(&fresh); // not before what was taken over is in it
     ht_region = fresh;
     ht_owner_pid = identity.pid;
     ht_store_release(ht_owner, HT_OWNER_READY);
@@ -308,8 +350,13 @@ struct ht_region *ht_process_region(void)
     } else {
         // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1
         // exact.
+        uint64_t begun_ns = ht_clock_monotonic_ns();
         for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
             ht_raw0(SYS_sched_yield);
+        }
+        struct ht_region *made = ht_process_region_if_made();
+        if (made != NULL) {
+            ht_region_blocked(made, ht_clock_monotonic_ns() - begun_ns);
         }
     }
     return ht_process_region_if_made();
@@ -331,10 +378,12 @@ void ht_fork_prepare(void)
     ht_thread.fork_copy = NULL;
     ht_thread.fork_ordinal = ht_add_relaxed(&ht_forks, 1) + 1;
     struct ht_region *region = ht_process_region_if_made();
-    if (region == NULL) {
+    if (region == NULL || ht_load_relaxed(&region->header->failed) != 0 || !ht_region_is_sound(region)) {
         return; // nothing of our own; what we ourselves inherited and have not touched goes on to the child
     }
-    uint64_t capacity = (uint64_t)ht_live_count(region->header) + 64;
+    int64_t live = ht_live_count(region->header);
+    uint64_t most = region->size_bytes / sizeof(struct ht_live_slot);
+    uint64_t capacity = live < 0 || (uint64_t)live > most ? most : (uint64_t)live + 64;
     uint64_t bytes = sizeof(struct ht_fork_copy) + capacity * sizeof(struct ht_live_copy);
     struct ht_fork_copy *copy = ht_memory_map(bytes);
     if (copy == NULL) {
@@ -343,7 +392,7 @@ void ht_fork_prepare(void)
     copy->mapped_bytes = bytes;
     copy->capacity = capacity;
     copy->floor_bytes = ht_live_floor(region->header);
-    struct ht_view view = {region->base, ht_load_acquire(&region->header->used_bytes), region->header};
+    struct ht_view view = {region->base, ht_load_acquire(&region->backed_bytes), region->header};
     ht_view_each_live(&view, ht_copy_one, copy);
     ht_thread.fork_copy = copy;
 }
@@ -363,6 +412,7 @@ void ht_fork_child(void)
         ht_inherited = ht_thread.fork_copy;
         ht_thread.fork_copy = NULL;
     }
+    ht_process_pid(); // known before a vfork child can ask
     ht_sample_after_fork();
     ht_lineage = ht_lineage * 31 + ht_thread.fork_ordinal;
     ht_forks = 0;

@@ -15,7 +15,8 @@ struct ht_capture_settings {
     bool dormant;
     uint64_t rate_bytes;
     uint64_t memory_bytes;
-    uint64_t seed; // 0: random
+    uint64_t seed;   // 0: random
+    uint64_t run_id; // 0: not under `heaptap run`
     uint32_t labels, keep;
     enum ht_unwind_mode unwind;
     char program[64];   // what the program is called: see ht_process_names
@@ -57,6 +58,14 @@ bool ht_process_is_copy(void);
 // that leads to the executable (redis-server is a link to redis-check-rdb), else of the executable itself.
 // Context: load.
 void ht_process_names(char *ret_path, size_t path_size, char *ret_name, size_t name_size);
+
+// The pid of the process that this memory belongs to: in a vfork child (or another one that shares memory)
+// its parent's. Any context.
+uint32_t ht_process_pid(void);
+
+// When a process began, in clock ticks since boot: with the pid it names it. 0: there is none, or /proc does
+// not say. Any context.
+uint64_t ht_process_start_ticks(uint32_t pid);
 
 // Who we are: fills an identity for regions and empty profiles. Any context (raw system calls).
 void ht_process_identity(struct ht_identity *ret_identity);

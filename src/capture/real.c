@@ -199,6 +199,40 @@ static void *ht_reallocarray_by_realloc(void *block, size_t count, size_t size)
     return ht_real.realloc(block, bytes);
 }
 
+// An interposer behind us may come back to our hooks by the family's names, as a calloc that calls malloc
+// does. What it allocates on its way is a part of the same call: ht_sample_record throws it away, for its
+// caller is the interposer. (Charging it biases nothing; a signal handler that allocates meanwhile has
+// another caller, and is recorded.)
+static struct ht_real ht_interposed;
+uintptr_t ht_real_interposer;
+
+#define X(name, result, parameters, arguments)                                                               \
+    static result ht_whole_##name parameters                                                                 \
+    {                                                                                                        \
+        ht_thread.passing++;                                                                                 \
+        result value = ht_interposed.name arguments;                                                         \
+        ht_thread.passing--;                                                                                 \
+        return value;                                                                                        \
+    }
+HT_REAL_TABLE(X)
+#undef X
+
+// Functions that allocators have beside the family. Weak references, not dlsym: a name that it does not find
+// makes it allocate a message for dlerror, in the host's account.
+extern char ht_mallocx[] __asm__("mallocx") __attribute__((weak));
+extern char ht_tc_malloc[] __asm__("tc_malloc") __attribute__((weak));
+extern char ht_mi_malloc[] __asm__("mi_malloc") __attribute__((weak));
+extern char ht_libc_calloc[] __asm__("__libc_calloc") __attribute__((weak));
+
+// Known not to come back: libc, and the allocators that have such functions.
+static bool ht_may_come_back(const struct ht_real *found)
+{
+    uintptr_t next_calloc;
+    memcpy(&next_calloc, &found->calloc, sizeof next_calloc);
+    return next_calloc != (uintptr_t)ht_libc_calloc && ht_mallocx == NULL && ht_tc_malloc == NULL &&
+           ht_mi_malloc == NULL;
+}
+
 static void *ht_next(const char *name)
 {
     return dlsym(RTLD_NEXT, name);
@@ -241,6 +275,14 @@ void ht_real_find(void)
     }
     if (found.reallocarray == ht_first_reallocarray) {
         found.reallocarray = ht_reallocarray_by_realloc;
+    }
+    if (ht_may_come_back(&found)) {
+        ht_interposed = found;
+        memcpy(&ht_real_interposer, &found.calloc, sizeof ht_real_interposer);
+#define X(name, result, parameters, arguments) found.name = ht_whole_##name;
+        HT_REAL_TABLE(X)
+#undef X
+        found.malloc = ht_interposed.malloc; // what all others are made of
     }
     ht_real = found;
     ht_store_release(&ht_finding, 0);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // One table: name, result, parameters, arguments. Order is that of the exports.
 #define HT_REAL_TABLE(X)                                                                                     \
@@ -31,6 +32,9 @@ struct ht_real {
     void (*free_aligned_sized)(void *block, size_t align, size_t size); // or free
 };
 extern struct ht_real ht_real HT_HIDDEN;
+
+// Code of the interposer behind us that may come back to our hooks; 0: there is none such.
+extern uintptr_t ht_real_interposer HT_HIDDEN;
 
 // Looks everything up (dlsym RTLD_NEXT). Context: the first allocation or the constructor; keeps errno.
 void ht_real_find(void);

@@ -3,12 +3,14 @@
 
 #include "capture/objects.h"
 #include "capture/process.h"
+#include "capture/real.h"
 #include "record/live.h"
 #include "record/modules.h"
 #include "record/stacks.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/fpu.h"
+#include "sys/log.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
 
@@ -17,7 +19,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#define SCRATCH_COUNT 16u
+#define SCRATCH_COUNT  16u
+#define TIMED_SHARE    16u
+#define TIMED_LIMIT_NS UINT64_C(100000)
 
 __thread struct ht_thread ht_thread __attribute__((tls_model("initial-exec")));
 bool ht_track_live;
@@ -103,6 +107,52 @@ static bool ht_thread_begin(struct ht_thread *thread)
     return ready;
 }
 
+// A broken invariant or too much waiting: nothing is recorded any more, the host runs on, and one line says
+// so.
+static void HT_COLD ht_give_up(struct ht_region *region)
+{
+    static uint32_t ht_given_up;
+    uint32_t blocked = ht_load_relaxed(&region->header->failed) == HT_FAILURE_BLOCKED;
+    ht_store_relaxed(&region->header->failed, blocked ? HT_FAILURE_BLOCKED : HT_FAILURE_BROKEN);
+    ht_store_relaxed(&ht_settings.on, false);
+    if (ht_swap_acqrel(&ht_given_up, 1) == 0) {
+        ht_log_error(
+            blocked
+                ? "recording is switched off for good: the program's threads waited too long for each other"
+                : "recording is switched off for good: the recorder's tables were written over",
+            NULL, 0);
+    }
+}
+
+// The region while it can be trusted, else NULL.
+static struct ht_region *ht_sound(struct ht_region *region)
+{
+    if (region == NULL) {
+        return NULL;
+    }
+    if (ht_likely(ht_load_relaxed(&region->header->failed) == 0 && ht_region_is_sound(region))) {
+        return region;
+    }
+    ht_give_up(region);
+    return NULL;
+}
+
+// What we ourselves cost: every 16th sample, and every 16th free of one, is timed. 0: not this one.
+static uint64_t ht_timed_begin(const struct ht_thread *thread)
+{
+    return (thread->random >> 40) % TIMED_SHARE == 0 ? ht_clock_monotonic_ns() : 0;
+}
+
+static void ht_timed_end(struct ht_region *region, uint64_t begun_ns)
+{
+    if (ht_unlikely(begun_ns != 0) && region != NULL) {
+        uint64_t ns = ht_clock_monotonic_ns() - begun_ns;
+        // The scheduler's time is not ours; what takes so long by itself is rare.
+        ht_health_add(region->header, HT_HEALTH_RECORDER_NS,
+                      (ns < TIMED_LIMIT_NS ? ns : TIMED_LIMIT_NS) * TIMED_SHARE);
+    }
+}
+
 bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
 {
     struct ht_thread *thread = &ht_thread;
@@ -116,7 +166,7 @@ bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
     if (ht_unlikely(thread->generation != ht_load_relaxed(&ht_generation)) && !ht_thread_begin(thread)) {
         return false;
     }
-    if (!ht_settings.on) {
+    if (!ht_load_relaxed(&ht_settings.on)) {
         thread->countdown_bytes = INT64_MAX;
         return false;
     }
@@ -125,15 +175,14 @@ bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
     }
     struct ht_fpu fpu = ht_fpu_enter();
     thread->inside = HT_RECORDING;
-    struct ht_region *region = ht_process_region();
+    struct ht_region *region = ht_sound(ht_process_region());
     *ret_rate_bytes = thread->rate_bytes;
     ht_draw_distance(thread, ht_rate_now(region));
     thread->inside = HT_OUTSIDE;
     ht_fpu_leave(fpu);
     // Dormant: the distances are drawn as ever and their samples thrown away, so that figures are exact from
     // the moment of the start on.
-    return region != NULL && ht_load_relaxed(&region->header->active) &&
-           !ht_load_relaxed(&region->header->failed);
+    return region != NULL && ht_load_relaxed(&region->header->active);
 }
 
 // Unwind buffers: taken for the length of one sample. As many threads as there are buffers can sample at
@@ -141,7 +190,7 @@ bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
 static struct ht_unwind_scratch *ht_scratches;
 static uint32_t ht_scratch_taken; // bit for each
 
-static struct ht_unwind_scratch *ht_scratch_take(uint32_t *ret_bit)
+static struct ht_unwind_scratch *ht_scratch_take(struct ht_region *region, uint32_t *ret_bit)
 {
     struct ht_unwind_scratch *pool = ht_load_acquire(&ht_scratches);
     if (ht_unlikely(pool == NULL)) {
@@ -156,20 +205,26 @@ static struct ht_unwind_scratch *ht_scratch_take(uint32_t *ret_bit)
             ht_memory_unmap(fresh, bytes);
         }
     }
-    for (unsigned tries = 0; tries < 1000; tries++) {
+    uint64_t waiting_ns = 0;
+    struct ht_unwind_scratch *scratch = NULL;
+    for (unsigned tries = 0; tries < 1000 && scratch == NULL; tries++) {
         uint32_t taken = ht_load_relaxed(&ht_scratch_taken);
         uint32_t free_bits = ~taken & ((1u << SCRATCH_COUNT) - 1);
         if (free_bits == 0) {
+            waiting_ns = waiting_ns != 0 ? waiting_ns : ht_clock_monotonic_ns();
             ht_raw0(SYS_sched_yield);
             continue;
         }
         uint32_t bit = free_bits & (0u - free_bits);
         if (ht_cas_acqrel(&ht_scratch_taken, &taken, taken | bit)) {
             *ret_bit = bit;
-            return &pool[__builtin_ctz(bit)];
+            scratch = &pool[__builtin_ctz(bit)];
         }
     }
-    return NULL;
+    if (ht_unlikely(waiting_ns != 0)) {
+        ht_region_blocked(region, ht_clock_monotonic_ns() - waiting_ns);
+    }
+    return scratch;
 }
 
 static void ht_scratch_give(uint32_t bit)
@@ -211,17 +266,30 @@ static float ht_draw_rank(struct ht_thread *thread, uint64_t size_bytes, double 
     return rate_bytes > 1.0 && rounded < least ? least : rounded;
 }
 
+// Whether the interposer behind us made this allocation while it served one that we have seen
+// (capture/real.c).
+static bool HT_COLD ht_came_back(const struct ht_unwind_scratch *scratch, unsigned frame_count)
+{
+    uint32_t object = frame_count > 0 ? ht_objects_resolve(scratch->pcs[0]) : HT_OBJECT_NONE;
+    return object != HT_OBJECT_NONE && object == ht_objects_resolve(ht_real_interposer);
+}
+
+// 0: not to be recorded.
 static uint32_t ht_entry_of_stack(struct ht_region *region, struct ht_thread *thread, uint64_t size_bytes,
                                   const struct ht_unwind_start *start)
 {
-    uint32_t bit;
-    struct ht_unwind_scratch *scratch = ht_scratch_take(&bit);
+    uint32_t bit = 0;
+    struct ht_unwind_scratch *scratch = ht_scratch_take(region, &bit);
     if (scratch == NULL) {
         ht_health_add(region->header, HT_HEALTH_DROP_SCRATCH, 1);
         return 0;
     }
     struct ht_unwind_result result;
     ht_unwind(scratch, &thread->window, start, &result);
+    if (ht_unlikely(thread->passing != 0) && ht_came_back(scratch, result.frame_count)) {
+        ht_scratch_give(bit);
+        return 0;
+    }
     uint32_t flags = 0;
     if (result.truncated) {
         flags = HT_STACK_TRUNCATED;
@@ -258,7 +326,8 @@ void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
     struct ht_thread *thread = &ht_thread;
     struct ht_fpu fpu = ht_fpu_enter();
     thread->inside = HT_RECORDING;
-    struct ht_region *region = ht_process_region();
+    uint64_t begun_ns = ht_timed_begin(thread);
+    struct ht_region *region = ht_process_region(); // sound a moment ago, in ht_sample_due
     uint32_t entry_ref = region != NULL ? ht_entry_of_stack(region, thread, size_bytes, start) : 0;
     if (entry_ref != 0) {
         double rate = (double)rate_bytes;
@@ -280,6 +349,7 @@ void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
     if (region != NULL) {
         ht_event(region);
     }
+    ht_timed_end(region, begun_ns);
     thread->inside = HT_OUTSIDE;
     ht_fpu_leave(fpu);
 }
@@ -291,14 +361,17 @@ bool ht_sample_forget(const void *block, struct ht_live_copy *ret_live)
     struct ht_fpu fpu = ht_fpu_enter();
     thread->inside = HT_RECORDING;
     bool found = false;
+    uint64_t begun_ns = ht_timed_begin(thread);
     struct ht_region *region = ht_process_region_if_made();
     if (region == NULL && ht_process_is_copy() && !inside) {
         region = ht_process_region(); // the first own event of a forked child
     }
+    region = ht_sound(region);
     if (region != NULL && ht_live_remove(region, (uint64_t)(uintptr_t)block, ret_live)) {
         ht_track(region, ret_live, -1);
         found = true;
     }
+    ht_timed_end(region, begun_ns);
     thread->inside = inside;
     ht_fpu_leave(fpu);
     return found;
@@ -310,7 +383,7 @@ void ht_sample_restore(const struct ht_live_copy *live)
     uint32_t inside = thread->inside;
     struct ht_fpu fpu = ht_fpu_enter();
     thread->inside = HT_RECORDING;
-    struct ht_region *region = ht_process_region_if_made();
+    struct ht_region *region = ht_sound(ht_process_region_if_made());
     if (region != NULL && ht_live_insert(region, live)) {
         ht_track(region, live, 1);
     }

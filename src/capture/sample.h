@@ -5,22 +5,24 @@
 #include "capture/thread.h"
 #include "record/region.h"
 
-// Context of all: hook. errno is kept by the caller (src/capture/hooks.c).
+// Context of all: hook. errno is kept by the caller (src/capture/hooks.c). Hand-written and generated code
+// does not always align its stack as the ABI asks for, which the common allocators do not mind: hence
+// HT_REALIGN.
 
 // Charges the allocation on the slow path. True: record it, drawn with *ret_rate_bytes.
-bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes);
+HT_REALIGN bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes);
 
 // Records the block. `start` is the register state of the hook that the host called.
-void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
-                      const struct ht_unwind_start *start);
+HT_REALIGN void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
+                                 const struct ht_unwind_start *start);
 
 // Takes the record of a block out before the real allocator may give its address away. False: it was not
 // sampled.
-bool ht_sample_forget(const void *block, struct ht_live_copy *ret_live);
+HT_REALIGN bool ht_sample_forget(const void *block, struct ht_live_copy *ret_live);
 // Puts it back: the real realloc failed.
-void ht_sample_restore(const struct ht_live_copy *live);
+HT_REALIGN void ht_sample_restore(const struct ht_live_copy *live);
 // A sampled block is gone for good.
-void ht_sample_freed(void);
+HT_REALIGN void ht_sample_freed(void);
 
 // In a forked child.
 void ht_sample_after_fork(void);

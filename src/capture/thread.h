@@ -22,7 +22,8 @@ struct ht_thread {
     float rate_bytes;         // with which countdown_bytes was drawn
     uint32_t generation;      // of the process (fork) in which `random` was seeded; 0 = not started
     uint32_t inside;          // enum ht_inside: while not 0, what happens below is only forwarded
-    uint32_t label_ref;       // HEAPTAP_LABELS=thread: the name last seen, in the region of `generation`
+    uint32_t passing;   // calls of an interposer behind us that this thread is in; left above 0 by a longjmp
+    uint32_t label_ref; // HEAPTAP_LABELS=thread: the name last seen, in the region of `generation`
     char label_name[16];
     struct ht_unwind_window window;
     // Between the prepare handler of fork and the handler after it:

@@ -5,22 +5,30 @@
 
 #include <string.h>
 
-#define FP_REACH_BYTES (UINT64_C(1) << 20) // a frame pointer that points farther is none
-#define WINDOW_REACH_BYTES                                                                                   \
-    (UINT64_C(1) << 20) // pages up to this far above are asked about one by one and remembered
+#define FP_REACH_BYTES     (UINT64_C(1) << 20) // a frame pointer that points farther is none
+#define WINDOW_REACH_BYTES (UINT64_C(1) << 20) // pages up to this far above are asked about one by one
 
 static enum ht_unwind_mode ht_mode = HT_UNWIND_AUTO;
+static bool ht_wants_libunwind;  // until it is loaded, other libraries' constructors are walked our own way
+static uintptr_t ht_main_thread; // its thread pointer
+
+extern void *__libc_stack_end
+    __attribute__((weak)); // glibc: the main thread's stack pointer at its first instruction
 
 void ht_unwind_start(enum ht_unwind_mode mode)
 {
-    ht_mode = mode;
+    ht_wants_libunwind = mode == HT_UNWIND_LIBUNWIND;
+    ht_mode = ht_wants_libunwind ? HT_UNWIND_AUTO : mode;
+    ht_main_thread = ht_arch_thread_pointer();
 }
 
 bool ht_unwind_load(void)
 {
-    if (ht_mode == HT_UNWIND_LIBUNWIND && !ht_libunwind_load()) {
-        ht_mode = HT_UNWIND_AUTO;
-        return false;
+    if (ht_wants_libunwind) {
+        if (!ht_libunwind_load()) {
+            return false;
+        }
+        ht_mode = HT_UNWIND_LIBUNWIND;
     }
     return true;
 }
@@ -46,11 +54,36 @@ void ht_walk_begin(struct ht_walk *walk, struct ht_unwind_scratch *scratch, stru
     }
 }
 
+// The end of the pages that stay mapped above the stack which the thread was started on. 0: not known.
+static uintptr_t ht_own_stack_top(void)
+{
+    uintptr_t top = ht_arch_thread_pointer();
+    if (ht_main_thread == 0 || top == ht_main_thread) {
+        top = &__libc_stack_end != NULL ? (uintptr_t)__libc_stack_end : 0;
+    }
+    return (top + HT_PAGE_BYTES - 1) & ~(uintptr_t)(HT_PAGE_BYTES - 1);
+}
+
+// Makes the walk's pages the thread's window if they are one piece with the top of its own stack.
+static HT_COLD void ht_walk_adopt(const struct ht_walk *walk)
+{
+    uintptr_t top = ht_own_stack_top(), hi = walk->hi;
+    if (hi > top || top - hi >= WINDOW_REACH_BYTES) {
+        return;
+    }
+    for (; hi < top; hi += HT_PAGE_BYTES) {
+        if (!ht_is_readable(hi)) {
+            return;
+        }
+    }
+    walk->window->lo = walk->lo;
+    walk->window->hi = top;
+}
+
 void ht_walk_finish(struct ht_walk *walk)
 {
-    if (walk->is_home) {
-        walk->window->lo = walk->lo;
-        walk->window->hi = walk->hi;
+    if (walk->is_home && ht_unlikely(walk->lo != walk->window->lo)) {
+        ht_walk_adopt(walk);
     }
 }
 
@@ -62,6 +95,10 @@ bool HT_COLD ht_walk_probe(struct ht_walk *walk, uintptr_t address)
     }
     if (page >= walk->hi && page - walk->hi < WINDOW_REACH_BYTES && walk->hi != 0) {
         while (walk->hi <= page) {
+            if (walk->hi == walk->window->lo && walk->is_home) {
+                walk->hi = walk->window->hi; // a deeper part of the thread's own stack
+                continue;
+            }
             if (!ht_is_readable(walk->hi)) {
                 return false;
             }

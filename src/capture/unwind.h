@@ -21,8 +21,9 @@
 // and 6.5 KiB of stack.
 enum ht_unwind_mode { HT_UNWIND_AUTO, HT_UNWIND_CFI, HT_UNWIND_FP, HT_UNWIND_LIBUNWIND };
 
-// Stack memory of one thread that is known to be readable: pages [lo, hi). Per thread; all zero is a valid
-// state.
+// Pages [lo, hi) of the stack that the thread was started on: known to be readable, and to stay so while it
+// runs. (Other stacks, of coroutines and handlers, can be unmapped and replaced between two walks.) Per
+// thread; all zero is a valid state.
 struct ht_unwind_window {
     uintptr_t lo, hi;
 };
@@ -58,8 +59,8 @@ struct ht_unwind_result {
 // Sets the mode (once, before the first walk). Any context; makes no call that could allocate.
 void ht_unwind_start(enum ht_unwind_mode mode);
 
-// Loads libunwind if the mode asks for it; where that is not there the mode becomes AUTO and false is
-// returned. Context: the shim's constructor only (dlopen, dlsym).
+// Loads libunwind if the mode asks for it; until then, and where it is not there (false is returned),
+// the mode is AUTO. Context: the shim's constructor only (dlopen, dlsym).
 bool ht_unwind_load(void);
 
 // Walks the stack from `start` (ht_unwind_capture in a function that has not returned). scratch->pcs holds

@@ -629,7 +629,7 @@ static HT_NOINLINE void ht_walk_cached(struct ht_walk *walk)
         if (saved != SAVED_SAME) {
             fp = ht_arch_load(fp_at);
         }
-        if (count != 0 || pc - own >= own_bytes) {
+        if (pc - own >= own_bytes) {
             pcs[count++] = pc;
         }
         sp = cfa;
@@ -675,10 +675,13 @@ enum ht_step ht_walk_cfi(struct ht_walk *walk, const struct ht_unwind_start *sta
         return step;
     }
     // Once more from the start, with all registers; what has been learned about pages and objects stays.
-    bool checked_any = walk->checked_any;
-    ht_walk_finish(walk);
+    struct ht_walk learned = *walk;
     ht_walk_begin(walk, s, walk->window, start);
-    walk->checked_any = checked_any;
+    walk->checked_any = learned.checked_any;
+    if (learned.is_home) {
+        walk->lo = learned.lo;
+        walk->hi = learned.hi;
+    }
     s->regs[HT_ARCH_REG_SP] = start->sp;
     s->known = ht_bit(HT_ARCH_REG_SP);
     for (unsigned i = 0; i < HT_ARCH_SAVED_COUNT; i++) {

@@ -22,7 +22,7 @@ struct ht_walk {
     struct ht_unwind_scratch *scratch;
     struct ht_unwind_window *window;
     uintptr_t lo, hi; // readable pages
-    bool is_home;     // lo and hi are what the thread's window will become
+    bool is_home;     // lo to hi is one piece with the stack pointer that the walk began with
     bool exact;       // `pc` is where the frame was interrupted, not the byte before a return address
     bool checked_any; // scratch->verified has been cleared
     uintptr_t pc;     // inside the frame's current instruction
@@ -51,10 +51,12 @@ static inline bool ht_walk_load(struct ht_walk *walk, uintptr_t address, uintptr
     return true;
 }
 
-// Appends the current frame as profile address `pc`. False: there is no room.
+// Appends the current frame as profile address `pc`, unless it is one of our own: the first ones are, and
+// those that the allocation comes through when a signal handler or an interposer behind us allocates within
+// one. False: no room.
 static inline bool ht_walk_deliver(struct ht_walk *walk, uintptr_t pc, uint32_t object)
 {
-    if (walk->count == 0 && pc - ht_objects_own_start < ht_objects_own_limit - ht_objects_own_start) {
+    if (pc - ht_objects_own_start < ht_objects_own_limit - ht_objects_own_start) {
         return true;
     }
     if (ht_unlikely(walk->count == HT_MAX_FRAMES)) {

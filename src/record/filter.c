@@ -103,7 +103,7 @@ void ht_filter_grow(struct ht_region *region, uint64_t slot_count)
     ht_store_seqcst(&ht_filter_next, widening.next);
     ht_fence_seqcst();
     ht_pin_all(widening.next);
-    struct ht_view view = {region->base, region->header->size_bytes, region->header};
+    struct ht_view view = {region->base, ht_load_acquire(&region->backed_bytes), region->header};
     ht_view_each_live(&view, ht_count_moved, &widening);
     ht_store_seqcst(&ht_filter_mask, widening.next);
     ht_store_seqcst(&ht_filter_next, 0);

@@ -34,7 +34,7 @@ struct ht_table {
 
 static struct ht_table ht_table_at(const struct ht_region *region, uint32_t level, uint64_t address)
 {
-    const struct ht_live_level *l = &region->header->levels[level];
+    const struct ht_live_level *l = &region->levels[level];
     struct ht_table table = {
         .keys = (uint64_t *)(region->base + l->keys_offset),
         .slots = (struct ht_live_slot *)(region->base + l->slots_offset),
@@ -60,12 +60,12 @@ int64_t ht_live_count(const struct ht_region_header *header)
     return sum;
 }
 
-static uint64_t ht_capacity(const struct ht_region_header *header)
+static uint64_t ht_capacity(const struct ht_region *region)
 {
     uint64_t slots = 0;
-    uint32_t levels = ht_load_acquire(&header->level_count);
+    uint32_t levels = ht_load_acquire(&region->level_count);
     for (uint32_t i = 0; i < levels; i++) {
-        slots += (uint64_t)header->levels[i].bucket_count * HT_BUCKET_SLOTS;
+        slots += (uint64_t)region->levels[i].bucket_count * HT_BUCKET_SLOTS;
     }
     return slots;
 }
@@ -177,9 +177,9 @@ static void ht_sweep_some(struct ht_region *region)
     struct ht_region_header *header = region->header;
     uint64_t cursor = ht_add_relaxed(&header->sweep_cursor, SWEEP_BUCKETS);
     float floor_bytes = ht_live_floor(header);
-    uint32_t levels = ht_load_acquire(&header->level_count);
+    uint32_t levels = ht_load_acquire(&region->level_count);
     for (uint32_t level = 0; level < levels; level++) {
-        uint32_t buckets = header->levels[level].bucket_count;
+        uint32_t buckets = region->levels[level].bucket_count;
         if (cursor >= buckets) {
             cursor -= buckets;
             continue;
@@ -203,7 +203,7 @@ static void ht_sweep_some(struct ht_region *region)
 bool ht_live_add_level(struct ht_region *region, uint32_t bucket_count)
 {
     struct ht_region_header *header = region->header;
-    uint32_t level = header->level_count;
+    uint32_t level = region->level_count;
     if (level >= HT_LIVE_LEVELS) {
         return false;
     }
@@ -212,19 +212,21 @@ bool ht_live_add_level(struct ht_region *region, uint32_t bucket_count)
     uint64_t slots_bytes = slots * sizeof(struct ht_live_slot);
     uint64_t bytes = keys_bytes + slots_bytes + (uint64_t)bucket_count * sizeof(uint32_t);
     // Half of the region at most: stacks need room as well.
-    uint64_t held = ht_capacity(header) * (sizeof(uint64_t) + sizeof(struct ht_live_slot) + 1);
-    if (level > 0 && held + bytes > header->size_bytes / 2) {
+    uint64_t held = ht_capacity(region) * (sizeof(uint64_t) + sizeof(struct ht_live_slot) + 1);
+    if (level > 0 && held + bytes > region->size_bytes / 2) {
         return false;
     }
     uint64_t offset = ht_region_take(region, bytes, HT_CACHE_LINE, false);
     if (offset == 0) {
         return false;
     }
-    struct ht_live_level *l = &header->levels[level];
+    struct ht_live_level *l = &region->levels[level];
     l->keys_offset = offset;
     l->slots_offset = offset + keys_bytes;
     l->passed_offset = offset + keys_bytes + slots_bytes;
     l->bucket_count = bucket_count;
+    ht_store_release(&region->level_count, level + 1);
+    header->levels[level] = *l; // for readers
     ht_store_release(&header->level_count, level + 1);
     return true;
 }
@@ -234,7 +236,7 @@ static uint32_t ht_resizing; // 1 while a thread adds a level or thins
 static void ht_make_room(struct ht_region *region, bool must)
 {
     struct ht_region_header *header = region->header;
-    uint64_t capacity = ht_capacity(header);
+    uint64_t capacity = ht_capacity(region);
     if (!must && ht_live_count(header) * 100 < (int64_t)capacity * FULL_PERCENT) {
         return;
     }
@@ -242,14 +244,14 @@ static void ht_make_room(struct ht_region *region, bool must)
     if (!ht_cas_acqrel(&ht_resizing, &idle, 1)) {
         return;
     }
-    if (ht_capacity(header) == capacity) { // nobody has done it since we looked
-        uint32_t newest = header->levels[header->level_count - 1].bucket_count;
+    if (ht_capacity(region) == capacity) { // nobody has done it since we looked
+        uint32_t newest = region->levels[region->level_count - 1].bucket_count;
         bool grown = false;
         for (uint32_t buckets = newest * 2; !grown && buckets >= newest / 2 && buckets >= 64; buckets /= 2) {
             grown = ht_live_add_level(region, buckets);
         }
         if (grown) {
-            ht_filter_grow(region, ht_capacity(header));
+            ht_filter_grow(region, ht_capacity(region));
         } else if (!ht_load_relaxed(&header->sweep_active)) {
             ht_live_thin(region);
         }
@@ -274,16 +276,19 @@ bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live)
     if (ht_load_relaxed(&header->sweep_active)) {
         ht_sweep_some(region);
     }
-    uint64_t give_up_ns = 0;
+    uint64_t begun_ns = 0;
     unsigned idle_rounds = 0;
     for (;;) {
         bool crowded = false;
-        uint32_t levels = ht_load_acquire(&header->level_count);
+        uint32_t levels = ht_load_acquire(&region->level_count);
         for (uint32_t level = levels; level-- > 0;) {
             if (ht_insert_in_level(region, level, live, &crowded)) {
                 ht_filter_add((uintptr_t)live->address);
                 if (crowded) {
                     ht_make_room(region, false);
+                }
+                if (begun_ns != 0) {
+                    ht_region_blocked(region, ht_clock_monotonic_ns() - begun_ns);
                 }
                 return true;
             }
@@ -295,9 +300,10 @@ bool ht_live_insert(struct ht_region *region, const struct ht_live_copy *live)
         bool resizing = ht_load_acquire(&ht_resizing) != 0;
         bool sweeping = ht_load_relaxed(&header->sweep_active) != 0;
         uint64_t now_ns = ht_clock_monotonic_ns();
-        if (give_up_ns == 0) {
-            give_up_ns = now_ns + FULL_WAIT_NS;
-        } else if (now_ns > give_up_ns || (!resizing && !sweeping && ++idle_rounds > 2)) {
+        if (begun_ns == 0) {
+            begun_ns = now_ns;
+        } else if (now_ns - begun_ns > FULL_WAIT_NS || (!resizing && !sweeping && ++idle_rounds > 2)) {
+            ht_region_blocked(region, now_ns - begun_ns);
             break;
         }
         if (sweeping) {
@@ -334,7 +340,7 @@ static bool ht_remove_in_bucket(struct ht_region *region, const struct ht_table 
 bool ht_live_remove(struct ht_region *region, uint64_t address, struct ht_live_copy *ret_live)
 {
     uint32_t token = ht_filter_token();
-    for (uint32_t level = ht_load_acquire(&region->header->level_count); level-- > 0;) {
+    for (uint32_t level = ht_load_acquire(&region->level_count); level-- > 0;) {
         struct ht_table table = ht_table_at(region, level, address);
         uint32_t bucket = table.home;
         for (uint32_t probe = 0; probe < PROBES && probe <= table.mask; probe++) {
@@ -361,11 +367,11 @@ struct ht_look {
 static void ht_look_around(const struct ht_region *region, struct ht_look *ret_look)
 {
     const struct ht_region_header *header = region->header;
-    uint64_t step = ht_capacity(header) / HT_BUCKET_SLOTS / THIN_LOOKS + 1;
+    uint64_t step = ht_capacity(region) / HT_BUCKET_SLOTS / THIN_LOOKS + 1;
     uint64_t next = 0, base = 0;
     float floor_bytes = ht_live_floor(header);
     ret_look->count = 0;
-    for (uint32_t level = 0; level < header->level_count; level++) {
+    for (uint32_t level = 0; level < region->level_count; level++) {
         struct ht_table table = ht_table_at(region, level, 0);
         for (; next < base + table.mask + 1 && ret_look->count < THIN_LOOKS; next += step) {
             for (uint32_t i = 0; i < HT_BUCKET_SLOTS; i++) {
@@ -419,11 +425,12 @@ void ht_live_thin(struct ht_region *region)
         floor_bytes *= 2;
     } while (floor_bytes < 1e18 && ht_survivors(&look, old_floor, floor_bytes) > 0.5);
     float chosen = (float)floor_bytes;
-    __atomic_store(&header->floor_bytes, &chosen, __ATOMIC_RELAXED);
-    ht_store_relaxed(&header->sweep_cursor, 0);
-    ht_store_release(&header->sweep_active, 1);
+    // First the words that say so: whoever is killed in between must not leave estimates that look exact.
     if (header->thinned_since_ns == 0) {
-        header->thinned_since_ns = ht_clock_raw_realtime_ns();
+        header->thinned_since_ns = ht_clock_realtime_ns(); // by the vdso: works without the kernel
     }
     ht_health_add(header, HT_HEALTH_THINNINGS, 1);
+    __atomic_store(&header->floor_bytes, &chosen, __ATOMIC_RELEASE);
+    ht_store_relaxed(&header->sweep_cursor, 0);
+    ht_store_release(&header->sweep_active, 1);
 }

@@ -13,10 +13,12 @@ static bool ht_same_module(const struct ht_region *region, const struct ht_modul
                            const struct ht_module_desc *desc)
 {
     const struct ht_string *path = ht_region_at(region, module->path_ref);
-    return module->start == desc->start && module->limit == desc->limit &&
+    size_t length = strlen(desc->path);
+    return ht_region_holds(region, module->path_ref, sizeof *path + length + 1) &&
+           module->start == desc->start && module->limit == desc->limit &&
            module->file_offset == desc->file_offset && module->build_id_bytes == desc->build_id_bytes &&
            memcmp(module->build_id, desc->build_id, desc->build_id_bytes) == 0 &&
-           strcmp(path->bytes, desc->path) == 0;
+           memcmp(path->bytes, desc->path, length + 1) == 0;
 }
 
 // True: the module is known (*ret_delta set). Otherwise *ret_profile_start is where a new one can be written.
@@ -25,9 +27,11 @@ static bool ht_look_up(const struct ht_region *region, uint32_t first, const str
 {
     uint64_t free_start = FREE_RANGES_START;
     bool taken = false;
-    for (uint32_t ref = first; ref != 0;
-         ref = ((const struct ht_module *)ht_region_at(region, ref))->next_ref) {
-        const struct ht_module *module = ht_region_at(region, ref);
+    const struct ht_module *module;
+    uint32_t ref = first;
+    for (uint32_t step = 0; ref != 0 && ht_region_link(region, ref, sizeof *module, step);
+         ref = module->next_ref, step++) {
+        module = ht_region_at(region, ref);
         if (ht_same_module(region, module, desc)) {
             *ret_delta = (int64_t)(module->profile_start - module->start);
             return true;

@@ -10,6 +10,7 @@
 #include "sys/memory.h"
 #include "sys/raw.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <math.h>
@@ -22,6 +23,7 @@
 #define BACK_STEP_BYTES  UINT64_C(65536)
 #define MAP_STEP_BYTES   (UINT64_C(1) << 20)
 #define FIRST_MAP_BYTES  (UINT64_C(4) << 20)
+#define CHAIN_LIMIT      (1u << 20) // links; an honest chain has a handful
 #define EXTEND_ATTEMPTS  100
 #define MIN_REGION_BYTES UINT64_C(262144)
 #if defined(HT_TSAN)
@@ -66,8 +68,8 @@ static bool ht_region_extend(struct ht_region *region, uint64_t wanted_bytes)
             return true;
         }
         uint64_t target = (wanted_bytes + mapped / 2 + MAP_STEP_BYTES - 1) / MAP_STEP_BYTES * MAP_STEP_BYTES;
-        if (target > region->header->size_bytes) {
-            target = region->header->size_bytes;
+        if (target > region->size_bytes) {
+            target = region->size_bytes;
         }
         long base = ht_raw4(SYS_mremap, (long)region->base, (long)mapped, (long)target, 0);
         if (!ht_is_error(base)) {
@@ -86,14 +88,14 @@ static bool ht_region_extend(struct ht_region *region, uint64_t wanted_bytes)
 static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
 {
     struct ht_region_header *header = region->header;
-    uint64_t backed = ht_load_acquire(&header->backed_bytes);
+    uint64_t backed = ht_load_acquire(&region->backed_bytes);
     if (wanted_bytes <= backed) {
         return true;
     }
     uint64_t step = backed / 16 > BACK_STEP_BYTES ? backed / 16 : BACK_STEP_BYTES;
     uint64_t target = (wanted_bytes + step - 1) / BACK_STEP_BYTES * BACK_STEP_BYTES;
-    if (target > header->size_bytes) {
-        target = header->size_bytes;
+    if (target > region->size_bytes) {
+        target = region->size_bytes;
     }
     if (!ht_region_extend(region, target)) {
         return false;
@@ -101,16 +103,41 @@ static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
     // Two threads may back the same pages at once; that is harmless.
     if (ht_memory_populate(region->base + backed, target - backed) == 0 || !region->shared ||
         ht_back_by_fallocate(region, backed, target - backed)) {
+        ht_max_relaxed(&region->backed_bytes, target);
         ht_max_relaxed(&header->backed_bytes, target);
         return true;
     }
     return false;
 }
 
+void ht_region_back_ahead(struct ht_region *region, uint64_t bytes)
+{
+    uint64_t used = ht_load_relaxed(&region->header->used_bytes);
+    uint64_t limit = region->size_bytes;
+    ht_region_back(region, bytes < limit - used ? used + bytes : limit);
+}
+
+void ht_region_blocked(struct ht_region *region, uint64_t ns)
+{
+    ht_health_add(region->header, HT_HEALTH_BLOCKED_NS, ns);
+    if (ht_load_relaxed(&region->header->health[HT_HEALTH_BLOCKED_NS]) > HT_BLOCKED_LIMIT_NS) {
+        ht_store_relaxed(&region->header->failed, HT_FAILURE_BLOCKED);
+    }
+}
+
+bool ht_region_link(const struct ht_region *region, uint32_t ref, uint64_t bytes, uint32_t step)
+{
+    if (ht_likely(ht_region_holds(region, ref, bytes) && step < CHAIN_LIMIT)) {
+        return true;
+    }
+    ht_store_relaxed(&region->header->failed, HT_FAILURE_BROKEN);
+    return false;
+}
+
 uint64_t ht_region_take(struct ht_region *region, uint64_t bytes, uint64_t align, bool reserve)
 {
     struct ht_region_header *header = region->header;
-    uint64_t limit = header->size_bytes - (reserve ? 0 : HT_REGION_RESERVE_BYTES);
+    uint64_t limit = region->size_bytes - (reserve ? 0 : HT_REGION_RESERVE_BYTES);
     uint64_t used = ht_load_relaxed(&header->used_bytes);
     for (;;) {
         uint64_t offset = (used + align - 1) & ~(align - 1);
@@ -166,8 +193,8 @@ static long ht_region_open(const struct ht_identity *identity, const char *live_
     ht_text_add_u64(&text, identity->pid);
     ht_text_add_char(&text, '.');
     ht_text_add_hex(&text, unique);
-    ht_text_add(&text, ".live");
-    if (text.cut) {
+    ht_text_add(&text, HT_REGION_MAKING_SUFFIX);
+    if (text.cut || text.length + 1 >= path_size) { // its final name is longer by one
         return -1;
     }
     long fd = ht_io_open(HT_IO_CWD, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -214,6 +241,7 @@ static void ht_region_fill_header(struct ht_region_header *header, const struct 
     header->first_active_ns = identity->active ? header->created_monotonic_ns : 0;
     header->labels = identity->labels;
     header->keep = identity->keep;
+    header->run_id = identity->run_id;
 }
 
 // The tables that every region has from the start: hash heads and the first level of live samples.
@@ -229,9 +257,9 @@ static bool ht_region_make_tables(struct ht_region *region)
     if (stack_heads == 0 || entry_heads == 0) {
         return false;
     }
-    header->stack_heads_ref = (uint32_t)(stack_heads / HT_REF_UNIT);
-    header->entry_heads_ref = (uint32_t)(entry_heads / HT_REF_UNIT);
-    header->head_count = heads;
+    header->stack_heads_ref = region->stack_heads_ref = (uint32_t)(stack_heads / HT_REF_UNIT);
+    header->entry_heads_ref = region->entry_heads_ref = (uint32_t)(entry_heads / HT_REF_UNIT);
+    header->head_count = region->head_count = heads;
     return ht_live_add_level(region, FIRST_LEVEL_BUCKETS);
 }
 
@@ -284,8 +312,8 @@ static bool ht_region_make_private(struct ht_region *region, uint64_t unique, ui
     return false;
 }
 
-bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
-                      uint64_t unique, struct ht_region *ret_region)
+bool ht_region_make(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
+                    uint64_t unique, struct ht_region *ret_region)
 {
     uint64_t room = ht_limit_room(RLIMIT_AS, 0);
     if (limit_bytes > room) {
@@ -295,28 +323,63 @@ bool ht_region_create(const struct ht_identity *identity, const char *live_dir, 
         limit_bytes = MIN_REGION_BYTES;
     }
     limit_bytes &= ~UINT64_C(4095);
-    struct ht_region region = {0};
-    char path[sizeof region.header->region_path];
+    struct ht_region *region = ret_region;
+    memset(region, 0, sizeof *region);
+    char path[sizeof region->header->region_path];
     if ((live_dir == NULL ||
-         !ht_region_make_file(&region, identity, live_dir, unique, &limit_bytes, path, sizeof path)) &&
-        !ht_region_make_private(&region, unique, limit_bytes)) {
+         !ht_region_make_file(region, identity, live_dir, unique, &limit_bytes, path, sizeof path)) &&
+        !ht_region_make_private(region, unique, limit_bytes)) {
         return false;
     }
-    region.header = (struct ht_region_header *)region.base;
-    region.header->size_bytes = limit_bytes;
-    region.header->used_bytes = HT_REGION_HEADER_BYTES;
-    region.header->backed_bytes = HT_REGION_HEADER_BYTES;
-    ht_region_fill_header(region.header, identity);
-    if (region.shared) {
-        memcpy(region.header->region_path, path, sizeof path);
+    region->header = (struct ht_region_header *)region->base;
+    region->header->size_bytes = limit_bytes;
+    region->header->used_bytes = HT_REGION_HEADER_BYTES;
+    region->header->backed_bytes = region->backed_bytes = HT_REGION_HEADER_BYTES;
+    region->size_bytes = limit_bytes;
+    ht_region_fill_header(region->header, identity);
+    if (region->shared) {
+        memcpy(region->header->region_path, path, sizeof path);
     }
-    if (!ht_region_make_tables(&region)) {
-        ht_region_destroy(&region);
+    ht_store_release(&region->header->magic, HT_REGION_MAKING); // whose it is can be told from here on
+    if (!ht_region_make_tables(region)) {
+        ht_region_destroy(region);
         return false;
     }
+    return true;
+}
+
+void ht_region_publish(struct ht_region *region)
+{
     // Readers take the file for a region from here on (pairs with ht_view_init's check of the magic).
-    ht_store_release(&region.header->magic, HT_REGION_MAGIC);
-    *ret_region = region;
+    ht_store_release(&region->header->magic, HT_REGION_MAGIC);
+    char *path = region->header->region_path;
+    if (!region->shared || path[0] == '\0') {
+        return;
+    }
+    char final[sizeof region->header->region_path];
+    struct ht_text text = ht_text_init(final, sizeof final);
+    ht_text_add_max(&text, path, strlen(path) - strlen(HT_REGION_MAKING_SUFFIX));
+    ht_text_add(&text, HT_REGION_SUFFIX);
+    // The mapping follows the file to its new name, also in /proc/PID/maps.
+    long result = ht_raw6(SYS_renameat2, AT_FDCWD, (long)path, AT_FDCWD, (long) final, 0, 0);
+    if (result == -ENOSYS) { // before Linux 3.15
+        result = ht_raw4(SYS_renameat, AT_FDCWD, (long)path, AT_FDCWD, (long) final);
+    }
+    if (result == 0) {
+        memcpy(path, final, sizeof final);
+    } else { // nobody would find it
+        ht_raw3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
+        path[0] = '\0';
+    }
+}
+
+bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
+                      uint64_t unique, struct ht_region *ret_region)
+{
+    if (!ht_region_make(identity, live_dir, limit_bytes, unique, ret_region)) {
+        return false;
+    }
+    ht_region_publish(ret_region);
     return true;
 }
 

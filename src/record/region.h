@@ -22,16 +22,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HT_REGION_MAGIC        UINT64_C(0x5041545041454801) // the bytes 01 H E A P T A P
-#define HT_REGION_VERSION      1u
-#define HT_REGION_HEADER_BYTES 16384u
-#define HT_REF_UNIT            8u
-#define HT_MAX_FRAMES          256u
-#define HT_LIVE_LEVELS         24u
-#define HT_STRIPES             16u
-#define HT_SIZE_CLASSES        512u
-#define HT_BUCKET_SLOTS        8u
-#define HT_SLOT_BUSY           UINT64_C(1) // a key that is being written; no allocator returns address 1
+#define HT_REGION_MAGIC         UINT64_C(0x5041545041454801) // the bytes 01 H E A P T A P
+#define HT_REGION_MAKING        UINT64_C(0x5041545041454800) // the first byte 0: not finished yet
+#define HT_REGION_SUFFIX        ".live"
+#define HT_REGION_MAKING_SUFFIX ".new" // until it is published: what is called .live is whole
+#define HT_REGION_VERSION       1u
+#define HT_REGION_HEADER_BYTES  16384u
+#define HT_REF_UNIT             8u
+#define HT_MAX_FRAMES           256u
+#define HT_LIVE_LEVELS          24u
+#define HT_STRIPES              16u
+#define HT_SIZE_CLASSES         512u
+#define HT_BUCKET_SLOTS         8u
+#define HT_HEALTH_ROOM          40u
+#define HT_SLOT_BUSY            UINT64_C(1) // a key that is being written; no allocator returns address 1
 
 // Why something was not recorded, or a figure of our own work. One table: name in comments, meaning.
 #define HT_HEALTH_TABLE(X)                                                                                   \
@@ -51,7 +55,10 @@
     X(INHERITED, "inherited", "live samples taken over from the parent at fork")                             \
     X(INHERIT_LOST, "inherit_lost", "live samples of the parent that could not be taken over")               \
     X(RAW_FORK, "raw_fork", "1 if this process was copied without atfork handlers and started empty")        \
-    X(RECORDER_NS, "recorder_ns", "nanoseconds spent in snapshots")
+    X(SNAPSHOT_NS, "snapshot_ns", "nanoseconds of CPU time spent in snapshots")                              \
+    X(RECORDER_NS, "recorder_ns", "nanoseconds spent on samples and their frees, from every 16th")           \
+    X(BLOCKED_NS, "blocked_ns", "nanoseconds that threads of the program waited for each other in us")       \
+    X(PRIVATE_BYTES, "private_bytes", "our memory beside the region at the last snapshot")
 
 enum ht_health {
 #define X(id, name, meaning) HT_HEALTH_##id,
@@ -66,9 +73,10 @@ enum ht_kind { HT_KIND_HEAP = 0 };
 // values[] of an entry of kind heap. Fixed point, so that they are added with one instruction and rounded
 // once, in the file.
 enum ht_heap_value {
-    HT_HEAP_SAMPLES = 0,       // how many samples
-    HT_HEAP_ALLOC_OBJECTS = 1, // sum of weights, 1/65536 objects
-    HT_HEAP_ALLOC_BYTES = 2,   // sum of size * weight, 1/256 bytes
+    HT_HEAP_SAMPLES = 0, // how many samples
+    // Added to in one step (sys/pair.h), so that whoever dies in between leaves no half entry.
+    HT_HEAP_ALLOC_OBJECTS = 2, // sum of weights, 1/65536 objects
+    HT_HEAP_ALLOC_BYTES = 3,   // sum of size * weight, 1/256 bytes
     HT_ENTRY_VALUES = 4
 };
 #define HT_OBJECTS_SHIFT 16
@@ -179,7 +187,7 @@ struct ht_region_header {
     uint64_t inactive_ns; // total time switched off since first_active_ns (command)
     // State of the tables.
     uint32_t seq;              // the next file's number (snapshots: CAS)
-    uint32_t failed;           // 1: recording was switched off for good
+    uint32_t failed;           // enum ht_failure: recording was switched off for good
     float floor_bytes;         // thinning: only samples with a rank above count; 0 = none
     uint32_t sweep_active;     // 1: dead samples may be left
     uint64_t thinned_since_ns; // CLOCK_REALTIME of the first thinning, 0 = none
@@ -193,15 +201,22 @@ struct ht_region_header {
     uint32_t head_count;                       // power of two
     uint32_t level_count;                      // levels in use (release after the level is filled in)
     struct ht_live_level levels[HT_LIVE_LEVELS];
-    uint64_t health[HT_HEALTH_COUNT];
-    uint64_t stopped_since_ns; // CLOCK_MONOTONIC of the stop that is in force, 0 = none (command)
-    uint64_t spare[63];        // zero in version 1
+    uint64_t health[HT_HEALTH_ROOM]; // HT_HEALTH_COUNT of them are in use
+    uint64_t stopped_since_ns;       // CLOCK_MONOTONIC of the stop that is in force, 0 = none (command)
+    uint32_t sealed;                 // 1: under a seccomp filter of its own making (trigger/sandbox.c)
+    uint32_t pad;
+    uint64_t run_id;                         // HEAPTAP_RUN: the `heaptap run` it belongs to, 0 = none
+    uint64_t spare[38];                      // zero in version 1
     uint32_t overflow_refs[HT_SIZE_CLASSES]; // entry that takes the samples of a class when stacks are full
     struct ht_stripe stripes[HT_STRIPES];
 };
 _Static_assert(sizeof(struct ht_region_header) <= HT_REGION_HEADER_BYTES,
                "the header has outgrown its space");
+_Static_assert(HT_HEALTH_COUNT <= HT_HEALTH_ROOM, "the header's place for the counters");
 _Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds of the command");
+_Static_assert(offsetof(struct ht_entry, values[HT_HEAP_ALLOC_OBJECTS]) % 16 == 0 &&
+                   (int)HT_HEAP_ALLOC_BYTES == (int)HT_HEAP_ALLOC_OBJECTS + 1,
+               "objects and bytes are one pair");
 
 #define HT_LABELS_THREAD 1u
 #define HT_LABELS_USER   2u
@@ -213,6 +228,11 @@ struct ht_region {
     uint64_t mapped_bytes; // grows in place, up to header->size_bytes
     bool shared;           // a file others can see
     uint64_t inode;        // of that file
+    // What we ourselves go by; the words of the header are for readers, and others can write to them.
+    uint64_t size_bytes, backed_bytes;
+    uint32_t head_count, stack_heads_ref, entry_heads_ref;
+    uint32_t level_count; // release after the level is filled in
+    struct ht_live_level levels[HT_LIVE_LEVELS];
 };
 
 static inline void *ht_region_at(const struct ht_region *region, uint32_t ref)
@@ -237,14 +257,22 @@ struct ht_identity {
     uint64_t memory_limit_bytes;
     uint64_t rate_bytes;
     uint64_t seed;
+    uint64_t run_id;
     uint32_t active, labels, keep;
 };
 
 // Makes a region of at most `limit_bytes`. live_dir: a directory on a tmpfs where the file is made, or NULL
 // for private memory (also the answer when no file can be made). `unique` goes into the file's name. Context:
-// hook, once for each process; raw system calls only. False: no memory at all; *ret_region untouched.
+// hook, once for each process; raw system calls only. False: no memory at all; *ret_region means nothing
+// then.
 bool ht_region_create(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
                       uint64_t unique, struct ht_region *ret_region);
+// The same in two steps, for a forked child that first fills in what it takes over: the file has neither the
+// name nor the magic of a region until it is published, and cleaning up knows it by HT_REGION_MAKING when its
+// process dies before that.
+bool ht_region_make(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
+                    uint64_t unique, struct ht_region *ret_region);
+void ht_region_publish(struct ht_region *region);
 // Removes the file, the mapping stays usable to the end. Any context.
 void ht_region_unlink(struct ht_region *region);
 // Unmaps; the file, if any, is removed too.
@@ -255,6 +283,44 @@ void ht_region_destroy(struct ht_region *region);
 // HT_REGION_RESERVE_BYTES are kept for overflow entries (`reserve` true).
 uint64_t ht_region_take(struct ht_region *region, uint64_t bytes, uint64_t align, bool reserve);
 #define HT_REGION_RESERVE_BYTES (HT_SIZE_CLASSES * 64u)
+
+// Backs this much more than is used, as far as the limit allows, for a time when no page can be asked for.
+void ht_region_back_ahead(struct ht_region *region, uint64_t bytes);
+
+// Whether the header still is what was made. The region is a file that the host, by a wild store, and its
+// user can write to; a recorder that followed a broken reference would fault in the host. Where tables lie is
+// therefore kept in private memory, and each link of a chain is checked. Hook context.
+static inline bool ht_region_is_sound(const struct ht_region *region)
+{
+    const struct ht_region_header *header = region->header;
+    uint64_t used_bytes =
+        __atomic_load_n(&header->used_bytes, __ATOMIC_ACQUIRE); // before what it is held against
+    return header->magic == HT_REGION_MAGIC && header->size_bytes == region->size_bytes &&
+           used_bytes <= __atomic_load_n(&region->backed_bytes, __ATOMIC_ACQUIRE);
+}
+
+// Why recording was switched off for good; what header->failed says.
+enum ht_failure {
+    HT_FAILURE_NONE = 0,
+    HT_FAILURE_BROKEN = 1,  // the region does not hold what was written to it
+    HT_FAILURE_BLOCKED = 2, // threads of the host waited HT_BLOCKED_LIMIT_NS for each other in us
+};
+#define HT_BLOCKED_LIMIT_NS UINT64_C(5000000000)
+
+// Counts time that a thread of the host waited in us; too much of it is a failure.
+void ht_region_blocked(struct ht_region *region, uint64_t ns);
+
+// Whether a record of `bytes` can stand at `ref`.
+static inline bool ht_region_holds(const struct ht_region *region, uint32_t ref, uint64_t bytes)
+{
+    uint64_t offset = (uint64_t)ref * HT_REF_UNIT;
+    return offset >= HT_REGION_HEADER_BYTES &&
+           offset + bytes <= __atomic_load_n(&region->backed_bytes, __ATOMIC_ACQUIRE);
+}
+
+// The same for a link of a chain, the `step`th: a chain that leads out of the region, or in a circle, is a
+// failure.
+bool ht_region_link(const struct ht_region *region, uint32_t ref, uint64_t bytes, uint32_t step);
 
 // Size classes: at most 12.5 % wide. The upper bound of a class is the label `bytes` of its entries.
 uint32_t ht_size_class(uint64_t size_bytes);

@@ -2,6 +2,7 @@
 #include "record/stacks.h"
 
 #include "sys/atomic.h"
+#include "sys/pair.h"
 
 #include <string.h>
 
@@ -23,13 +24,15 @@ static uint64_t ht_stack_hash(const uint64_t *frames, uint32_t frame_count, uint
 static uint32_t *ht_head(const struct ht_region *region, uint32_t heads_ref, uint64_t hash)
 {
     uint32_t *heads = ht_region_at(region, heads_ref);
-    return &heads[(hash >> 20) & (region->header->head_count - 1)];
+    return &heads[(hash >> 20) & (region->head_count - 1)];
 }
 
-static bool ht_same_stack(const struct ht_stack *stack, uint64_t hash, const uint64_t *frames,
+static bool ht_same_stack(const struct ht_region *region, uint32_t ref, uint64_t hash, const uint64_t *frames,
                           uint32_t frame_count)
 {
+    const struct ht_stack *stack = ht_region_at(region, ref);
     return stack->hash == hash && stack->frame_count == frame_count &&
+           ht_region_holds(region, ref, sizeof *stack + frame_count * sizeof frames[0]) &&
            memcmp(stack->frames, frames, frame_count * sizeof frames[0]) == 0;
 }
 
@@ -37,10 +40,12 @@ static bool ht_same_stack(const struct ht_stack *stack, uint64_t hash, const uin
 static uint32_t ht_find_stack(const struct ht_region *region, uint32_t ref, uint32_t end, uint64_t hash,
                               const uint64_t *frames, uint32_t frame_count)
 {
-    for (; ref != end; ref = ((const struct ht_stack *)ht_region_at(region, ref))->next_ref) {
-        if (ht_same_stack(ht_region_at(region, ref), hash, frames, frame_count)) {
+    for (uint32_t step = 0; ref != end && ht_region_link(region, ref, sizeof(struct ht_stack), step);
+         step++) {
+        if (ht_same_stack(region, ref, hash, frames, frame_count)) {
             return ref;
         }
+        ref = ((const struct ht_stack *)ht_region_at(region, ref))->next_ref;
     }
     return 0;
 }
@@ -48,7 +53,7 @@ static uint32_t ht_find_stack(const struct ht_region *region, uint32_t ref, uint
 static uint32_t ht_stack_intern(struct ht_region *region, uint64_t hash, const uint64_t *frames,
                                 uint32_t frame_count, uint32_t flags)
 {
-    uint32_t *head = ht_head(region, region->header->stack_heads_ref, hash);
+    uint32_t *head = ht_head(region, region->stack_heads_ref, hash);
     uint32_t first = ht_load_acquire(head); // pairs with the CAS below
     uint32_t ref = ht_find_stack(region, first, 0, hash, frames, frame_count);
     if (ref != 0) {
@@ -93,17 +98,20 @@ static bool ht_same_entry(const struct ht_region *region, const struct ht_entry 
         (entry->stack_ref == 0) != (key->frames == NULL)) {
         return false;
     }
-    return key->frames == NULL || ht_same_stack(ht_region_at(region, entry->stack_ref), key->stack_hash,
-                                                key->frames, key->frame_count);
+    return key->frames == NULL ||
+           (ht_region_holds(region, entry->stack_ref, sizeof(struct ht_stack)) &&
+            ht_same_stack(region, entry->stack_ref, key->stack_hash, key->frames, key->frame_count));
 }
 
 static uint32_t ht_find_entry(const struct ht_region *region, uint32_t ref, uint32_t end,
                               const struct ht_entry_key *key)
 {
-    for (; ref != end; ref = ((const struct ht_entry *)ht_region_at(region, ref))->next_ref) {
+    for (uint32_t step = 0; ref != end && ht_region_link(region, ref, sizeof(struct ht_entry), step);
+         step++) {
         if (ht_same_entry(region, ht_region_at(region, ref), key)) {
             return ref;
         }
+        ref = ((const struct ht_entry *)ht_region_at(region, ref))->next_ref;
     }
     return 0;
 }
@@ -139,12 +147,12 @@ static uint32_t ht_overflow_entry(struct ht_region *region, enum ht_kind kind, u
     struct ht_region_header *header = region->header;
     ht_health_add(header, HT_HEALTH_OVERFLOW_STACKS, 1);
     uint32_t ref = ht_load_acquire(&header->overflow_refs[size_class]);
-    if (ref != 0) {
+    if (ref != 0 && ht_region_link(region, ref, sizeof(struct ht_entry), 0)) {
         return ref;
     }
     struct ht_entry_key key = {
         ht_mix(UINT64_C(0x6F766572666C6F77), size_class), kind, size_class, 0, 0, NULL, 0};
-    uint32_t *head = ht_head(region, header->entry_heads_ref, key.hash);
+    uint32_t *head = ht_head(region, region->entry_heads_ref, key.hash);
     uint32_t first = ht_load_acquire(head);
     ref = ht_find_entry(region, first, 0, &key);
     if (ref == 0) {
@@ -158,10 +166,11 @@ uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint
                          uint32_t frame_count, uint32_t flags, uint32_t size_class, uint32_t label_ref)
 {
     struct ht_entry_key key = {0, kind, size_class, label_ref, frame_count, frames, 0};
-    key.stack_hash = ht_stack_hash(frames, frame_count, flags);
+    // A walk that failed and a whole one over the same frames are one row of a profile.
+    key.stack_hash = ht_stack_hash(frames, frame_count, flags & HT_STACK_TRUNCATED);
     key.hash = ht_mix(key.stack_hash, (uint64_t)size_class << 32 | label_ref);
     key.hash = ht_mix(key.hash, (uint64_t)kind);
-    uint32_t *head = ht_head(region, region->header->entry_heads_ref, key.hash);
+    uint32_t *head = ht_head(region, region->entry_heads_ref, key.hash);
     uint32_t first = ht_load_acquire(head); // pairs with the CAS in ht_add_entry
     uint32_t ref = ht_find_entry(region, first, 0, &key);
     if (ref != 0) {
@@ -178,12 +187,15 @@ uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t l
 {
     uint32_t *head = &region->header->strings_ref;
     uint32_t first = ht_load_acquire(head);
-    for (uint32_t ref = first; ref != 0;
-         ref = ((const struct ht_string *)ht_region_at(region, ref))->next_ref) {
+    uint32_t ref = first;
+    for (uint32_t step = 0; ref != 0 && ht_region_link(region, ref, sizeof(struct ht_string), step); step++) {
         const struct ht_string *string = ht_region_at(region, ref);
-        if (string->length_bytes == length_bytes && memcmp(string->bytes, text, length_bytes) == 0) {
+        if (string->length_bytes == length_bytes &&
+            ht_region_holds(region, ref, sizeof *string + length_bytes) &&
+            memcmp(string->bytes, text, length_bytes) == 0) {
             return ref;
         }
+        ref = string->next_ref;
     }
     uint64_t offset = ht_region_take(region, sizeof(struct ht_string) + length_bytes + 1, HT_REF_UNIT, false);
     if (offset == 0) {
@@ -211,6 +223,5 @@ void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t size_by
         bytes = (uint64_t)((double)size_bytes * weight * (double)(1u << HT_BYTES_SHIFT) + noise);
     }
     ht_add_relaxed(&entry->values[HT_HEAP_SAMPLES], 1);
-    ht_add_relaxed(&entry->values[HT_HEAP_ALLOC_OBJECTS], objects);
-    ht_add_relaxed(&entry->values[HT_HEAP_ALLOC_BYTES], bytes);
+    ht_add_pair(&entry->values[HT_HEAP_ALLOC_OBJECTS], objects, bytes);
 }

@@ -12,7 +12,7 @@ enum ht_view_error ht_view_init(struct ht_view *view, const void *base, uint64_t
         return HT_VIEW_SHORT;
     }
     const struct ht_region_header *header = base;
-    if (ht_load_acquire(&header->magic) != HT_REGION_MAGIC) { // pairs with ht_region_create's last store
+    if (ht_load_acquire(&header->magic) != HT_REGION_MAGIC) { // pairs with ht_region_publish
         return HT_VIEW_MAGIC;
     }
     if (header->version != HT_REGION_VERSION) {
@@ -63,15 +63,20 @@ bool ht_view_each_entry(const struct ht_view *view,
 bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module),
                          void *arg)
 {
-    uint64_t steps = view->size_bytes / sizeof(struct ht_module);
-    uint32_t ref = ht_load_acquire(&view->header->modules_ref);
-    while (ref != 0 && steps-- > 0) {
+    // R. Brent's way to see a circle: the record at every power of two steps is remembered.
+    uint64_t steps = 0, next_mark = 1, limit = view->size_bytes / sizeof(struct ht_module);
+    uint32_t ref = ht_load_acquire(&view->header->modules_ref), mark_ref = 0;
+    while (ref != 0 && ref != mark_ref && steps++ < limit) {
         const struct ht_module *module = ht_view_at(view, ref, sizeof *module);
         if (module == NULL) {
             return true;
         }
         if (!fn(arg, module)) {
             return false;
+        }
+        if (steps == next_mark) {
+            mark_ref = ref;
+            next_mark *= 2;
         }
         ref = module->next_ref;
     }

@@ -60,6 +60,7 @@ static void ht_comments_identity(struct ht_message *message, const struct ht_reg
     ht_comment_text(message, "boot_id", header->boot_id, sizeof header->boot_id);
     ht_comment_number(message, "pid_namespace", header->pid_namespace);
     ht_comment_number(message, "created", header->created_unix_ns);
+    ht_comment_number(message, "run", header->run_id);
 }
 
 // What is missing from the figures: time before the first start, time switched off, what thinning made an
@@ -79,10 +80,18 @@ static void ht_comments_gaps(struct ht_message *message, const struct ht_region_
     }
     ht_comment_number(message, "inactive_ns", ht_load_relaxed(&header->inactive_ns));
     ht_comment_number(message, "failed", ht_load_relaxed(&header->failed));
+    ht_comment_number(message, "sealed", ht_load_relaxed(&header->sealed));
     if (floor_bytes > 0) {
         ht_comment_number(message, "thinned_since", ht_load_relaxed(&header->thinned_since_ns));
         ht_comment_number(message, "floor_bytes", floor_bytes < 1e18f ? (uint64_t)floor_bytes : 0);
     }
+}
+
+static bool ht_sum_samples(void *arg, uint32_t ref, const struct ht_entry *entry)
+{
+    (void)ref;
+    *(uint64_t *)arg += ht_load_relaxed(&entry->values[HT_HEAP_SAMPLES]);
+    return true;
 }
 
 void ht_comments_add(struct ht_message *message, const struct ht_view *view,
@@ -100,6 +109,9 @@ void ht_comments_add(struct ht_message *message, const struct ht_view *view,
     if (options->trigger != NULL) {
         ht_comment_text(message, "trigger", options->trigger, SIZE_MAX);
     }
+    uint64_t samples = 0;
+    ht_view_each_entry(view, ht_sum_samples, &samples);
+    ht_comment_always(message, "samples", samples);
     ht_comment_number(message, "rss_bytes", options->rss_bytes);
     ht_comment_number(message, "own_bytes", ht_load_relaxed(&header->backed_bytes));
     ht_comments_gaps(message, header, options->time_unix_ns, floor_bytes);

@@ -7,6 +7,7 @@
 #include "snapshot/numbers.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
+#include "sys/pair.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,8 +42,10 @@ static int64_t ht_round_fixed(uint64_t value, unsigned shift)
 static void ht_heap_values(const struct ht_entry *entry, double live_objects, double live_bytes,
                            int64_t *ret_values)
 {
-    ret_values[0] = ht_round_fixed(ht_load_relaxed(&entry->values[HT_HEAP_ALLOC_OBJECTS]), HT_OBJECTS_SHIFT);
-    ret_values[1] = ht_round_fixed(ht_load_relaxed(&entry->values[HT_HEAP_ALLOC_BYTES]), HT_BYTES_SHIFT);
+    uint64_t objects, bytes;
+    ht_load_pair(&entry->values[HT_HEAP_ALLOC_OBJECTS], &objects, &bytes);
+    ret_values[0] = ht_round_fixed(objects, HT_OBJECTS_SHIFT);
+    ret_values[1] = ht_round_fixed(bytes, HT_BYTES_SHIFT);
     ret_values[2] = ht_round(live_objects);
     ret_values[3] = ht_round(live_bytes);
 }

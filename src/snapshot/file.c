@@ -19,6 +19,8 @@
 #define TRIES         16u
 #define MAX_SEQ_TRIES 1000000u
 
+#define DESCRIPTOR_PATH_BYTES 48u
+
 static const char *const ht_trigger_names[HT_TRIGGER_COUNT] = {
     [HT_TRIGGER_EXIT] = "exit",     [HT_TRIGGER_SIGNAL] = "signal", [HT_TRIGGER_INTERVAL] = "interval",
     [HT_TRIGGER_GROWTH] = "growth", [HT_TRIGGER_MANUAL] = "manual", [HT_TRIGGER_RECOVERED] = "recovered",
@@ -67,16 +69,12 @@ static int ht_open_directory(const char *path)
     return result != 0 ? result : ht_io_open(HT_IO_CWD, path, O_PATH | O_DIRECTORY, 0);
 }
 
-int ht_file_begin(struct ht_file *file, const char *directory, const struct ht_file_name *name)
+// A file with a name of its own, not yet the final one.
+static int ht_begin_named(struct ht_file *file, const struct ht_file_name *name)
 {
-    file->fd = -1;
-    file->temporary[0] = '\0';
-    file->directory = ht_open_directory(directory);
-    if (file->directory < 0) {
-        return file->directory;
-    }
     uint64_t unique = ht_clock_raw_monotonic_ns();
-    for (unsigned i = 0; i < TRIES; i++) {
+    int fd = -EEXIST;
+    for (unsigned i = 0; i < TRIES && fd == -EEXIST; i++) {
         struct ht_text text = ht_text_init(file->temporary, sizeof file->temporary);
         ht_text_add(&text, ".heaptap.");
         ht_add_part(&text, name->program, HT_PROGRAM_BYTES);
@@ -85,18 +83,60 @@ int ht_file_begin(struct ht_file *file, const char *directory, const struct ht_f
         ht_text_add_char(&text, '.');
         ht_text_add_hex(&text, unique + i);
         ht_text_add(&text, ".tmp");
-        file->fd =
-            ht_io_open(file->directory, file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        if (file->fd != -EEXIST) {
-            break;
-        }
+        fd = ht_io_open(file->directory, file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     }
-    if (file->fd < 0) {
-        int result = file->fd;
+    if (fd < 0) {
         file->temporary[0] = '\0'; // not ours to remove
-        ht_file_end(file);
-        return result;
     }
+    return fd;
+}
+
+// How the kernel can be asked to give an open file a name. Not /proc/self: the bare thread has descriptors of
+// its own.
+static void ht_descriptor_path(int fd, char path[DESCRIPTOR_PATH_BYTES])
+{
+    struct ht_text text = ht_text_init(path, DESCRIPTOR_PATH_BYTES);
+    ht_text_add(&text, "/proc/thread-self/fd/");
+    ht_text_add_u64(&text, (uint64_t)fd);
+}
+
+// A file without a name: nothing of it stays behind when the process dies in the middle. Not every file
+// system has such, and without /proc it could not be named in the end.
+static int ht_begin_unnamed(const struct ht_file *file)
+{
+    char path[DESCRIPTOR_PATH_BYTES];
+    struct stat named, opened;
+    int fd = ht_io_open(file->directory, ".", O_RDWR | O_TMPFILE, 0600);
+    if (fd < 0) {
+        return fd;
+    }
+    ht_descriptor_path(fd, path);
+    if (ht_raw2(SYS_fstat, fd, (long)&opened) != 0 ||
+        ht_raw4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&named, 0) != 0 ||
+        named.st_ino != opened.st_ino || named.st_dev != opened.st_dev) {
+        ht_io_close(fd);
+        return -ENOENT;
+    }
+    return fd;
+}
+
+int ht_file_begin(struct ht_file *file, const char *directory, const struct ht_file_name *name)
+{
+    file->temporary[0] = '\0';
+    file->fd = -1;
+    file->directory = ht_open_directory(directory);
+    if (file->directory < 0) {
+        return file->directory;
+    }
+    int fd = ht_begin_unnamed(file);
+    if (fd < 0) {
+        fd = ht_begin_named(file, name);
+    }
+    if (fd < 0) {
+        ht_file_end(file);
+        return fd;
+    }
+    file->fd = fd;
     return 0;
 }
 
@@ -161,26 +201,61 @@ static long ht_rename_new(int directory, const char *from, const char *to)
     return result == -EEXIST ? result : ht_claim_and_rename(directory, from, to);
 }
 
+// An unnamed file's contents, moved into a named one: where the kernel or a security module denies links.
+static int ht_move_to_named(struct ht_file *file, const struct ht_file_name *name)
+{
+    int from = file->fd;
+    int to = ht_begin_named(file, name);
+    long offset = 0, moved = to < 0 ? to : 1;
+    while (moved > 0) {
+        moved = ht_raw4(SYS_sendfile, to, from, (long)&offset, 1 << 20);
+    }
+    ht_io_close(from);
+    file->fd = to < 0 ? -1 : to;
+    return (int)moved;
+}
+
+// Gives the file this name if nobody has it.
+static long ht_give_name(struct ht_file *file, const struct ht_file_name *name, const char *final)
+{
+    if (file->temporary[0] == '\0') {
+        char path[DESCRIPTOR_PATH_BYTES];
+        ht_descriptor_path(file->fd, path);
+        long result =
+            ht_raw6(SYS_linkat, AT_FDCWD, (long)path, file->directory, (long) final, AT_SYMLINK_FOLLOW, 0);
+        if (result == 0 || result == -EEXIST) {
+            return result;
+        }
+        result = ht_move_to_named(file, name);
+        if (result != 0) {
+            return result;
+        }
+    }
+    if (file->fd >= 0) {
+        // Network file systems report a full disk or quota here.
+        long result = ht_raw1(SYS_close, file->fd);
+        file->fd = -1;
+        if (result != 0 && result != -EINTR) {
+            return result;
+        }
+    }
+    long result = ht_rename_new(file->directory, file->temporary, final);
+    if (result == 0) {
+        file->temporary[0] = '\0';
+    }
+    return result;
+}
+
 int ht_file_commit(struct ht_file *file, const struct ht_file_name *name, uint32_t seq, uint32_t *ret_seq)
 {
-    // Network file systems report a full disk or quota here.
-    long result = ht_raw1(SYS_close, file->fd);
-    file->fd = -1;
-    if (result != 0 && result != -EINTR) {
-        ht_file_end(file);
-        return (int)result;
-    }
-    for (uint32_t tries = 0; tries < MAX_SEQ_TRIES; tries++, seq++) {
+    long result = -EEXIST;
+    for (uint32_t tries = 0; tries < MAX_SEQ_TRIES && result == -EEXIST; tries++, seq++) {
         char final[HT_NAME_BYTES];
         ht_file_format_name(name, seq, final, sizeof final);
-        result = ht_rename_new(file->directory, file->temporary, final);
+        result = ht_give_name(file, name, final);
         if (result == 0) {
-            file->temporary[0] = '\0';
             *ret_seq = seq;
             return 0;
-        }
-        if (result != -EEXIST) {
-            break;
         }
     }
     ht_file_end(file);

@@ -41,16 +41,17 @@ struct ht_rotation {
     uint32_t written[HT_KEEP_MAX]; // a ring of seq * HT_TRIGGER_SLOTS + trigger
 };
 
-// An output file being written under a temporary name.
+// An output file being written: without a name where the file system can do that, else under a temporary one.
 struct ht_file {
-    int directory; // descriptor
-    int fd;        // -1: none, or closed
-    char temporary[HT_NAME_BYTES];
+    int directory;                 // descriptor
+    int fd;                        // -1: none, or closed
+    char temporary[HT_NAME_BYTES]; // "": unnamed
 };
 
 // Context of the following: exit, bare thread, tool. 0 or a negative errno. Signals: see ht_io_guard.
 
-// Makes the directory if missing (0700) and a temporary file in it (0600, never through a link).
+// Makes the directory if missing (0700) and a file in it (0600, never through a link) that has not its final
+// name yet.
 int ht_file_begin(struct ht_file *file, const char *directory, const struct ht_file_name *name);
 
 // The lowest number >= *seq under which no file of this program, pid and profile exists with any trigger.

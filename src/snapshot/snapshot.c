@@ -56,6 +56,11 @@ int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint
     return result;
 }
 
+void ht_snapshot_fork_child(void)
+{
+    ht_store_release(&ht_writer_pid, 0);
+}
+
 // Takes a number that no file has; others (the command) may take numbers from the same word.
 static uint32_t ht_take_seq(uint32_t *word, const struct ht_file *file, const struct ht_file_name *name)
 {
@@ -150,7 +155,7 @@ int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
     ht_io_guard_end(&guard);
     if (target->header != NULL) {
         ht_health_add(target->header, result == 0 ? HT_HEALTH_SNAPSHOTS : HT_HEALTH_SNAPSHOT_FAILURES, 1);
-        ht_health_add(target->header, HT_HEALTH_RECORDER_NS, ht_clock_raw_thread_cpu_ns() - begun_ns);
+        ht_health_add(target->header, HT_HEALTH_SNAPSHOT_NS, ht_clock_raw_thread_cpu_ns() - begun_ns);
     }
     ht_store_release(&ht_writer_pid, 0);
     return result;

@@ -42,6 +42,10 @@ int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint
 int ht_snapshot_empty(const struct ht_identity *identity, enum ht_trigger trigger,
                       const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
 
+// In a forked child: what its parent was writing is not its own, even where both have the same pid (each the
+// first of a pid namespace). Context: fork handler.
+void ht_snapshot_fork_child(void);
+
 // Resident memory of a process, 0: unknown. `pid` 0: the calling one. Any context.
 uint64_t ht_snapshot_rss(uint32_t pid);
 

@@ -9,6 +9,9 @@
 uint64_t ht_clock_monotonic_ns(void);
 uint64_t ht_clock_realtime_ns(void);
 
+// Before ht_raw_sealed is set: both clocks go on from here, without the vdso and without the kernel.
+void ht_clock_seal(void);
+
 // For bare threads and everything that is not hot: one system call.
 uint64_t ht_clock_raw_monotonic_ns(void);
 uint64_t ht_clock_raw_realtime_ns(void);

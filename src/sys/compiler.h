@@ -11,6 +11,12 @@
 #define HT_HIDDEN     __attribute__((visibility("hidden")))
 #define HT_ALIGNED(n) __attribute__((aligned(n)))
 #define HT_CACHE_LINE 64
+// On a function that may be called with a stack that is not aligned: it aligns its own frame.
+#if defined(__x86_64__)
+#define HT_REALIGN __attribute__((force_align_arg_pointer))
+#else
+#define HT_REALIGN
+#endif
 
 // Built with ThreadSanitizer (tests only).
 #if defined(__SANITIZE_THREAD__)

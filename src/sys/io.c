@@ -136,7 +136,9 @@ static uint64_t ht_signals_pending(void)
 
 void ht_io_guard_begin(struct ht_io_guard *guard)
 {
-    uint64_t ours = ht_signal_bit(SIGXFSZ) | ht_signal_bit(SIGPIPE);
+    // SIGTTOU is not sent at all while it is blocked: a line for a terminal in whose background we are just
+    // passes.
+    uint64_t ours = ht_signal_bit(SIGXFSZ) | ht_signal_bit(SIGPIPE) | ht_signal_bit(SIGTTOU);
     ht_raw4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&ours, (long)&guard->old_mask, KERNEL_SIGSET_BYTES);
     guard->old_pending = ht_signals_pending();
 }

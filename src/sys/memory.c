@@ -1,6 +1,7 @@
 // Mappings by system call, and the bump arena that takes them in chunks.
 #include "sys/memory.h"
 
+#include "sys/atomic.h"
 #include "sys/raw.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #endif
 
 #define BUMP_ALIGN_BYTES 16u
+#define PAGE_BYTES       4096u
+#define RESIDENT_PAGES   256u
 
 struct ht_bump_chunk {
     struct ht_bump_chunk *older;
@@ -19,18 +22,48 @@ struct ht_bump_chunk {
 _Static_assert(sizeof(struct ht_bump_chunk) % BUMP_ALIGN_BYTES == 0,
                "what follows a chunk's head is aligned");
 
+static uint64_t ht_mapped_bytes; // relaxed adds: what stands mapped by ht_memory_map
+
 void *ht_memory_map(uint64_t size_bytes)
 {
     long base =
         ht_raw6(SYS_mmap, 0, (long)size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return base < 0 && base >= -4095 ? NULL : (void *)base;
+    if (base < 0 && base >= -4095) {
+        return NULL;
+    }
+    ht_add_relaxed(&ht_mapped_bytes, size_bytes);
+    return (void *)base;
 }
 
 void ht_memory_unmap(void *base, uint64_t size_bytes)
 {
-    if (base != NULL) {
-        ht_raw2(SYS_munmap, (long)base, (long)size_bytes);
+    if (base != NULL && ht_raw2(SYS_munmap, (long)base, (long)size_bytes) == 0) {
+        ht_sub_relaxed(&ht_mapped_bytes, size_bytes);
     }
+}
+
+uint64_t ht_memory_mapped_bytes(void)
+{
+    return ht_load_relaxed(&ht_mapped_bytes);
+}
+
+uint64_t ht_memory_resident_bytes(const void *base, uint64_t size_bytes)
+{
+    uintptr_t page = (uintptr_t)base & ~(uintptr_t)(PAGE_BYTES - 1);
+    uintptr_t limit = (uintptr_t)base + size_bytes;
+    uint64_t resident = 0;
+    uint8_t pages[RESIDENT_PAGES];
+    for (; page < limit; page += RESIDENT_PAGES * PAGE_BYTES) {
+        uint64_t count = (limit - page + PAGE_BYTES - 1) / PAGE_BYTES;
+        count = count < RESIDENT_PAGES ? count : RESIDENT_PAGES;
+        if (ht_raw3(SYS_mincore, (long)page, (long)(count * PAGE_BYTES), (long)pages) != 0) {
+            break;
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            resident += (pages[i] & 1) * (uint64_t)PAGE_BYTES;
+        }
+    }
+    return resident;
 }
 
 int ht_memory_populate(void *base, uint64_t size_bytes)

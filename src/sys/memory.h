@@ -17,6 +17,13 @@ void *ht_memory_map(uint64_t size_bytes);
 // `base` and `size_bytes` as given to or got from a mapping. NULL is ignored.
 void ht_memory_unmap(void *base, uint64_t size_bytes);
 
+// All that is mapped by ht_memory_map at this moment.
+uint64_t ht_memory_mapped_bytes(void);
+
+// How much of [base, base + size_bytes) is in memory, in whole pages of 4 KiB; 0 where the kernel does not
+// say.
+uint64_t ht_memory_resident_bytes(const void *base, uint64_t size_bytes);
+
 // Backs the pages of [base, base + size_bytes) for writing, page aligned, without touching them: 0, or a
 // negative errno (-EFAULT: a full tmpfs; -EINVAL: a kernel before 5.14).
 int ht_memory_populate(void *base, uint64_t size_bytes);

@@ -3,13 +3,21 @@
 #ifndef HT_SYS_RAW_H
 #define HT_SYS_RAW_H
 
+#include "sys/compiler.h"
+
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
-// Results are the kernel's: a value >= 0, or a negative errno.
+// Not 0 once the host has put a seccomp filter on itself (trigger/sandbox.c): from then on none of our calls
+// reaches the kernel, for a filter may kill. They fail with EPERM, as under a filter that only refuses.
+extern uint32_t ht_raw_sealed HT_HIDDEN;
+
+// Results are the kernel's: a value >= 0, or a negative errno. ht_raw_open6 is for the host's own calls:
+// never refused.
 #if defined(__x86_64__)
-static inline long ht_raw6(long nr, long a, long b, long c, long d, long e, long f)
+static inline long ht_raw_open6(long nr, long a, long b, long c, long d, long e, long f)
 {
     long ret;
     register long r10 __asm__("r10") = d;
@@ -22,7 +30,7 @@ static inline long ht_raw6(long nr, long a, long b, long c, long d, long e, long
     return ret;
 }
 #elif defined(__aarch64__)
-static inline long ht_raw6(long nr, long a, long b, long c, long d, long e, long f)
+static inline long ht_raw_open6(long nr, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = nr;
     register long x0 __asm__("x0") = a;
@@ -40,6 +48,14 @@ static inline long ht_raw6(long nr, long a, long b, long c, long d, long e, long
 #else
 #error "heaptap knows x86-64 and aarch64; add this architecture's system call here"
 #endif
+
+static inline long ht_raw6(long nr, long a, long b, long c, long d, long e, long f)
+{
+    if (ht_unlikely(__atomic_load_n(&ht_raw_sealed, __ATOMIC_RELAXED) != 0)) {
+        return -EPERM;
+    }
+    return ht_raw_open6(nr, a, b, c, d, e, f);
+}
 
 static inline long ht_raw0(long nr)
 {

@@ -6,6 +6,7 @@
 #include "sys/io.h"
 #include "sys/log.h"
 #include "sys/raw.h"
+#include "sys/variables.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -321,26 +322,27 @@ static bool ht_set_seed(struct ht_config *config, const char *value)
     return true;
 }
 
-// The one list of variables. HEAPTAP_LOG and HEAPTAP_VERBOSE come before it, so that it can complain.
+// Set by `heaptap run` alone.
+static bool ht_set_run(struct ht_config *config, const char *value)
+{
+    const char *rest;
+    uint64_t run_id;
+    if (!ht_parse_u64(value, &run_id, &rest) || *rest != '\0') {
+        return false;
+    }
+    config->run_id = run_id;
+    return true;
+}
+
+// The variables of the one table (sys/variables.h). HEAPTAP_LOG and HEAPTAP_VERBOSE come before them.
 static const struct {
     const char *name;
     bool (*set)(struct ht_config *config, const char *value);
     const char *expected;
 } ht_variables[] = {
-    {"HEAPTAP_OUT", ht_set_out, "a directory; using the one the program started in"},
-    {"HEAPTAP_RATE", ht_set_rate, "a size such as 512K, 1 or 0; using 512K"},
-    {"HEAPTAP_ACTIVE", ht_set_active, "0 or 1; using 1"},
-    {"HEAPTAP_SIGNAL", ht_set_signal, "a signal's name or number, or none; using USR2"},
-    {"HEAPTAP_INTERVAL", ht_set_interval, "a time such as 30s, or off; using off"},
-    {"HEAPTAP_GROWTH", ht_set_growth, "a size such as 64M, or off; using off"},
-    {"HEAPTAP_EXIT", ht_set_exit, "0 or 1; using 1"},
-    {"HEAPTAP_KEEP", ht_set_keep, "a number of snapshots, 0 for all; using 0"},
-    {"HEAPTAP_ONLY", ht_set_only, "a pattern for a program's base name; using all"},
-    {"HEAPTAP_LIVE", ht_set_live, "on, off or a directory on a tmpfs; using on"},
-    {"HEAPTAP_MEMORY", ht_set_memory, "a size from 1M to 32G; using the default"},
-    {"HEAPTAP_UNWIND", ht_set_unwind, "auto, cfi, fp or libunwind; using auto"},
-    {"HEAPTAP_LABELS", ht_set_labels, "none, thread or user; using none"},
-    {"HEAPTAP_SEED", ht_set_seed, "a number from 1, or random; using random"},
+#define ROW(name, setter, standard, meaning, expected) {name, ht_set_##setter, expected},
+    HT_VARIABLES(ROW)
+#undef ROW
 };
 
 static void ht_complain(const char *name, const char *value, const char *expected)
@@ -357,11 +359,26 @@ static void ht_complain(const char *name, const char *value, const char *expecte
     ht_log_error(line, NULL, 0);
 }
 
+// HEAPTAP_LOG and HEAPTAP_VERBOSE.
+enum { HT_LOG_VARIABLE, HT_VERBOSE_VARIABLE };
+static const struct {
+    const char *name, *expected;
+} ht_log_variables[] = {
+#define ROW(name, standard, meaning, expected) {name, expected},
+    HT_LOG_VARIABLES(ROW)
+#undef ROW
+};
+
+static void ht_complain_log(int which, const char *value)
+{
+    ht_complain(ht_log_variables[which].name, value, ht_log_variables[which].expected);
+}
+
 static void ht_read_log(void)
 {
-    const char *verbose = secure_getenv("HEAPTAP_VERBOSE");
+    const char *verbose = secure_getenv(ht_log_variables[HT_VERBOSE_VARIABLE].name);
     bool chatty = verbose != NULL && strcmp(verbose, "1") == 0;
-    const char *value = secure_getenv("HEAPTAP_LOG");
+    const char *value = secure_getenv(ht_log_variables[HT_LOG_VARIABLE].name);
     char path[1024];
     if (value == NULL || strcmp(value, "stderr") == 0) {
         ht_log_setup(HT_LOG_STDERR, NULL, chatty);
@@ -371,10 +388,84 @@ static void ht_read_log(void)
         ht_log_setup(HT_LOG_FILE, path, chatty);
     } else {
         ht_log_setup(HT_LOG_STDERR, NULL, chatty);
-        ht_complain("HEAPTAP_LOG", value, "stderr, none or a file; using stderr");
+        ht_complain_log(HT_LOG_VARIABLE, value);
     }
     if (verbose != NULL && strcmp(verbose, "0") != 0 && strcmp(verbose, "1") != 0) {
-        ht_complain("HEAPTAP_VERBOSE", verbose, "0 or 1; using 0");
+        ht_complain_log(HT_VERBOSE_VARIABLE, verbose);
+    }
+}
+
+// Whether [at, limit) contains this word between commas.
+static bool ht_has_word(const char *at, const char *limit, const char *word)
+{
+    size_t length = strlen(word);
+    while (at < limit) {
+        const char *comma = memchr(at, ',', (size_t)(limit - at));
+        const char *end = comma != NULL ? comma : limit;
+        if ((size_t)(end - at) == length && memcmp(at, word, length) == 0) {
+            return true;
+        }
+        at = end + 1;
+    }
+    return false;
+}
+
+static void ht_lower_to_file(const char *path, uint64_t *limit)
+{
+    char text[32];
+    uint64_t bytes;
+    if (ht_io_read_file(path, text, sizeof text) > 0 && ht_text_parse_u64(text, &bytes) && bytes < *limit) {
+        *limit = bytes; // "max" is no number
+    }
+}
+
+// The limits of a control group and of those above it: ROOT/a/b/FILE, ROOT/a/FILE, ROOT/FILE.
+static void ht_cgroup_branch(const char *root, const char *group, size_t length, const char *file,
+                             uint64_t *limit)
+{
+    for (;;) {
+        char path[1200];
+        struct ht_text text = ht_text_init(path, sizeof path);
+        ht_text_add(&text, root);
+        ht_text_add_max(&text, group, length);
+        ht_text_add(&text, file);
+        if (!text.cut) {
+            ht_lower_to_file(path, limit);
+        }
+        if (length == 0) {
+            return;
+        }
+        while (length > 0 && group[--length] != '/') {
+        }
+    }
+}
+
+// Lines "N:controllers:/group"; version 2 has one, "0::/group". In a container the group is that of the host
+// while the files are the container's own: the branch then leads nowhere, and its root is the container's.
+static void ht_cgroup_limits(uint64_t *limit)
+{
+    char groups[4096];
+    if (ht_io_read_file("/proc/self/cgroup", groups, sizeof groups) <= 0) {
+        groups[0] = '\0';
+    }
+    ht_lower_to_file("/sys/fs/cgroup/memory.max", limit);
+    ht_lower_to_file("/sys/fs/cgroup/memory/memory.limit_in_bytes", limit);
+    for (const char *line = groups; *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        const char *limit_of_line = end != NULL ? end : line + strlen(line);
+        const char *controllers = memchr(line, ':', (size_t)(limit_of_line - line));
+        const char *group = controllers != NULL
+                                ? memchr(controllers + 1, ':', (size_t)(limit_of_line - controllers - 1))
+                                : NULL;
+        if (group != NULL && limit_of_line - group > 2) {
+            size_t length = (size_t)(limit_of_line - group - 1);
+            if (group == controllers + 1) {
+                ht_cgroup_branch("/sys/fs/cgroup", group + 1, length, "/memory.max", limit);
+            } else if (ht_has_word(controllers + 1, group, "memory")) {
+                ht_cgroup_branch("/sys/fs/cgroup/memory", group + 1, length, "/memory.limit_in_bytes", limit);
+            }
+        }
+        line = end != NULL ? end + 1 : limit_of_line;
     }
 }
 
@@ -386,16 +477,7 @@ static uint64_t ht_memory_limit(void)
     if (ht_raw1(SYS_sysinfo, (long)&info) == 0) {
         limit = (uint64_t)info.totalram * info.mem_unit;
     }
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
-                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (size_t i = 0; i < 2; i++) {
-        char text[32];
-        uint64_t bytes;
-        if (ht_io_read_file(files[i], text, sizeof text) > 0 && ht_text_parse_u64(text, &bytes) &&
-            bytes < limit) {
-            limit = bytes;
-        }
-    }
+    ht_cgroup_limits(&limit);
     return limit;
 }
 

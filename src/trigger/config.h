@@ -21,7 +21,8 @@ struct ht_config {
     uint64_t memory_bytes;
     enum ht_unwind_mode unwind;
     uint32_t labels;
-    uint64_t seed; // 0: random
+    uint64_t seed;   // 0: random
+    uint64_t run_id; // 0: not under `heaptap run`
 };
 
 // Reads every HEAPTAP_ variable; a wrong value means the default and one line in the log, which is set up

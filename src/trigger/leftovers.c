@@ -1,6 +1,7 @@
 // Cleaning up behind dead processes: which regions are dead, which of them are ours to remove.
 #include "trigger/leftovers.h"
 
+#include "capture/process.h"
 #include "sys/fmt.h"
 #include "sys/io.h"
 #include "sys/memory.h"
@@ -16,7 +17,7 @@
 
 struct ht_leftover {
     char name[MAX_NAME];
-    uint64_t held_bytes, inode, created_ns, start_ticks;
+    uint64_t held_bytes, created_ns, start_ticks;
     uint32_t pid;
 };
 
@@ -24,7 +25,8 @@ struct ht_leftovers {
     struct ht_leftover files[MAX_FILES];
     uint32_t count;
     uint64_t held_bytes;
-    char buffer[32768]; // directory entries, then lines of maps
+    char buffer[32768]; // directory entries
+    char path[sizeof((struct ht_region_header *)0)->region_path];
 };
 
 struct ht_dirent {
@@ -35,11 +37,76 @@ struct ht_dirent {
     char name[];
 };
 
+// Also of one that its process did not finish.
 static bool ht_is_region_name(const char *name)
 {
     size_t length = strlen(name);
     return length > 13 && length < MAX_NAME && memcmp(name, "heaptap.", 8) == 0 &&
-           strcmp(name + length - 5, ".live") == 0;
+           (strcmp(name + length - strlen(HT_REGION_SUFFIX), HT_REGION_SUFFIX) == 0 ||
+            strcmp(name + length - strlen(HT_REGION_MAKING_SUFFIX), HT_REGION_MAKING_SUFFIX) == 0);
+}
+
+// A process lives on as long as its number has its start and it has memory (a zombie has none); only then it
+// could still map the region. One that called exec has given its region up and counts as living all the same:
+// it cleans up behind itself. In doubt it lives.
+static bool ht_is_dead(const struct ht_leftover *file)
+{
+    if (file->start_ticks != ht_process_start_ticks(file->pid)) {
+        return true;
+    }
+    char path[64], first[8];
+    struct ht_text text = ht_text_init(path, sizeof path);
+    ht_text_add(&text, "/proc/");
+    ht_text_add_u64(&text, file->pid);
+    ht_text_add(&text, "/maps");
+    return ht_io_read_file(path, first, sizeof first) == 0;
+}
+
+// Drops the living from the list, so that only leftovers are counted.
+static void ht_keep_dead(struct ht_leftovers *list)
+{
+    for (uint32_t i = 0; i < list->count;) {
+        if (ht_is_dead(&list->files[i])) {
+            i++;
+        } else {
+            list->held_bytes -= list->files[i].held_bytes;
+            list->files[i] = list->files[--list->count];
+        }
+    }
+}
+
+// A file that could be ours: no link of any kind (somebody else's file may have got our name by a hard link),
+// no device or pipe, and this user's.
+static bool ht_is_plain(const struct stat *status, const struct ht_region_header *own)
+{
+    return S_ISREG(status->st_mode) && status->st_uid == own->uid && status->st_nlink == 1;
+}
+
+// The beginning of struct ht_region_header.
+struct ht_head {
+    uint64_t magic;
+    uint32_t version, header_bytes;
+    uint64_t size_bytes, used_bytes, backed_bytes;
+    uint32_t pid, uid;
+    uint64_t start_ticks, pid_namespace, created_unix_ns;
+};
+_Static_assert(offsetof(struct ht_region_header, created_unix_ns) ==
+                   offsetof(struct ht_head, created_unix_ns),
+               "the beginning of a region's header");
+
+// Opens what `before` describes, and nothing that has taken its place since.
+static bool ht_read_head(int directory, const char *name, const struct stat *before, struct ht_head *ret_head)
+{
+    struct stat opened;
+    int fd = ht_io_open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0) {
+        return false;
+    }
+    bool same = ht_raw2(SYS_fstat, fd, (long)&opened) == 0 && opened.st_ino == before->st_ino &&
+                opened.st_dev == before->st_dev;
+    bool whole = same && ht_io_read(fd, ret_head, sizeof *ret_head) == (long)sizeof *ret_head;
+    ht_io_close(fd);
+    return whole;
 }
 
 // Looks at one file; only a region of this user and pid namespace is taken down.
@@ -47,34 +114,22 @@ static void ht_consider(struct ht_leftovers *list, int directory, const char *na
                         const struct ht_region_header *own)
 {
     struct stat status;
+    struct ht_head head;
+    if (list->count == MAX_FILES) {
+        ht_keep_dead(list);
+    }
     if (list->count == MAX_FILES ||
         ht_raw4(SYS_newfstatat, directory, (long)name, (long)&status, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISREG(status.st_mode) || status.st_uid != own->uid) {
+        !ht_is_plain(&status, own) || !ht_read_head(directory, name, &status, &head)) {
         return;
     }
-    int fd = ht_io_open(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd < 0) {
-        return;
-    }
-    struct {
-        uint64_t magic;
-        uint32_t version, header_bytes;
-        uint64_t size_bytes, used_bytes, backed_bytes;
-        uint32_t pid, uid;
-        uint64_t start_ticks, pid_namespace, created_unix_ns;
-    } head;
-    _Static_assert(offsetof(struct ht_region_header, created_unix_ns) ==
-                       offsetof(__typeof__(head), created_unix_ns),
-                   "the beginning of a region's header");
-    bool whole = ht_io_read(fd, &head, sizeof head) == (long)sizeof head;
-    ht_io_close(fd);
-    if (!whole || head.magic != HT_REGION_MAGIC || head.pid_namespace != own->pid_namespace) {
+    bool is_region = head.magic == HT_REGION_MAGIC || head.magic == HT_REGION_MAKING;
+    if (!is_region || head.pid_namespace != own->pid_namespace || head.uid != own->uid || head.pid == 0) {
         return;
     }
     struct ht_leftover *file = &list->files[list->count++];
     memcpy(file->name, name, strlen(name) + 1);
     file->held_bytes = (uint64_t)status.st_blocks * 512;
-    file->inode = status.st_ino;
     file->created_ns = head.created_unix_ns;
     file->start_ticks = head.start_ticks;
     file->pid = head.pid;
@@ -96,57 +151,11 @@ static void ht_collect(struct ht_leftovers *list, int directory, const struct ht
     }
 }
 
-// Whether the process still maps the file: its inode stands in /proc/PID/maps. In doubt (no /proc) it does.
-static bool ht_is_mapped(struct ht_leftovers *list, const struct ht_leftover *file)
-{
-    char path[64];
-    struct ht_text text = ht_text_init(path, sizeof path);
-    ht_text_add(&text, "/proc/");
-    ht_text_add_u64(&text, file->pid);
-    ht_text_add(&text, "/maps");
-    int fd = ht_io_open(HT_IO_CWD, path, O_RDONLY, 0);
-    if (fd < 0) {
-        return fd != -2 && fd != -3; // ENOENT, ESRCH: the process is gone
-    }
-    char wanted[32];
-    struct ht_text number = ht_text_init(wanted, sizeof wanted);
-    ht_text_add_char(&number, ' ');
-    ht_text_add_u64(&number, file->inode);
-    ht_text_add_char(&number, ' ');
-    bool found = false;
-    size_t kept = 0;
-    long got;
-    // The end of one piece stays in front of the next, so that a number is never cut in two.
-    while (!found && (got = ht_raw3(SYS_read, fd, (long)(list->buffer + kept),
-                                    (long)(sizeof list->buffer - kept - 1))) > 0) {
-        size_t filled = kept + (size_t)got;
-        list->buffer[filled] = '\0';
-        found = strstr(list->buffer, wanted) != NULL;
-        kept = filled < sizeof wanted ? filled : sizeof wanted;
-        memmove(list->buffer, list->buffer + filled - kept, kept);
-    }
-    ht_io_close(fd);
-    return found;
-}
-
 static void ht_remove(struct ht_leftovers *list, int directory, uint32_t i)
 {
     ht_raw3(SYS_unlinkat, directory, (long)list->files[i].name, 0);
     list->held_bytes -= list->files[i].held_bytes;
     list->files[i] = list->files[--list->count];
-}
-
-// Drops the living from the list, so that only leftovers are counted.
-static void ht_keep_dead(struct ht_leftovers *list)
-{
-    for (uint32_t i = 0; i < list->count;) {
-        if (ht_is_mapped(list, &list->files[i])) {
-            list->held_bytes -= list->files[i].held_bytes;
-            list->files[i] = list->files[--list->count];
-        } else {
-            i++;
-        }
-    }
 }
 
 static void ht_clean(struct ht_leftovers *list, int directory, const struct ht_region_header *own)
@@ -174,24 +183,36 @@ static void ht_clean(struct ht_leftovers *list, int directory, const struct ht_r
     }
 }
 
+// Without the /proc of our own pid namespace nobody can be told to be dead.
+static bool ht_can_tell(const struct ht_region_header *own)
+{
+    char self[32];
+    uint64_t pid;
+    long length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self", (long)self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    return own->pid_namespace != 0 && own->start_ticks != 0 && ht_text_parse_u64(self, &pid) &&
+           pid == (uint64_t)ht_raw0(SYS_getpid);
+}
+
 void ht_leftovers_clean(const struct ht_region *own)
 {
-    if (!own->shared) {
+    if (!own->shared || !ht_can_tell(own->header)) {
         return;
     }
-    char path[sizeof own->header->region_path];
-    memcpy(path, own->header->region_path, sizeof path);
-    char *slash = strrchr(path, '/');
-    struct ht_leftovers *list = ht_memory_map(sizeof *list);
-    if (slash == NULL || list == NULL) {
+    struct ht_leftovers *list = ht_memory_map(sizeof *list); // not on the host's stack
+    if (list == NULL) {
         return;
     }
-    *slash = '\0';
-    int directory = ht_io_open(HT_IO_CWD, path, O_RDONLY | O_DIRECTORY, 0);
-    if (directory >= 0) {
-        ht_collect(list, directory, own->header, slash + 1);
-        ht_clean(list, directory, own->header);
-        ht_io_close(directory);
+    memcpy(list->path, own->header->region_path, sizeof list->path);
+    char *slash = strrchr(list->path, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+        int directory = ht_io_open(HT_IO_CWD, list->path, O_RDONLY | O_DIRECTORY, 0);
+        if (directory >= 0) {
+            ht_collect(list, directory, own->header, slash + 1);
+            ht_clean(list, directory, own->header);
+            ht_io_close(directory);
+        }
     }
     ht_memory_unmap(list, sizeof *list);
 }

@@ -73,7 +73,8 @@ static void ht_on_exit(void)
     thread->inside = HT_SETUP;
     int saved = errno;
     struct ht_region *region = ht_process_region_if_made();
-    bool own = region != NULL && region->header->pid == (uint32_t)ht_raw0(SYS_getpid); // not in a vfork child
+    bool own = region != NULL && !ht_load_relaxed(&ht_raw_sealed) &&
+               region->header->pid == (uint32_t)ht_raw0(SYS_getpid); // not in a vfork child
     if (own) {
         bool recorded = ht_load_relaxed(&region->header->first_active_ns) != 0;
         // A snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
@@ -113,6 +114,7 @@ static void ht_settle(void)
     ht_settings.rate_bytes = config->rate_bytes;
     ht_settings.memory_bytes = config->memory_bytes;
     ht_settings.seed = config->seed;
+    ht_settings.run_id = config->run_id;
     ht_settings.labels = config->labels;
     ht_settings.keep = config->keep;
     ht_settings.unwind = config->unwind;
@@ -131,6 +133,7 @@ static void ht_settle(void)
     }
     ht_after_event = ht_on_event;
     ht_after_create = ht_on_create;
+    ht_request_start();
     pthread_atfork(ht_fork_prepare, ht_fork_parent, ht_on_fork_child);
     at_quick_exit(ht_on_exit);
     ht_signal_install(config->signal);

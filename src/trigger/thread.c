@@ -5,11 +5,15 @@
 //  thread, and
 //     cleared by the kernel (CLONE_CHILD_CLEARTID) after the thread's last instruction.
 //  T2 a copied process has no such thread: the area is wiped in it (MADV_WIPEONFORK), so `busy` is 0 there.
+//  Where the
+//     kernel cannot wipe, `owner_pid` tells; a thread that the child itself has started already (a handler of
+//     the host's that ran before ours allocated) is left alone.
 #include "trigger/thread.h"
 
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/compiler.h"
+#include "sys/fmt.h"
 #include "sys/io.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
@@ -18,6 +22,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -42,6 +47,7 @@ struct ht_thread_block {
     void (*fn)(void *arg);
     void *arg;
     uint32_t busy;
+    uint32_t owner_pid; // who started the last one
 } HT_ALIGNED(HT_CACHE_LINE);
 
 #define AREA_BYTES (GUARD_BYTES + HT_THREAD_STACK_BYTES)
@@ -92,7 +98,7 @@ static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, 
                      "popq %%rax\n\t"
                      "popq %%rdi\n\t"
                      "callq *%%rax\n\t"
-                     "xorl %%edi, %%edi\n\t"
+                     "movl %%eax, %%edi\n\t"
                      "movl %[exit], %%eax\n\t"
                      "syscall\n\t"
                      "hlt\n"
@@ -129,7 +135,6 @@ static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, 
                      "mov x30, xzr\n\t"
                      "ldp x1, x0, [sp], #16\n\t"
                      "blr x1\n\t"
-                     "mov x0, xzr\n\t"
                      "mov x8, %[exit]\n\t"
                      "svc 0\n\t"
                      "brk 0\n"
@@ -146,8 +151,24 @@ static void ht_float_defaults(void)
 }
 #endif
 
-// Runs in the new thread.
-static void ht_thread_main(void *arg)
+// Kernels since 5.18 give a process the exit status of the thread that leaves last. A main thread that has
+// left by the plain exit system call meanwhile (libc's clone() does so behind its function) has decided on
+// another one.
+static int ht_exit_status(void)
+{
+    char stat[1024];
+    long length = ht_io_read_file("/proc/self/stat", stat, sizeof stat);
+    const char *state = length > 0 ? strrchr(stat, ')') : NULL;
+    const char *code = length > 0 ? strrchr(stat, ' ') : NULL; // field 52, the last one
+    uint64_t value = 0;
+    if (state == NULL || strncmp(state, ") Z ", 4) != 0 || !ht_text_parse_u64(code + 1, &value)) {
+        return 0;
+    }
+    return (int)(value >> 8 & 0xff);
+}
+
+// Runs in the new thread; returns its exit status.
+static int ht_thread_main(void *arg)
 {
     const struct ht_thread_block *block = arg;
     ht_float_defaults();
@@ -155,6 +176,7 @@ static void ht_thread_main(void *arg)
     // us, and what it has open, we do not keep open. Older kernels refuse, and the tables stay shared.
     ht_raw3(SYS_close_range, 3, (long)UINT32_MAX, HT_CLOSE_RANGE_UNSHARE);
     block->fn(block->arg);
+    return ht_exit_status();
 }
 
 bool ht_thread_run(void (*fn)(void *arg), void *arg)
@@ -165,6 +187,7 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
         !ht_cas_acqrel(&block->busy, &idle, 1)) { // pairs with the kernel's clearing of the word
         return false;
     }
+    block->owner_pid = (uint32_t)ht_raw0(SYS_getpid);
     block->fn = fn;
     block->arg = arg;
     ht_tls_fill(block->tls);
@@ -210,7 +233,7 @@ bool ht_thread_wait(uint64_t deadline_ns)
 void ht_thread_fork_child(void)
 {
     struct ht_thread_block *block = ht_load_acquire(&ht_block);
-    if (block != NULL) {
+    if (block != NULL && block->owner_pid != (uint32_t)ht_raw0(SYS_getpid)) {
         ht_store_release(&block->busy, 0);
     }
 }

@@ -16,8 +16,10 @@ PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", 
         "nextafterf", "_end", "_edata", "__bss_start"}
 # What one file alone may call, and why: at load, at exit and in the handler, never on a sampled path.
 SOMETIMES = {
-    "capture/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same"},
+    "capture/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same", "mallocx": "weak, its address only",
+                     "tc_malloc": "the same", "mi_malloc": "the same", "__libc_calloc": "the same"},
     "capture/objects": {"dl_iterate_phdr": "once, at load, before any thread"},
+    "capture/unwind": {"__libc_stack_end": "data of the loader's: where the main thread's stack ends"},
     "capture/unwind_libunwind": {"dlopen": "HEAPTAP_UNWIND=libunwind, at load", "dlsym": "the same", "dlerror": "the same"},
     "trigger/start": {"pthread_atfork": "at load", "__register_atfork": "at load", "at_quick_exit": "at load",
                       "atexit": "at load", "__cxa_at_quick_exit": "at load", "__dso_handle": "at load",

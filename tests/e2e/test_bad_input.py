@@ -3,10 +3,12 @@
 # status, the host unharmed.
 import gzip
 import os
+import resource
 import signal
 import struct
 import subprocess
 import sys
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import BUILD, COMMAND, SHIM, Test, clean_environment  # noqa: E402
@@ -167,6 +169,136 @@ def files():
                   "cut at %d: status %d, %s", at, done.returncode, done.errors[:300])
 
 
+def varint(number):
+    out = b""
+    while number >= 128:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def number(tag, value):
+    return varint(tag << 3) + varint(value)
+
+
+def message(tag, *parts):
+    body = b"".join(parts)
+    return varint(tag << 3 | 2) + varint(len(body)) + body
+
+
+# profile.proto: one sample type, its strings, and a sample of one frame.
+STRINGS = b"".join(message(6, text) for text in (b"", b"inuse_space", b"bytes"))
+TYPE = message(1, number(1, 1), number(2, 2))
+LOCATION = message(4, number(1, 1))
+SAMPLE = message(2, message(1, b"\x01"), message(2, b"\x05"))
+WHOLE = TYPE + STRINGS + LOCATION + SAMPLE
+
+
+def packed(*parts):
+    """One gzip member."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(part) for part in parts) + packer.flush()
+
+
+def limited(*arguments):
+    """Runs heaptap in 1 GiB of address space; its status, output, errors and peak of resident memory in MB."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    with open(test.path("limited.out"), "w+") as output, open(test.path("limited.err"), "w+") as errors:
+        process = subprocess.Popen([COMMAND] + [str(a) for a in arguments], stdout=output, stderr=errors, preexec_fn=limit,
+                                   stdin=subprocess.DEVNULL, env=clean_environment())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        return process.returncode, output.read(), errors.read(), usage.ru_maxrss >> 10
+
+
+def judge_limited(title, data, reason, most_mb):
+    """`reason`: what the one line says; None: the profile is good."""
+    path = test.path("limited.pb.gz")
+    with open(path, "wb") as file:
+        file.write(data)
+    status, output, errors, peak_mb = limited("top", path)
+    if reason is None:
+        test.need(status == 0 and "Showing nodes" in output, "%s: status %d, %s", title, status, errors[:300])
+    else:
+        lines = errors.splitlines()
+        test.need(status == 1 and not output and len(lines) == 1 and any(r in errors for r in reason.split("|")),
+                  "%s: status %d, output %r, standard error %r", title, status, output[:100], errors[:300])
+    test.need(peak_mb <= most_mb, "%s: a peak of %d MB", title, peak_mb)
+    return output
+
+
+def references():
+    function = message(5, number(1, 1), number(2, 1))
+    mapping = message(3, number(1, 1))
+    line = message(4, number(1, 1))
+    cases = {
+        "two locations with one id": (WHOLE + LOCATION, "two locations with the id 1"),
+        "two functions with one id": (WHOLE + function * 2, "two functions with the id 1"),
+        "two mappings with one id": (WHOLE + mapping * 2, "two mappings with the id 1"),
+        "a location with the id 0": (WHOLE + message(4, number(1, 0)), "reserved id 0"),
+        "a frame that is location 0": (WHOLE + message(2, message(1, b"\0"), message(2, b"\x05")), "location 0"),
+        "a missing location": (TYPE + STRINGS + SAMPLE, "missing location 1"),
+        "a missing function": (TYPE + STRINGS + message(4, number(1, 1), line) + SAMPLE, "missing function 1"),
+        "ids of one table used in another": (TYPE + STRINGS + function + message(4, number(1, 1), number(2, 1), line) +
+                                             SAMPLE, None),
+        "ids near 2^64": (TYPE + STRINGS + message(4, number(1, (1 << 64) - 1)) +
+                          message(2, message(1, varint((1 << 64) - 1)), message(2, b"\x05")), None),
+        "recursion without end": (TYPE + STRINGS + LOCATION + message(2, message(1, b"\x01" * 300000), message(2, b"\x05")),
+                                  None),
+        "a sample without values": (WHOLE + message(2, message(1, b"\x01")), "without values"),
+        "samples of different numbers of values": (WHOLE + message(2, message(2, b"\x05\x05")), "values"),
+        "more values than types": (STRINGS + TYPE + message(2, message(2, b"\x05" * 3)), "3 values for 1 sample types"),
+        "a length beyond the end": (WHOLE + varint(2 << 3 | 2) + varint(1000), "truncated"),
+        "a length beyond everything": (WHOLE + varint(2 << 3 | 2) + varint(1 << 62), "a field of 4611686018427387904 bytes"),
+        "a number of eleven bytes": (WHOLE + b"\x48" + b"\xff" * 10 + b"\x01", "bad varint"),
+        "a group": (WHOLE + b"\x4b\x4c", "unknown wire type"),
+    }
+    for title, (data, reason) in cases.items():
+        judge_limited(title, data, reason, 64)
+        judge_limited(title + ", gzip", packed(data), reason, 64)
+
+
+def streams():
+    whole = judge_limited("whole", packed(WHOLE), None, 64)
+    third = len(WHOLE) // 3
+    for title, data in (("three members", packed(WHOLE[:third]) + packed(WHOLE[third:2 * third]) + packed(WHOLE[2 * third:])),
+                        ("empty members around", packed() * 1000 + packed(WHOLE) + packed() * 1000)):
+        test.need(judge_limited(title, data, None, 64) == whole, "%s: another report", title)
+    judge_limited("two profiles one after another", packed(WHOLE + number(9, 1)) * 2, "several profiles", 64)
+    judge_limited("garbage behind", packed(WHOLE) + b"garbage", "cannot decompress|truncated", 64)
+    judge_limited("zeros behind", packed(WHOLE) + bytes(512), "cannot decompress|truncated", 64)
+    judge_limited("half a member behind", packed(WHOLE) + packed(WHOLE)[:15], "truncated|cannot decompress", 64)
+    data = packed(WHOLE)
+    for cut in range(2, len(data), 3):
+        judge_limited("gzip cut at %d" % cut, data[:cut], "truncated|empty file", 64)
+
+
+def bombs():
+    mega = 1 << 20
+    # Functions, so that no more than one is in memory: a child's peak begins with what its parent has.
+    cases = {
+        "of zeros": (lambda: [bytes(mega)] * 200, "malformed profile", 64),
+        "of fields that nobody knows": (lambda: [WHOLE] + [message(100, bytes(8 * mega))] * 20, "a gzip bomb", 128),
+        "of frames": (lambda: [WHOLE] + [message(2, message(1, b"\x01" * 8 * mega), message(2, b"\x05"))] * 20,
+                      "a gzip bomb|too large", 700),
+        "of values": (lambda: [WHOLE, message(2, message(2, b"\x05" * 30 * mega))], "another 1|too large", 700),
+        "of samples": (lambda: [WHOLE] + [SAMPLE * 100000] * 200, "a gzip bomb|too large", 700),
+        "of labels": (lambda: [WHOLE] + [message(2, message(2, b"\x05"), message(3, number(1, 1), number(3, 5)) * mega)] * 20,
+                      "a gzip bomb|too large", 700),
+        "of empty strings": (lambda: [WHOLE] + [b"\x32\0" * mega] * 100, "a gzip bomb|too large", 700),
+        "of comments": (lambda: [WHOLE] + [message(13, b"\x01" * 8 * mega)] * 20, "a gzip bomb|too large", 700),
+    }
+    for title, (parts, reason, most_mb) in cases.items():
+        judge_limited("a bomb " + title, packed(*parts()), reason, most_mb)
+    # Much, but no bomb.
+    lines = message(4, number(1, 1), message(4, number(1, 1)) * 3 * mega)
+    judge_limited("three million inlined frames", packed(TYPE, STRINGS, message(5, number(1, 1)), lines, SAMPLE), None, 700)
+    judge_limited("three million sample types", packed(STRINGS, TYPE * 3 * mega), None, 700)
+
+
 def regions():
     host = test.start([HOST, "poll"], test.shim(test.new_folder("region"), rate=1), stdout=subprocess.PIPE)
     host.stdout.readline()
@@ -176,7 +308,7 @@ def regions():
     if not test.need(len(names) == 1, "kill -9 left regions %s", names):
         return
     with open("/dev/shm/" + names[0], "rb") as file:
-        data = bytearray(file.read())
+        data = bytearray(file.read(1 << 20))  # the rest is a hole
     version = data[:8] + struct.pack("<I", 4711) + data[12:]
     for title, content in (("another version", version), ("a wrong magic", bytes(8) + data[8:]),
                            ("truncated", data[:5000]), ("empty", b"")):
@@ -188,7 +320,19 @@ def regions():
         fails("snap of region file: " + title, "snap", "-o", test.path(), path)
         if title == "another version":
             test.need("version" in message, "the line does not speak of the version: %r", message)
-    os.unlink("/dev/shm/" + names[0])
+    # A hole of 15 GiB that claims to be full of records.
+    path = test.path("sparse.live")
+    with open(path, "wb") as file:
+        file.write(data[:24] + struct.pack("<QQ", 8 << 30, 15 << 30) + data[40:])
+        file.truncate(15 << 30)
+    os.chmod(path, 0o600)
+    for command in (("top", path), ("snap", "-o", test.path(), path)):
+        status, _, errors, peak_mb = limited(*command)
+        test.need(status == 1 and len(errors.splitlines()) == 1 and peak_mb < 128,
+                  "%s of a sparse region: status %d, %r, %d MB", command[0], status, errors[:300], peak_mb)
+    os.unlink(path)
+    if os.path.exists("/dev/shm/" + names[0]):  # others clean up behind the dead too
+        os.unlink("/dev/shm/" + names[0])
 
 
 def processes():
@@ -258,6 +402,6 @@ def run_refusals():
 with Test("bad input") as test:
     test.need(os.path.exists(SHIM) and os.path.exists(COMMAND), "nothing is built in %s", BUILD)
     wanted = sys.argv[1:]
-    for part in (variables, outputs, files, regions, processes, usage, run_refusals):
+    for part in (variables, outputs, files, references, streams, bombs, regions, processes, usage, run_refusals):
         if not wanted or part.__name__ in wanted:
             part()

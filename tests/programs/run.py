@@ -9,16 +9,24 @@ A program says in its own head what it needs, in lines that start with `//@`:
     //@ arguments WORDS          arguments of the program
     //@ shower tree              in the variant `signals` its children are signalled as well
     //@ root: REASON             needs to be root; skipped for others
-    //@ profiles none|any        none: no profile may be written (any: the default)
+    //@ profiles none|some|any   none: no profile may be written, some: at least one (any: the default)
+    //@ inuse LEAST MOST         bytes in use that the exit profile has to show wherever everything is recorded
+    //@ objects LEAST MOST       the same for objects that were allocated
+    //@ absent KEY               no profile has a comment `# heaptap: KEY=...`
+    //@ out full|readonly|file|missing  HEAPTAP_OUT is a full disk, a read-only one, no directory, not there yet
+    //@ says TEXT                one line "heaptap: TEXT..." is what the shim adds to standard error
     //@ cflags FLAGS             for the compiler and //@ ldflags FLAGS for the linker (tests/CMakeLists.txt)
 
 In the variant `signals` SIGUSR2 arrives all the time. The bare run is then given an empty handler (support/
 empty_handler.c), so that calls which no handler's return restarts, like poll, fare alike.
 """
+import atexit
+import contextlib
 import glob
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -44,6 +52,8 @@ class Needs:
     def __init__(self, path):
         self.skip, self.set, self.before, self.after = {}, {}, [], []
         self.arguments, self.tree, self.root, self.profiles = [], False, False, "any"
+        self.inuse = self.objects = None
+        self.out, self.says, self.absent = None, None, None
         with open(path) as file:
             lines = [line[3:].strip() for line in file if line.startswith("//@")]
         for line in lines:
@@ -67,6 +77,17 @@ class Needs:
                 self.root = True
             elif word == "profiles":
                 self.profiles = rest
+            elif word == "inuse":
+                self.inuse = tuple(int(number) for number in rest.split())
+            elif word == "objects":
+                self.objects = tuple(int(number) for number in rest.split())
+            elif word == "out":
+                self.out = rest
+                self.root = self.root or rest in ("full", "readonly")
+            elif word == "says":
+                self.says = rest
+            elif word == "absent":
+                self.absent = rest
             else:
                 assert word in ("cflags", "ldflags"), line
 
@@ -123,6 +144,39 @@ def run(env, signals=False):
         test.pids = set(test.pids)
 
 
+def output_of(variant):
+    """A new HEAPTAP_OUT, as the program wishes it."""
+    folder = test.new_folder(variant)
+    if needs.out in ("full", "readonly"):
+        options = "size=64k" + (",ro" if needs.out == "readonly" else "")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
+        mounted.append(folder)
+        atexit.register(subprocess.run, ["umount", "-l", folder], stderr=subprocess.DEVNULL)  # if all goes wrong
+    if needs.out == "full":
+        with open(folder + "/filler", "wb", buffering=0) as file:
+            try:
+                while file.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+    if needs.out == "file":
+        folder += "/file"
+        open(folder, "w").close()
+    if needs.out == "missing":
+        folder += "/not/yet/there"
+    return folder
+
+
+def without_line(variant, process):
+    """Takes the one line out that the program's head announces."""
+    line = "heaptap: " + needs.says
+    lines = process.errors.splitlines(True)
+    test.need(sum(l.startswith(line) for l in lines) == 1, "%s: not one line %r on standard error: %r", variant, line,
+              process.errors[-500:])
+    process.errors = "".join(l for l in lines if not l.startswith(line))
+    return process
+
+
 def bare_for(variant):
     """The run that a variant is held against."""
     if variant == "jemalloc":
@@ -134,6 +188,7 @@ def bare_for(variant):
 
 name = sys.argv[1] if len(sys.argv) > 1 else sys.exit("usage: run.py PROGRAM [VARIANT]")
 here = os.path.dirname(os.path.abspath(__file__))
+mounted = []
 needs = Needs([p for p in (here + "/%s.c" % name, here + "/%s.cpp" % name) if os.path.exists(p)][0])
 if needs.root and os.geteuid() != 0:
     print("SKIPPED: needs root")
@@ -153,15 +208,29 @@ with Test(name) as test:
             continue
         if variant == "jemalloc" and not os.path.exists(JEMALLOC):
             continue
-        out = test.new_folder(variant)
+        out = output_of(variant)
         env = test.shim(out, **{**variables, **needs.set})
         env["LD_PRELOAD"] = needs.preload(SHIM, JEMALLOC) if variant == "jemalloc" else needs.preload(SHIM)
-        test.same(variant, bare_for(variant), run(env, variant == "signals"))
-        files = test.files(out)
-        test.need(needs.profiles == "any" or not files, "%s: a profile was written: %s", variant, files)
+        other = run(env, variant == "signals")
+        test.same(variant, bare_for(variant), without_line(variant, other) if needs.says else other)
+        files = test.files(out) if os.path.isdir(out) else []
+        test.need(needs.profiles != "none" or not files, "%s: a profile was written: %s", variant, files)
+        test.need(needs.profiles != "some" or files, "%s: no profile was written", variant)
+        halves = glob.glob(out + "/.heaptap.*") if needs.out else []
+        test.need(not halves, "%s: left behind: %s", variant, halves)
         for path in files:
-            test.profile(path)
+            comments = test.profile(path).health()
+            test.need(needs.absent not in comments, "%s: %s: %s", variant, path, comments)
+        # Elsewhere they are estimates, or include what jemalloc's own libraries keep.
+        for text, at, wanted in (("bytes in use", 3, needs.inuse), ("objects allocated", 0, needs.objects)):
+            if wanted and variant in ("rate1", "signals", "live_off"):
+                shown = [p.totals()[at] for p in test.exit_profiles(out)]
+                test.need(len(shown) == 1 and wanted[0] <= shown[0] <= wanted[1], "%s: %s at exit: %s, not %d to %d",
+                          variant, text, shown, *wanted)
     # Regions stay behind where no file could be written, also those of grandchildren.
     for path in glob.glob("/dev/shm/heaptap.%s.*.live" % name[:40]):
         if not os.path.exists("/proc/" + path.split(".")[-3]):
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
+                os.unlink(path)
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)

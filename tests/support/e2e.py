@@ -1,5 +1,6 @@
 """The end-to-end tests' harness: runs a program bare, counted and under heaptap, and holds the figures together."""
 import atexit
+import contextlib
 import glob
 import math
 import os
@@ -153,7 +154,8 @@ class Test:
             process.wait()
         for pid in self.pids | {p.pid for p in self.processes}:
             for path in glob.glob("/dev/shm/heaptap.*.%d.*.live" % pid):
-                os.unlink(path)
+                with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
+                    os.unlink(path)
         shutil.rmtree(self.folder, ignore_errors=True)
         if kind in (subprocess.TimeoutExpired, BadProfile):
             self.need(False, "%s", error)

@@ -1,5 +1,5 @@
-// Preload with an empty handler for SIGUSR2: the program as it would be with any handler, for runs under a shower of
-// signals that are compared with the shim's.
+// Preload with an empty handler for SIGUSR2: the program as it would be with any handler, for runs under a
+// shower of signals that are compared with the shim's.
 #include <signal.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
-// Which programs `heaptap run` refuses, and how a program is found: fixtures are compiled here, or written
-// byte by byte.
+// What ELF files say, which programs `heaptap run` refuses, how a program is found: fixtures are compiled
+// here, or written byte by byte.
 #include "cmd/elfcheck.h"
 
 #include <elf.h>
@@ -196,6 +196,89 @@ static void test_damaged_files(void **state)
     assert_int_equal(check("fifo"), HT_ELF_UNKNOWN); // and no waiting for a writer
 }
 
+static void test_musl_programs(void **state)
+{
+    (void)state;
+    compile("musl", PLAIN_SOURCE, "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1");
+    assert_int_equal(check("musl"), HT_ELF_MUSL);
+}
+
+#define FUNCTIONS_SOURCE                                                                                     \
+    "#include <stdlib.h>\n"                                                                                  \
+    "#define F(n) int f##n(int a) { volatile int x[4] = {a, n, a, 1}; return x[a & 3] + x[1] * n; }\n"       \
+    "#define T(n) F(n##0) F(n##1) F(n##2) F(n##3) F(n##4) F(n##5) F(n##6) F(n##7) F(n##8) F(n##9)\n"         \
+    "T(1) T(2) T(3) T(4) T(5) T(6) T(7) T(8) T(9)\n"                                                         \
+    "const char *volatile marker = \"a rather unusual text\";\n"                                             \
+    "int main(void) { void *p = malloc(10); free(p); return f10(1) + f99(2); }\n"
+
+static void test_questions_to_an_image(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"malloc", "no_such", "free"}, *const functions[] = {"f10", "malloc",
+                                                                                            "main"};
+    static const char *const texts[] = {"a rather unusual text", "not among them, surely"};
+    struct ht_elf_image image;
+    char text[64];
+    uint8_t id[64];
+    compile("asked", FUNCTIONS_SOURCE, "-g -O1 -fno-builtin -Wl,--build-id=0x0123456789abcdef");
+    assert_int_equal(ht_elf_image_open(&image, in_directory("asked")), HT_ELF_WHOLE);
+    assert_int_equal(ht_elf_image_imports(&image, names, 3), 5);
+    assert_int_equal(ht_elf_image_functions(&image, functions, 3), 5);
+    assert_int_equal(ht_elf_image_texts(&image, texts, 2), 1);
+    assert_false(ht_elf_image_exports(&image, "malloc"));
+    assert_int_equal(ht_elf_image_note(&image, "GNU", NT_GNU_BUILD_ID, id, sizeof id), 8);
+    assert_int_equal(id[0] * 256 + id[7], 0x01ef);
+    assert_int_equal(ht_elf_image_note(&image, "GNU", NT_GNU_BUILD_ID, id, 3), 3);
+    assert_int_equal(ht_elf_image_note(&image, "Go", 4, id, sizeof id), 0);
+    assert_non_null(ht_elf_image_section(&image, ".debug_info"));
+    assert_null(ht_elf_image_section(&image, ".bss")); // no bytes in the file
+    ht_elf_image_machine(&image, text, sizeof text);
+    assert_string_equal(text, "64-bit " HT_ELF_MACHINE_NAME);
+    assert_int_equal(image.needed_count, 1);
+    assert_string_equal(image.needed[0], "libc.so.6");
+    ht_elf_image_close(&image);
+}
+
+static struct ht_elf_unwind unwind_of(const char *name)
+{
+    struct ht_elf_image image;
+    struct ht_elf_unwind unwind;
+    assert_int_equal(ht_elf_image_open(&image, in_directory(name)), HT_ELF_WHOLE);
+    ht_elf_image_unwind(&image, &unwind);
+    ht_elf_image_close(&image);
+    return unwind;
+}
+
+static void test_how_much_can_be_unwound(void **state)
+{
+    (void)state;
+    compile("rows", FUNCTIONS_SOURCE, "-O1 -fomit-frame-pointer");
+    struct ht_elf_unwind unwind = unwind_of("rows");
+    assert_true(unwind.has_table);
+    assert_in_range(unwind.covered_bytes, unwind.code_bytes * 7 / 10, unwind.code_bytes);
+    assert_true(unwind.frame_prologs < 5);
+    compile("norows", FUNCTIONS_SOURCE,
+            "-O1 -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables");
+    unwind = unwind_of("norows");
+    assert_true(unwind.covered_bytes < unwind.code_bytes / 10);
+    assert_true(unwind.frame_prologs >= 90);
+}
+
+static void test_memory_and_file_agree(void **state)
+{
+    (void)state;
+    static unsigned char bytes[1 << 20];
+    struct ht_elf_image image;
+    compile("own", OWN_MALLOC_SOURCE, "-fno-builtin");
+    int fd = open(in_directory("own"), O_RDONLY);
+    ssize_t length = read(fd, bytes, sizeof bytes);
+    close(fd);
+    enum ht_elf_form form = ht_elf_image_memory(&image, bytes, (size_t)length);
+    assert_int_equal(ht_elf_check_image(&image, form), HT_ELF_OWN_MALLOC);
+    assert_true(ht_elf_image_exports(&image, "calloc"));
+    ht_elf_image_close(&image);
+}
+
 static void test_scripts_are_followed(void **state)
 {
     (void)state;
@@ -293,6 +376,10 @@ int main(void)
         cmocka_unit_test(test_sanitizers),
         cmocka_unit_test(test_other_machines),
         cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_musl_programs),
+        cmocka_unit_test(test_questions_to_an_image),
+        cmocka_unit_test(test_how_much_can_be_unwound),
+        cmocka_unit_test(test_memory_and_file_agree),
         cmocka_unit_test(test_scripts_are_followed),
         cmocka_unit_test(test_rights),
         cmocka_unit_test(test_capabilities),

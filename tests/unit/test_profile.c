@@ -241,6 +241,55 @@ static void test_any_ids_in_any_order(void **state)
     ht_profile_free(p);
 }
 
+static void put_varint(struct ht_buffer *out, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        ht_buffer_byte(out, (char)(value | 0x80));
+    ht_buffer_byte(out, (char)value);
+}
+
+static void put_message(struct ht_buffer *out, uint64_t tag, const struct ht_buffer *message)
+{
+    put_varint(out, tag << 3 | 2);
+    put_varint(out, message->length);
+    ht_buffer_add(out, message->data, message->length);
+}
+
+// Small, middling and very large ids, used first in one order and defined in another.
+static void test_ids_of_all_sizes(void **state)
+{
+    (void)state;
+    enum { IDS = 3000 };
+    uint64_t ids[IDS];
+    struct ht_buffer bytes = {0}, message = {0}, frames = {0};
+    for (uint64_t i = 0; i < IDS; i++)
+        ids[i] = i % 3 == 0 ? i + 1 : i % 3 == 1 ? 100000 + i * 37 : (i + 1) << 40;
+    ht_buffer_add(&bytes, TYPE, sizeof TYPE - 1);
+    for (size_t i = 0; i < IDS; i++)
+        put_varint(&frames, ids[i * 1999 % IDS]);
+    put_message(&message, 1, &frames);
+    ht_buffer_add(&message, "\x12\x01\x05", 3);
+    put_message(&bytes, 2, &message);
+    for (size_t i = 0; i < IDS; i++) {
+        message.length = 0;
+        ht_buffer_byte(&message, 1 << 3);
+        put_varint(&message, ids[i]);
+        ht_buffer_byte(&message, 3 << 3);
+        put_varint(&message, i + 1); // the address
+        put_message(&bytes, 4, &message);
+    }
+    ht_buffer_add(&bytes, STRINGS, sizeof STRINGS - 1);
+    struct ht_profile *p = decode_or_fail(bytes.data, bytes.length);
+    assert_int_equal(p->location_count, IDS);
+    assert_int_equal(p->samples[0].frame_count, IDS);
+    for (size_t i = 0; i < IDS; i++)
+        assert_int_equal(p->locations[p->frames[i]].address, i * 1999 % IDS + 1);
+    ht_profile_free(p);
+    ht_buffer_free(&bytes);
+    ht_buffer_free(&message);
+    ht_buffer_free(&frames);
+}
+
 static void test_not_utf8(void **state)
 {
     (void)state;
@@ -428,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_any_ids_in_any_order),
+        cmocka_unit_test(test_ids_of_all_sizes),
         cmocka_unit_test(test_not_utf8),
         cmocka_unit_test(test_merge_moved_mappings),
         cmocka_unit_test(test_merge_keeps_apart),

@@ -1,6 +1,9 @@
 // Tests symbolization: this very test program with its inlined calls against itself, the C library's symbols,
 // files that changed or are gone, and readable names.
 #include "base/error.h"
+#include "resolve/cache.h"
+#include "resolve/inflate.h"
+#include "resolve/jit.h"
 #include "resolve/resolve.h"
 
 #include <setjmp.h>
@@ -8,6 +11,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -188,12 +193,167 @@ static void test_names_of_other_writers(void **state)
     assert_string_equal(readable("a<b", "a<b", HT_DEMANGLE_SIMPLE, false), "a<b");
 }
 
+static const char build_id[] = "00112233445566778899aabbccddeeff00112233";
+static char folder[] = "/tmp/heaptap-test.XXXXXX";
+
+static char *read_file(const char *path, size_t *ret_length)
+{
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    char *bytes = ht_alloc(1 << 20);
+    *ret_length = fread(bytes, 1, 1 << 20, file);
+    fclose(file);
+    return bytes;
+}
+
+static void save_addresses(uint64_t first, uint64_t end)
+{
+    const struct ht_segment segment = {.address = 0x1000, .offset = 0x1000, .file_bytes = 0x5000, .flags = 1};
+    const struct ht_layout layout = {.segments = &segment, .segment_count = 1};
+    struct ht_cache_writer writer = {0};
+    for (uint64_t address = first; address < end; address++) {
+        uint32_t inner = ht_cache_add_function(&writer, "_Z5innerv", "inner", "a.cc", 3);
+        uint32_t outer = ht_cache_add_function(&writer, "outer", "outer", NULL, (int64_t)1 << 40);
+        ht_cache_add_frame(&writer, inner, (int64_t)address);
+        ht_cache_add_frame(&writer, outer, 7);
+        ht_cache_add_entry(&writer, address, address % 3 == 0 ? 0 : 2);
+    }
+    ht_cache_save(&writer, folder, build_id, &layout);
+}
+
+static void test_cache(void **state)
+{
+    (void)state;
+    struct ht_cache cache;
+    uint32_t count;
+    assert_int_equal(ht_cache_open(&cache, folder, build_id), -1);
+    assert_null(ht_cache_find(&cache, 1, &count));
+    save_addresses(0x1000, 0x1100);
+    save_addresses(0x1080, 0x1200); // what was there stays
+    assert_int_equal(ht_cache_open(&cache, folder, build_id), 0);
+    assert_int_equal(ht_cache_layout(&cache).segment_count, 1);
+    assert_int_equal(ht_cache_function_count(&cache), 2);
+    for (uint64_t address = 0x1000; address < 0x1200; address++) {
+        const struct ht_cache_frame *frames = ht_cache_find(&cache, address, &count);
+        assert_non_null(frames);
+        assert_int_equal(count, address % 3 == 0 ? 0 : 2);
+        if (count == 0)
+            continue;
+        assert_int_equal(frames[0].line, address);
+        assert_string_equal(ht_cache_text(&cache, cache.functions[frames[0].function].name), "inner");
+        assert_string_equal(ht_cache_text(&cache, cache.functions[frames[1].function].symbol), "outer");
+        assert_null(ht_cache_text(&cache, cache.functions[frames[1].function].file));
+        assert_int_equal(cache.functions[frames[1].function].start_line, 0); // does not fit
+    }
+    assert_null(ht_cache_find(&cache, 0x1200, &count));
+    ht_cache_close(&cache);
+    assert_int_equal(ht_cache_open(&cache, folder, "0011223344556677"), -1);
+    assert_int_equal(ht_cache_open(&cache, folder, "../../../../../etc/passwd"), -1);
+}
+
+// Every cut and many changes of a good file: refused, or answers without leaving the file (sanitizers look).
+static void test_broken_cache(void **state)
+{
+    (void)state;
+    char path[200];
+    size_t length;
+    struct ht_cache cache;
+    uint32_t random = 1, count;
+    save_addresses(0x1000, 0x1020);
+    snprintf(path, sizeof path, "%s/%s", folder, build_id);
+    char *good = read_file(path, &length);
+    for (size_t cut = 0; cut < length; cut++) {
+        char *bytes = ht_alloc(cut);
+        memcpy(bytes, good, cut);
+        assert_int_equal(ht_cache_parse(&cache, bytes, cut, build_id), -1);
+    }
+    for (int i = 0; i < 5000; i++) {
+        char *bytes = ht_alloc(length);
+        memcpy(bytes, good, length);
+        random = random * 1664525u + 1013904223u;
+        bytes[(random >> 8) % length] ^= (char)(1 << (random >> 29));
+        assert_int_equal(ht_cache_parse(&cache, bytes, length, build_id), -1);
+        assert_null(ht_cache_find(&cache, 0x1000, &count));
+    }
+    free(good);
+}
+
+static int file_of(const void *bytes, size_t length)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    assert_true(fd >= 0 && write(fd, bytes, length) == (ssize_t)length && lseek(fd, 0, SEEK_SET) == 0);
+    return fd;
+}
+
+static void test_jit_map(void **state)
+{
+    (void)state;
+    static const char map[] =
+        "1000 100 first\nnonsense\n 1 \n1080 10 later\nzz 10 x\nffffffffffffffff 10 wraps\n"
+        "2000 1 two words\r\n3000 10 \n4000 10 no newline";
+    struct ht_jit_query queries[] = {{.address = 0xfff},     {.address = 0x1000}, {.address = 0x1085},
+                                     {.address = 0x1090},    {.address = 0x10ff}, {.address = 0x1100},
+                                     {.address = 0x2000},    {.address = 0x3000}, {.address = 0x400f},
+                                     {.address = UINT64_MAX}};
+    static const char *const expected[] = {NULL, "first",     "later", "first",      "first",
+                                           NULL, "two words", NULL,    "no newline", NULL};
+    assert_int_equal(ht_jit_read(file_of(map, sizeof map - 1), queries, 10), 6);
+    for (size_t i = 0; i < 10; i++) {
+        if (expected[i] == NULL)
+            assert_null(queries[i].name);
+        else
+            assert_string_equal(queries[i].name, expected[i]);
+        free(queries[i].name);
+    }
+}
+
+// Whatever is no file with compressed debug sections comes back as it is.
+static void test_inflate_refuses(void **state)
+{
+    (void)state;
+    size_t length;
+    char *bytes = read_file("/proc/self/exe", &length);
+    uint32_t random = 7;
+    size_t expanded_bytes;
+    for (int i = 0; i < 300; i++) {
+        char *copy = ht_alloc(length);
+        memcpy(copy, bytes, length);
+        for (int change = 0; change < i % 8; change++) {
+            random = random * 1664525u + 1013904223u;
+            copy[(random >> 8) % (i % 2 != 0 ? 64 : length)] = (char)random;
+        }
+        int fd = file_of(copy, i % 3 == 0 ? length : length / (size_t)(1 + i % 5));
+        assert_null(ht_inflate_sections(fd, &expanded_bytes));
+        close(fd);
+        free(copy);
+    }
+    free(bytes);
+    assert_null(ht_inflate_sections(-1, &expanded_bytes));
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char *command = ht_format("rm -rf %s", folder);
+    int result = system(command);
+    free(command);
+    return result;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) == NULL || setenv("XDG_CACHE_HOME", folder, 1) != 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inlined_chain),          cmocka_unit_test(test_library_symbols),
         cmocka_unit_test(test_other_file_is_refused),  cmocka_unit_test(test_demangle),
-        cmocka_unit_test(test_names_of_other_writers),
+        cmocka_unit_test(test_names_of_other_writers), cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_broken_cache),           cmocka_unit_test(test_jit_map),
+        cmocka_unit_test(test_inflate_refuses),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

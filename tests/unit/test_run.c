@@ -67,6 +67,22 @@ static void test_environment_stays(void **state)
     ht_run_environment_free(environment);
 }
 
+// The mark of this run, and never that of a run around it.
+static void test_environment_marks_the_run(void **state)
+{
+    (void)state;
+    char outer[] = "HEAPTAP_RUN=77";
+    char *base[] = {outer, NULL};
+    struct ht_run_settings settings = nothing();
+    char **environment = ht_run_environment(base, &settings, "/x.so", false);
+    assert_null(ht_run_variable(environment, "HEAPTAP_RUN"));
+    ht_run_environment_free(environment);
+    settings.run_id = UINT64_C(12345678901234567890);
+    environment = ht_run_environment(base, &settings, "/x.so", false);
+    assert_string_equal(ht_run_variable(environment, "HEAPTAP_RUN"), "12345678901234567890");
+    ht_run_environment_free(environment);
+}
+
 static void test_environment_of_options(void **state)
 {
     (void)state;
@@ -376,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_preload),
         cmocka_unit_test(test_environment_stays),
+        cmocka_unit_test(test_environment_marks_the_run),
         cmocka_unit_test(test_environment_of_options),
         cmocka_unit_test(test_finding_the_shim),
         cmocka_unit_test(test_exit_status),

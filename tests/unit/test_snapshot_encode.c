@@ -688,6 +688,40 @@ static void test_damaged(void **state)
     ht_region_destroy(&region);
 }
 
+static bool count_modules(void *arg, const struct ht_module *module)
+{
+    (void)module;
+    ++*(uint32_t *)arg;
+    return true;
+}
+
+// A chain that leads back into itself ends after a few rounds, not after as many as the region could hold.
+static void test_circle(void **state)
+{
+    (void)state;
+    struct ht_region region = make_region(1, MIB);
+    add_modules(&region);
+    struct ht_view view;
+    uint32_t modules = 0, visits = 0;
+    assert_int_equal(ht_view_init(&view, region.base, region.header->used_bytes), HT_VIEW_OK);
+    ht_view_each_module(&view, count_modules, &modules);
+    assert_true(modules > 1);
+    uint32_t newest = region.header->modules_ref, oldest = newest;
+    for (uint32_t next = newest; next != 0;
+         next = ((struct ht_module *)ht_region_at(&region, next))->next_ref) {
+        oldest = next;
+    }
+    struct ht_module *last = ht_region_at(&region, oldest);
+    const uint32_t back_to[] = {newest, oldest,
+                                ((struct ht_module *)ht_region_at(&region, newest))->next_ref};
+    for (unsigned i = 0; i < 3; i++, visits = 0) {
+        last->next_ref = back_to[i];
+        ht_view_each_module(&view, count_modules, &visits);
+        assert_in_range(visits, modules, 4 * modules);
+    }
+    ht_region_destroy(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +737,7 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_pprof_reads_it),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_circle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,7 +267,7 @@ static void test_snapshot(void **state)
     assert_non_null(strstr(path, "/heaptap.demo.42.0002.manual.pb.gz"));
     assert_int_equal(region.header->seq, 3);
     assert_int_equal(region.header->health[HT_HEALTH_SNAPSHOTS], 3);
-    assert_true(region.header->health[HT_HEALTH_RECORDER_NS] > 0);
+    assert_true(region.header->health[HT_HEALTH_SNAPSHOT_NS] > 0);
     Perftools__Profiles__Profile *profile = read_profile(path);
     assert_int_equal(total_of(profile, 0), 1000);
     assert_int_equal(total_of(profile, 3), 100000);

@@ -69,6 +69,47 @@ static bool becomes_single_threaded(void)
     return status.st_nlink == 3;
 }
 
+BARE static void outlive(void *arg)
+{
+    (void)arg;
+    struct timespec duration = {0, 100000000};
+    ht_raw2(SYS_nanosleep, (long)&duration, 0);
+}
+
+// The process has the status of its main thread, however long the bare thread lives.
+static void test_keeps_exit_status(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool started = ht_thread_run(outlive, NULL);
+        ht_raw1(SYS_exit, started ? 7 : 8);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
+// A fork handler that runs before ours may have started one in the child: its stack is not given to another.
+static void test_survives_own_fork_handler(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool alone = ht_thread_run(outlive, NULL);
+        ht_thread_fork_child();
+        alone = alone && ht_thread_busy() && !ht_thread_run(outlive, NULL);
+        _exit(alone && wait_idle() ? 7 : 8);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 static void test_runs_and_is_gone(void **state)
 {
     (void)state;
@@ -360,6 +401,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_and_is_gone),
+        cmocka_unit_test(test_keeps_exit_status),
+        cmocka_unit_test(test_survives_own_fork_handler),
         cmocka_unit_test(test_thousand_runs),
         cmocka_unit_test(test_one_at_a_time_and_deadline),
         cmocka_unit_test(test_from_a_handler_while_malloc_runs),

@@ -2,7 +2,7 @@
 // (tests/golden holds the reports against pprof's.)
 #include "base/error.h"
 #include "view/compare.h"
-#include "view/top.h"
+#include "view/reports.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,16 +54,10 @@ static void add(struct ht_profile *p, int64_t value, bool old, const uint32_t *f
 static char *top(struct ht_profile *p, const struct ht_view_options *options, bool json)
 {
     struct ht_report report;
-    struct ht_graph graph;
+    struct ht_report_form form = {.name = "top", .json = json};
     struct ht_buffer out = {0};
-    if (ht_report_init(&report, p, options) != 0)
+    if (ht_report_init(&report, p, options) != 0 || ht_write_top(&report, &form, &out) != 0)
         fail_msg("%s", ht_error());
-    ht_graph_build(&graph, &report);
-    if (json)
-        ht_top_json(&graph, &out);
-    else
-        ht_top_text(&graph, 0, &out);
-    ht_graph_free(&graph);
     ht_report_free(&report);
     return out.data;
 }
@@ -195,6 +189,29 @@ static void test_compare_finds_the_leak(void **state)
     ht_profile_free(p);
 }
 
+// A foreign profile's names may hold anything, and a short line of them too.
+static void test_compare_newline_in_name(void **state)
+{
+    (void)state;
+    struct ht_profile *p = ht_profile_new();
+    struct ht_buffer out = {0};
+    struct ht_compare c;
+    struct ht_compare_options options = {.granularity = HT_BY_LINES};
+    ht_profile_add_sample_type(p, "inuse_space", "bytes");
+    uint32_t function = ht_profile_add_function(p, "a\n\nb", "a", "c.c", 0);
+    uint32_t location =
+        ht_profile_add_location(p, HT_NONE, 1, &(struct ht_line){.function = function, .line = 4}, 1);
+    ht_profile_add_sample(p, &location, 1, (int64_t[]){4096}, NULL, 0);
+    compare(&c, p, &options);
+    ht_compare_json(&c, 0, &out);
+    const char *path = strstr(out.data, "\"path\": [");
+    assert_non_null(path);
+    assert_non_null(strstr(path, "\"a\\u000a\\u000ab  c.c:4\""));
+    ht_buffer_free(&out);
+    ht_compare_free(&c);
+    ht_profile_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_extreme_values),
         cmocka_unit_test(test_compare_finds_the_leak),
+        cmocka_unit_test(test_compare_newline_in_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,25 +1,12 @@
 // heaptap, the command: finds the subcommand and hands over.
 #include "cmd/cmd.h"
 
-#include <stdio.h>
-#include <string.h>
+#include "base/memory.h"
+#include "view/reports.h"
 
-static void print_usage(FILE *out)
-{
-    fprintf(out, "heaptap: a sampling heap profiler for native Linux programs\n\n"
-                 "usage: heaptap COMMAND [options] ...\n\n");
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
-        fprintf(out, "  %-8s %s\n", command->name, command->summary);
-    fprintf(
-        out,
-        "\nstart here:\n"
-        "  heaptap run ./server              profile a program\n"
-        "  kill -USR2 PID                    take a snapshot, any time (or: heaptap snap PID)\n"
-        "  heaptap top FILE.pb.gz            who holds the memory\n"
-        "  heaptap diff OLD.pb.gz NEW.pb.gz  what grew\n\n"
-        "'heaptap COMMAND --help' explains a command by example. Profiles are pprof files: `go tool pprof`,\n"
-        "Pyroscope and Parca read them as well.\n");
-}
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int unknown_command(const char *word)
 {
@@ -43,35 +30,81 @@ static bool is_word(const char *argument, const char *word, char letter)
     return strcmp(name, word) == 0 || (name[0] == letter && name[1] == '\0');
 }
 
+static const struct ht_command *find_command(const char *name)
+{
+    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+// The report that an argument names as `go tool pprof` has it: -top, -list=RE; its expression, NULL: none
+// there.
+static const struct ht_report_kind *find_report(char *argument, char **ret_expression)
+{
+    char name[32];
+    if (argument[0] != '-')
+        return NULL;
+    char *start = argument + 1 + (argument[1] == '-');
+    size_t length = strcspn(start, "=");
+    snprintf(name, sizeof name, "%.*s", (int)length, start);
+    *ret_expression = start[length] == '=' ? start + length + 1 : NULL;
+    return length < sizeof name ? ht_report_find(name) : NULL;
+}
+
+// A line without a command: a report as an option in front of or behind the files, else the prompt.
+static int run_without_command(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        char *expression = NULL;
+        const struct ht_report_kind *kind = find_report(argv[i], &expression);
+        if (kind == NULL)
+            continue;
+        char **words = ht_alloc_zero((size_t)argc + 2, sizeof *words), *name = ht_strdup(kind->name);
+        int count = 0, skipped = i;
+        bool takes_next = (kind->flags & HT_REPORT_EXPRESSION) && expression == NULL && i + 1 < argc;
+        words[count++] = name;
+        if (expression != NULL)
+            words[count++] = expression;
+        if (takes_next)
+            words[count++] = argv[skipped = i + 1];
+        for (int rest = 1; rest < argc; rest++)
+            if (rest < i || rest > skipped)
+                words[count++] = argv[rest];
+        int status = find_command(kind->name)->run(count, words);
+        free(name);
+        free(words);
+        return status;
+    }
+    if (argv[1][0] != '-' && !ht_prompt_is_input(argv[1]))
+        return unknown_command(argv[1]);
+    return ht_cmd_prompt(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        print_usage(stderr);
+        ht_help_print(stderr);
         return HT_EXIT_USAGE;
     }
     bool asks_help = is_word(argv[1], "help", 'h');
+    if (asks_help && argc > 2 && strcmp(argv[2], "json") == 0)
+        return ht_cmd_json_help();
     if (asks_help && argc > 2) { // heaptap help top
         char help[] = "--help";
         char *words[] = {argv[0], argv[2], help, NULL};
         return main(3, words);
     }
     if (asks_help) {
-        print_usage(stdout);
+        ht_help_print(stdout);
         return ht_cmd_finish("help");
     }
     if (is_word(argv[1], "version", 'V')) {
         printf("heaptap %s\n", HEAPTAP_VERSION);
         return ht_cmd_finish("version");
     }
-    if (argv[1][0] == '-') {
-        fprintf(stderr, "heaptap: option '%s' before the command; write 'heaptap COMMAND %s'\n", argv[1],
-                argv[1]);
-        return HT_EXIT_USAGE;
-    }
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++) {
-        if (strcmp(command->name, argv[1]) != 0)
-            continue;
-        return command->run(argc - 1, argv + 1);
-    }
-    return unknown_command(argv[1]);
+    if (strcmp(argv[1], "--generate") == 0)
+        return ht_cmd_generate(argc - 1, argv + 1);
+    const struct ht_command *command = find_command(argv[1]);
+    return command != NULL ? command->run(argc - 1, argv + 1) : run_without_command(argc, argv);
 }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -123,6 +124,9 @@ const char *ht_nearest(const char *word, const char *const *names, size_t count)
         size_t length = strlen(word);
         if (length >= 3 && strncmp(word, names[i], length) == 0)
             distance = 1; // an abbreviation
+        size_t whole = strlen(names[i]);
+        if (whole >= 4 && strncmp(word, names[i], whole) == 0)
+            distance = 1; // the longer form: snapshot
         if (distance < best_distance) {
             best_distance = distance;
             best = names[i];
@@ -208,7 +212,8 @@ static int store(const struct ht_option *option, const char *text, void *setting
     return ht_fail("option table is broken");
 }
 
-static int unknown_option(const struct ht_option *options, const char *typed, const char *name, size_t length)
+// The option that a misspelt name is nearest to, NULL if it is like none.
+static const char *nearest_option(const struct ht_option *options, const char *name, size_t length)
 {
     enum { MAX = 128 };
     const char *names[MAX];
@@ -221,7 +226,12 @@ static int unknown_option(const struct ht_option *options, const char *typed, co
     for (size_t i = 0; i < length; i++)
         word[i] = name[i] == '_' ? '-' : name[i];
     word[length] = '\0';
-    const char *nearest = ht_nearest(word, names, count);
+    return ht_nearest(word, names, count);
+}
+
+static int unknown_option(const struct ht_option *options, const char *typed, const char *name, size_t length)
+{
+    const char *nearest = nearest_option(options, name, length);
     if (nearest != NULL)
         return ht_fail("unknown option '%s'; did you mean '--%s'?", typed, nearest);
     return ht_fail("unknown option '%s'", typed);
@@ -250,7 +260,9 @@ static int parse_one(const struct ht_option *options, int argc, char **argv, int
     }
     if (option == NULL && !two_dashes && length > 1) { // -n20
         option = find_option(options, name, 1);
-        if (option != NULL && takes_value(option) && option->letter == name[0])
+        bool is_misspelt =
+            isalpha((unsigned char)name[1]) && nearest_option(options, name, length) != NULL; // -ouput=x
+        if (option != NULL && takes_value(option) && option->letter == name[0] && !is_misspelt)
             value = name + 1;
         else
             option = NULL;

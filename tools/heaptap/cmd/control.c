@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "cmd/cmd.h"
 #include "cmd/process.h"
+#include "record/control.h"
 #include "sys/atomic.h"
 
 #include <fcntl.h>
@@ -67,18 +68,13 @@ static void look(const struct ht_region_header *header, struct ht_control_result
 void ht_control_start(struct ht_region_header *header, void *result)
 {
     look(header, result);
-    uint64_t now = now_ns(), never = 0;
-    uint64_t stopped = ht_swap_acqrel(&header->stopped_since_ns, 0);
-    if (!ht_cas_acqrel(&header->first_active_ns, &never, now) && stopped != 0 && stopped < now)
-        ht_add_relaxed(&header->inactive_ns, now - stopped);
-    ht_store_relaxed(&header->active, 1); // last: a hook that sees it finds the times
+    ht_control_activate(header, now_ns());
 }
 
 void ht_control_stop(struct ht_region_header *header, void *result)
 {
     look(header, result);
-    if (ht_swap_acqrel(&header->active, 0) != 0)
-        ht_store_relaxed(&header->stopped_since_ns, now_ns());
+    ht_control_deactivate(header, now_ns());
 }
 
 void ht_control_rate(struct ht_region_header *header, void *result)
@@ -91,7 +87,7 @@ void ht_control_rate(struct ht_region_header *header, void *result)
 void ht_control_count_snapshot(struct ht_region_header *header, void *written)
 {
     const struct ht_control_written *what = written;
-    ht_add_relaxed(&header->health[HT_HEALTH_RECORDER_NS], what->recorder_ns);
+    ht_add_relaxed(&header->health[HT_HEALTH_SNAPSHOT_NS], what->recorder_ns);
     if (what->failed) {
         ht_add_relaxed(&header->health[HT_HEALTH_SNAPSHOT_FAILURES], 1);
         return;

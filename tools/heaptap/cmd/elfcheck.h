@@ -3,6 +3,8 @@
 #ifndef HT_CMD_ELFCHECK_H
 #define HT_CMD_ELFCHECK_H
 
+#include "cmd/elf_image.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +23,8 @@
       "build it without the bundled allocator; --allocator=jemalloc puts jemalloc below the profiler")       \
     X(SANITIZER, "is built with a sanitizer, which needs malloc for itself",                                 \
       "build it without -fsanitize, or use the sanitizer's own heap profile")                                \
+    X(MUSL, "is linked with musl, whose loader cannot take a library that was made for glibc",               \
+      "profile a build of it for glibc (a Debian or Ubuntu image instead of Alpine)")                        \
     X(FOREIGN,                                                                                               \
       "is built for another architecture or for 32 bits; heaptap was built for " HT_ELF_MACHINE_NAME,        \
       "profile a " HT_ELF_MACHINE_NAME " build of it")                                                       \
@@ -32,12 +36,6 @@
     X(CAPABILITIES, "has file capabilities, so the loader ignores preloaded libraries",                      \
       "start it as root, or profile a copy (cp drops the capabilities)")
 
-#if defined(__x86_64__)
-#define HT_ELF_MACHINE_NAME "x86-64"
-#elif defined(__aarch64__)
-#define HT_ELF_MACHINE_NAME "aarch64"
-#endif
-
 enum ht_elf_verdict {
 #define X(id, what, remedy) HT_ELF_##id,
     HT_ELF_VERDICTS(X)
@@ -45,7 +43,7 @@ enum ht_elf_verdict {
         HT_ELF_VERDICT_COUNT
 };
 
-// Context: tool, no state. Reads foreign files: every offset is checked, at most a few MB are read.
+// Context: tool, no state. Files are read by cmd/elf_image.h, within its bounds.
 
 // NULL for verdicts that are no complaint.
 const char *ht_elf_complaint(enum ht_elf_verdict verdict);
@@ -53,6 +51,11 @@ const char *ht_elf_remedy(enum ht_elf_verdict verdict);
 
 // Looks at the file's bytes alone.
 enum ht_elf_verdict ht_elf_check_file(const char *path);
+enum ht_elf_verdict ht_elf_check_image(const struct ht_elf_image *image, enum ht_elf_form form);
+
+// The name of the sanitizer with an allocator of its own that the program is built with, NULL if there is
+// none.
+const char *ht_elf_sanitizer(const struct ht_elf_image *image);
 
 // Who would start the program, for the kernel's rule about AT_SECURE (capabilities(7), execve(2)).
 struct ht_elf_caller {
@@ -65,8 +68,11 @@ struct ht_elf_caller ht_elf_this_caller(void);
 // Looks at owner, mode, mount and capabilities alone.
 enum ht_elf_verdict ht_elf_check_rights(const char *path, const struct ht_elf_caller *caller);
 
-// Both, and for a script (#!) its interpreter, and for "env NAME" that program. ret_path gets the file the
-// verdict is about.
+// The program that a script (#!) is run by, and for "env NAME" that program; false: no script, ret_path is a
+// copy of path.
+bool ht_elf_follow_script(const char *path, char ret_path[PATH_MAX]);
+
+// Both, and for a script the program that it is run by. ret_path gets the file the verdict is about.
 enum ht_elf_verdict ht_elf_check_program(const char *path, const struct ht_elf_caller *caller,
                                          char ret_path[PATH_MAX]);
 

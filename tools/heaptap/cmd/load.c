@@ -1,99 +1,67 @@
 // Loading for reports.
 #include "cmd/load.h"
 
-#include "base/measure.h"
 #include "cmd/cmd.h"
 #include "profile/filter.h"
 #include "profile/input.h"
-#include "record/region.h"
 #include "view/compare.h"
+#include "view/health.h"
 
 #include <stdlib.h>
 
-// The recorder's counters that say that figures or stacks are not what they should be (the region's table has
-// all of them). A value of 0 is not written.
-static const struct {
-    const char *key, *meaning;
-} health[] = {
-#define X(id, name, meaning) [HT_HEALTH_##id] = {name, meaning},
-    HT_HEALTH_TABLE(X)
-#undef X
-};
-
-static bool matters(size_t counter)
+static void warn_one(void *name, const char *text)
 {
-    switch ((enum ht_health)counter) {
-    case HT_HEALTH_DROP_REENTRANT:
-    case HT_HEALTH_DROP_NO_REGION:
-    case HT_HEALTH_DROP_LIVE_FULL:
-    case HT_HEALTH_DROP_SCRATCH:
-    case HT_HEALTH_OVERFLOW_STACKS:
-    case HT_HEALTH_TRUNCATED_STACKS:
-    case HT_HEALTH_FAILED_UNWINDS:
-    case HT_HEALTH_INHERIT_LOST:
-    case HT_HEALTH_RAW_FORK:
-    case HT_HEALTH_THINNINGS:
-        return true;
-    default:
-        return false;
-    }
+    ht_warn("%s: %s", (const char *)name, text);
 }
 
-// Times when nothing was recorded, and a recorder that gave up.
-static void add_gaps(const struct ht_profile *profile, struct ht_buffer *text)
+// One input. A URL's server is asked for names that cannot be found here: its addresses are those of its own
+// process, before merging shifts them.
+static int open_one(const struct ht_load *load, struct ht_inputs *inputs, size_t position,
+                    struct ht_profile **ret_profile)
 {
-    const char *failed = ht_profile_comment_value(profile, "failed");
-    const char *unknown = ht_profile_comment_value(profile, "unknown_before");
-    const char *inactive = ht_profile_comment_value(profile, "inactive_ns");
-    if (failed != NULL)
-        ht_buffer_text(text, "; recording was given up in this process");
-    if (unknown != NULL)
-        ht_buffer_text(text, "; blocks older than the start of recording are not in it");
-    if (inactive != NULL) {
-        char age[HT_MEASURE_TEXT_BYTES];
-        ht_measure_age(strtoll(inactive, NULL, 10), age);
-        ht_buffer_printf(text, "; recording was off for %s", age);
+    char *name = (char *)(uintptr_t)ht_inputs_name(inputs, position);
+    if (ht_inputs_open(inputs, position, ret_profile) < 0) {
+        ht_cmd_error(load->command, "%s: %s", name, ht_error());
+        return -1;
     }
+    ht_health_each(*ret_profile, warn_one, name);
+    ht_profile_ensure_mapping(*ret_profile);
+    if (!ht_inputs_is_url(inputs, position) || load->no_symbols || load->no_remote_names)
+        return 0;
+    struct ht_resolve_options quiet = load->resolve;
+    quiet.quiet = true;
+    ht_resolve_profile(*ret_profile, &quiet);
+    if (ht_inputs_ask_names(inputs, position, *ret_profile) < 0)
+        ht_warn("%s: no names from the server: %s", name, ht_error());
+    return 0;
 }
 
-void ht_load_warn_health(const char *name, const struct ht_profile *profile)
-{
-    struct ht_buffer text = {0};
-    for (size_t i = 0; i < sizeof health / sizeof health[0]; i++) {
-        const char *value = matters(i) ? ht_profile_comment_value(profile, health[i].key) : NULL;
-        if (value != NULL)
-            ht_buffer_printf(&text, "; %s %s", value, health[i].meaning);
-    }
-    add_gaps(profile, &text);
-    if (text.length > 0)
-        ht_warn("%s: %s", name, text.data + 2);
-    ht_buffer_free(&text);
-}
-
-// All of them, merged into one.
-static int open_all(const char *command, char *const *arguments, size_t count,
+// All of them, merged into one. A server that does not answer leaves the others; nothing else does.
+static int open_all(const struct ht_load *load, char *const *arguments, size_t count,
                     struct ht_profile **ret_profile)
 {
     struct ht_profile **profiles = ht_alloc_zero(count, sizeof(struct ht_profile *));
+    struct ht_inputs *inputs = ht_inputs_new(arguments, count, &load->input);
+    size_t opened = 0;
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++) {
-        result = ht_input_open(arguments[i], &profiles[i]);
-        if (result < 0) {
-            ht_cmd_error(command, "%s: %s", arguments[i], ht_error());
-        } else {
-            ht_load_warn_health(arguments[i], profiles[i]);
-            ht_profile_ensure_mapping(profiles[i]);
-        }
+        if (open_one(load, inputs, i, &profiles[opened]) == 0)
+            opened++;
+        else if (!ht_inputs_is_url(inputs, i) || (i + 1 == count && opened == 0))
+            result = -1;
     }
+    if (result == 0 && opened < count)
+        ht_warn("the report is made of %zu of the %zu profiles", opened, count);
     if (result == 0) {
-        result = ht_profile_merge(profiles, count);
+        result = ht_profile_merge(profiles, opened);
         if (result < 0)
-            ht_cmd_error(command, "%s", ht_error());
+            ht_cmd_error(load->command, "%s", ht_error());
     }
     if (result == 0)
         *ret_profile = profiles[0];
     for (size_t i = 0; i < count && result < 0; i++)
         ht_profile_free(profiles[i]);
+    ht_inputs_free(inputs);
     free(profiles);
     return result;
 }
@@ -112,12 +80,12 @@ int ht_load_profile(const struct ht_load *load, char **arguments, int count, str
     struct ht_profile *profile = NULL, *base = NULL;
     bool mark = load->diff_bases.count > 0;
     const struct ht_strings *bases = mark ? &load->diff_bases : &load->bases;
-    if (open_all(load->command, arguments, (size_t)count, &profile) < 0)
+    if (open_all(load, arguments, (size_t)count, &profile) < 0)
         return -1;
     if (bases->count > 0) {
         char **names = ht_realloc_array(NULL, bases->count, sizeof *names);
         memcpy(names, bases->items, bases->count * sizeof *names);
-        int result = open_all(load->command, names, bases->count, &base);
+        int result = open_all(load, names, bases->count, &base);
         free(names);
         if (result == 0 && ht_profile_subtract(&profile, &base, mark, load->normalize) < 0) {
             ht_cmd_error(load->command, "%s", ht_error());
@@ -165,9 +133,9 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
     struct ht_profile *both[2] = {NULL,
                                   NULL}; // new, old: the program and the order of mappings are the new one's
     char *arguments[2] = {(char *)(uintptr_t)new_argument, (char *)(uintptr_t)old_argument};
-    if (open_all(load->command, &arguments[1], 1, &both[1]) < 0)
+    if (open_all(load, &arguments[1], 1, &both[1]) < 0)
         return -1;
-    if (open_all(load->command, &arguments[0], 1, &both[0]) < 0) {
+    if (open_all(load, &arguments[0], 1, &both[0]) < 0) {
         ht_profile_free(both[1]);
         return -1;
     }

@@ -3,6 +3,7 @@
 #define HT_CMD_LOAD_H
 
 #include "base/options.h"
+#include "profile/input.h"
 #include "profile/profile.h"
 #include "resolve/resolve.h"
 
@@ -10,7 +11,9 @@ struct ht_load {
     const char *command; // for messages
     struct ht_strings bases, diff_bases;
     bool normalize;
-    bool no_symbols; // --symbolize=none
+    bool no_symbols;      // --symbolize=none
+    bool no_remote_names; // --symbolize=local
+    struct ht_input_options input;
     struct ht_resolve_options resolve;
 };
 
@@ -26,9 +29,5 @@ struct ht_load_times {
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
                  struct ht_profile **ret_profile, struct ht_load_times *ret_times);
-
-// One warning for what the profile's writer counted as lost or estimated (comments "# heaptap: ..."), if
-// anything.
-void ht_load_warn_health(const char *name, const struct ht_profile *profile);
 
 #endif

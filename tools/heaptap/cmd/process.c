@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "cmd/region_input.h"
+#include "sys/maps.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -28,10 +29,9 @@ static int proc_open(uint32_t pid, const char *name)
     return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 }
 
-// The whole of a /proc file with a NUL behind it, or false with errno.
-static bool proc_read(uint32_t pid, const char *name, struct ht_buffer *ret)
+bool ht_process_read_file(const char *path, struct ht_buffer *ret)
 {
-    int fd = proc_open(pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return false;
     ret->length = 0;
@@ -53,6 +53,13 @@ static bool proc_read(uint32_t pid, const char *name, struct ht_buffer *ret)
     ret->data[ret->length] = '\0';
     close(fd);
     return true;
+}
+
+static bool proc_read(uint32_t pid, const char *name, struct ht_buffer *ret)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/%s", pid, name);
+    return ht_process_read_file(path, ret);
 }
 
 // Takes a number and moves behind it; false when there is none.
@@ -188,21 +195,6 @@ void ht_process_root(uint32_t pid, char *text, size_t text_bytes)
     snprintf(text, text_bytes, "%s", same ? "" : root);
 }
 
-// A line of /proc/PID/maps; source: proc(5). Returns where the path is, or NULL for a line without one.
-static char *parse_maps_line(char *line, uint64_t *ret_start, uint64_t *ret_limit, uint64_t *ret_device,
-                             uint64_t *ret_inode)
-{
-    // start-limit permissions offset major:minor inode path
-    const char *at = line;
-    uint64_t major_number, minor_number;
-    if (!take_number(&at, 16, ret_start) || *at++ != '-' || !take_number(&at, 16, ret_limit) ||
-        !skip_words(&at, 2) || !take_number(&at, 16, &major_number) || *at++ != ':' ||
-        !take_number(&at, 16, &minor_number) || !take_number(&at, 10, ret_inode) || !skip_words(&at, 0))
-        return NULL;
-    *ret_device = makedev((unsigned)major_number, (unsigned)minor_number);
-    return line + (at - line);
-}
-
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -274,6 +266,16 @@ static bool is_own_region(const struct ht_process *process, const char *path, ch
     return true;
 }
 
+// Without the mark of a removed file.
+static void path_of(const struct ht_maps_line *line, char path[PATH_MAX])
+{
+    static const char mark[] = " (deleted)";
+    snprintf(path, PATH_MAX, "%s", line->path);
+    size_t length = strlen(path), mark_length = sizeof mark - 1;
+    if (length > mark_length && strcmp(path + length - mark_length, mark) == 0)
+        path[length - mark_length] = '\0';
+}
+
 // Looks through the mappings for the shim and for a region of the process's own.
 static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
 {
@@ -284,26 +286,21 @@ static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
         errno = saved_errno;
         return false;
     }
-    for (char *line = maps.length > 0 ? maps.data : NULL, *next; line != NULL && *line != '\0'; line = next) {
-        next = strchr(line, '\n');
-        if (next != NULL)
-            *next++ = '\0';
-        // Cheap look first: a process has thousands of lines.
-        bool interesting = strstr(line, "heaptap.") != NULL;
-        uint64_t start, limit, device, inode;
-        char *path = interesting ? parse_maps_line(line, &start, &limit, &device, &inode) : NULL;
-        if (path == NULL)
+    struct ht_maps_window window = ht_maps_window(maps.data, maps.length);
+    window.end = maps.length;
+    struct ht_maps_line line;
+    while (ht_maps_take(&window, &line)) {
+        if (strstr(line.path, "heaptap.") == NULL)
             continue;
-        char *deleted = strstr(path, " (deleted)");
-        if (deleted != NULL)
-            *deleted = '\0';
+        char path[PATH_MAX];
+        path_of(&line, path);
         *ret_has_shim |= is_shim_name(path);
         if (process->has_region || !ht_region_is_name(path))
             continue;
         *ret_has_shim = true;
-        process->device = device;
-        process->inode = inode;
-        process->has_region = find_region_name(process->pid, path, start, limit, process) &&
+        process->device = makedev(line.device_major, line.device_minor);
+        process->inode = line.inode;
+        process->has_region = find_region_name(process->pid, path, line.start, line.limit, process) &&
                               is_own_region(process, process->region_path, process->program);
     }
     ht_buffer_free(&maps);

@@ -44,6 +44,10 @@ bool ht_process_stat(uint32_t pid, uint32_t *ret_parent, char *ret_state, uint64
 // Names come from programs and reach a terminal: control characters become '_'.
 void ht_process_printable(char *text);
 
+// The whole of a file of /proc with a NUL behind it (content before is dropped), or false with errno.
+struct ht_buffer;
+bool ht_process_read_file(const char *path, struct ht_buffer *ret);
+
 // A variable of the environment a process was started with; false: unset, or not readable.
 bool ht_process_environment(uint32_t pid, const char *name, char *text, size_t text_bytes);
 

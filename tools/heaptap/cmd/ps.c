@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "cmd/cmd.h"
 #include "cmd/control.h"
+#include "cmd/dead.h"
 #include "cmd/live_set.h"
 #include "cmd/process.h"
 
@@ -20,7 +21,7 @@
 #define DEFAULT_LIVE_DIR "/dev/shm"
 
 struct ps_settings {
-    bool verbose, json, dead;
+    bool verbose, json, dead, clean;
     uint64_t over_ns;
 };
 
@@ -32,6 +33,8 @@ const struct ht_option ht_options_ps[] = {
      "time between the two looks that give the growth (default 1s; 0: one look, no growth)"},
     {"dead", 0, HT_OPT_FLAG, offsetof(struct ps_settings, dead), 0, NULL,
      "also regions that dead processes left behind"},
+    {"clean", 0, HT_OPT_FLAG, offsetof(struct ps_settings, clean), 0, NULL,
+     "with --dead: list nothing, remove them"},
     {.name = NULL},
 };
 
@@ -170,6 +173,15 @@ static void collect_dead_file(struct rows *rows, const char *path)
         ht_process_printable(dead.program);
     }
     add_row(rows, &dead, false);
+}
+
+// Only where programs of this environment put their regions.
+static int clean_dead(void)
+{
+    const char *live = getenv("HEAPTAP_LIVE");
+    bool all = ht_dead_clean(live != NULL && live[0] == '/' ? live : DEFAULT_LIVE_DIR);
+    int finished = ht_cmd_finish("ps");
+    return all ? finished : HT_EXIT_FAILED;
 }
 
 static void collect_dead(struct rows *rows)
@@ -405,6 +417,10 @@ int ht_cmd_ps(int argc, char **argv)
     int status = ht_cmd_parse("ps", argc, argv, &settings, &operands);
     if (status != HT_PARSED)
         return status;
+    if (settings.clean && (!settings.dead || operands.count > 0 || settings.json))
+        return ht_cmd_usage_error("ps", "--clean goes with --dead, and with nothing else");
+    if (settings.clean)
+        return clean_dead();
     struct rows rows = {0};
     bool all = collect_live(&operands, &rows);
     if (settings.dead)

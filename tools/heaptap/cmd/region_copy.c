@@ -18,6 +18,7 @@
 #define MAX_REGION_BYTES                                                                                     \
     (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
 #define READ_STEP_BYTES (UINT64_C(64) << 20)
+#define SPARSE_BYTES    (UINT64_C(1) << 30)
 #define SLOT_TRIES      16
 
 bool ht_region_is_name(const char *path)
@@ -239,10 +240,34 @@ static int explain(enum ht_view_error error, const struct ht_region_header *head
         return ht_fail(
             "is too short for a region; it was cut off or never finished, and nothing can be read from it");
     case HT_VIEW_MAGIC:
+        if (header->magic == HT_REGION_MAKING || header->magic == 0)
+            return ht_fail("was never finished: its process died while it was being made, or is still at it");
         return ht_fail("is not a heaptap region");
     default:
         return ht_fail("is a damaged region: its header contradicts itself");
     }
+}
+
+// Runs the region's own checks over the copy. `last` is the header as it stands after the copying: what was
+// born meanwhile lies within its limits, and whatever lies beyond them was never written by a program.
+static const char *damage(const struct ht_region_copy *copy, const struct ht_region_header *last)
+{
+    struct ht_region_header *header = (struct ht_region_header *)(void *)copy->bytes;
+    const uint32_t refs[2] = {header->stack_heads_ref, header->entry_heads_ref};
+    for (int i = 0; i < 2; i++) {
+        const uint32_t *heads =
+            ht_view_at(&copy->view, refs[i], (uint64_t)header->head_count * sizeof *heads);
+        for (uint32_t at = 0; heads != NULL && at < header->head_count; at++)
+            if ((uint64_t)heads[at] * HT_REF_UNIT >= last->used_bytes)
+                return "a chain leads out of it";
+        if (heads == NULL)
+            return "its tables are not in it";
+    }
+    uint32_t entry_count = header->entry_count;
+    header->entry_count = last->entry_count;
+    const char *wrong = ht_region_check(&copy->view);
+    header->entry_count = entry_count;
+    return wrong;
 }
 
 // Live samples first, everything else after: what a sample refers to was complete before the sample was.
@@ -270,6 +295,11 @@ static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *
             header->used_bytes = used; // what grew meanwhile is not in the copy
         result = explain(ht_view_init(&copy->view, copy->bytes, used), header);
     }
+    if (result == 0)
+        result = read_range(fd, (uint8_t *)&second, sizeof second, 0);
+    const char *wrong = result == 0 ? damage(copy, &second) : NULL;
+    if (wrong != NULL)
+        result = ht_fail("is a damaged region: %s", wrong);
     free_live(&live);
     return result;
 }
@@ -290,15 +320,22 @@ int ht_region_read(int fd, struct ht_region_copy *ret_copy)
         return explain(HT_VIEW_MAGIC, &header);
     if (header.version != HT_REGION_VERSION)
         return explain(HT_VIEW_VERSION, &header);
+    if (header.used_bytes > file_bytes)
+        return ht_fail("was cut off: %" PRIu64 " of its %" PRIu64
+                       " bytes are there, and what it would show is wrong",
+                       file_bytes, header.used_bytes);
     if (file_bytes > MAX_REGION_BYTES)
         file_bytes = MAX_REGION_BYTES;
     copy.file_bytes = (uint64_t)stat.st_size;
     copy.blocks_bytes = (uint64_t)stat.st_blocks * 512;
     // A file can claim more than is in it: a sparse tail costs memory here, so only what has blocks is
-    // believed.
-    if (used_of(&header, file_bytes) > copy.blocks_bytes + (UINT64_C(1) << 30))
+    // believed (and some more, for file systems that compress).
+    uint64_t believed_bytes = copy.blocks_bytes + SPARSE_BYTES;
+    if (believed_bytes > file_bytes)
+        believed_bytes = file_bytes;
+    if (used_of(&header, file_bytes) > believed_bytes)
         return ht_fail("is a damaged region: it claims more bytes than it has");
-    if (read_all(fd, file_bytes, &header, &copy) != 0) {
+    if (read_all(fd, believed_bytes, &header, &copy) != 0) {
         free(copy.bytes);
         return -1;
     }

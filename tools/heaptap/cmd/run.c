@@ -5,6 +5,7 @@
 #include "cmd/cmd.h"
 #include "cmd/elfcheck.h"
 #include "cmd/snap.h"
+#include "cmd/symbolize.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,11 +16,15 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_WATCHED 64 // processes below one run whose old interval snapshots are removed (--keep)
+#define MAX_SAVED_KILLED  64 // profiles of processes below the program that a signal killed, in one run
+#define MAX_SAVED_UNKNOWN 8  // and of those of which only their parent knows how they ended
+#define MAX_WATCHED       64 // processes below one run whose old interval snapshots are removed (--keep)
 
 const struct ht_option ht_options_run[] = {
     {"out", 'o', HT_OPT_STRING, offsetof(struct ht_run_settings, out), 0, "DIR",
@@ -45,8 +50,10 @@ const struct ht_option ht_options_run[] = {
      "limit of the profiler's own memory (default 64M; 1G at rate 1)"},
     {"allocator", 0, HT_OPT_STRING, offsetof(struct ht_run_settings, allocator), 0, "jemalloc",
      "put another allocator below the profiler"},
-    {"unwind", 0, HT_OPT_STRING, offsetof(struct ht_run_settings, unwind), 0, "MODE",
-     "auto, cfi, fp or libunwind"},
+    {"unwind", 0, HT_OPT_STRING, offsetof(struct ht_run_settings, unwind), 0, "auto|cfi|fp|libunwind",
+     "how stacks are walked (default auto)"},
+    {"no-symbolize", 0, HT_OPT_FLAG, offsetof(struct ht_run_settings, no_symbolize), 0, NULL,
+     "leave the profiles without names of functions"},
     {"verbose", 'v', HT_OPT_FLAG, offsetof(struct ht_run_settings, verbose), 0, NULL,
      "say at the end what was written, also when stderr is not a terminal"},
     {.name = NULL},
@@ -58,6 +65,9 @@ struct run {
     char *const *environment;
     struct timespec started; // CLOCK_REALTIME
     bool talks;              // at the end
+    struct ht_family_watcher watcher;
+    unsigned saved_killed, saved_unknown; // in the watching process
+    bool limit_said;
     struct watched {
         uint32_t pid;
         uint64_t start_ticks;
@@ -262,6 +272,7 @@ static bool find_leftover(struct run *run, uint32_t pid, uint64_t start_ticks,
         if (fd >= 0)
             close(fd);
         if (whole && header.pid == pid && header.start_ticks == start_ticks &&
+            header.run_id == run->settings->run_id &&
             (!found || header.created_unix_ns > ret_header->created_unix_ns)) {
             found = true;
             *ret_header = header;
@@ -296,6 +307,30 @@ static const char *file_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+// Makes a profile of a dead process's region and removes the region. Says so itself when that fails.
+static bool save_region(const char *program, const char *region, char ret_path[PATH_MAX])
+{
+    struct ht_target target;
+    struct ht_snap snap = {.trigger = HT_TRIGGER_RECOVERED};
+    if (ht_target_open(region, O_RDONLY, &target) != 0) {
+        ht_cmd_error("run", "%s: %s", region, ht_error());
+        return false;
+    }
+    if (target.alive) { // its number and start are those of a living process after all
+        ht_target_close(&target);
+        return false;
+    }
+    int written = ht_snap_write(&target, &snap, ret_path);
+    ht_target_close(&target);
+    if (written != 0) {
+        ht_cmd_error("run", "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s", program,
+                     region, ht_error());
+        return false;
+    }
+    unlink(region);
+    return true;
+}
+
 // A program that was killed, crashed or left by _exit wrote no last profile; its region still has everything.
 static void recover(struct run *run, pid_t child, const siginfo_t *info)
 {
@@ -308,27 +343,72 @@ static void recover(struct run *run, pid_t child, const siginfo_t *info)
         return;
     if (!killed && (run->settings->no_exit || !is_same_program((uint32_t)child, &header)))
         return;
-    struct ht_target target;
-    struct ht_snap snap = {.trigger = HT_TRIGGER_RECOVERED};
     ht_process_printable(header.program);
-    if (ht_target_open(region, O_RDONLY, &target) != 0) {
-        ht_cmd_error("run", "%s: %s", region, ht_error());
+    if (!save_region(header.program, region, path))
         return;
-    }
-    int written = ht_snap_write(&target, &snap, path);
-    ht_target_close(&target);
-    if (written != 0) {
-        ht_cmd_error("run", "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s",
-                     header.program, region, ht_error());
-        return;
-    }
-    unlink(region);
     if (killed)
         fprintf(stderr, "heaptap: run: %.64s died of signal %d (%s); its heap was saved: %s\n",
                 header.program, info->si_status, strsignal(info->si_status), path);
     else if (run->talks)
         fprintf(stderr, "heaptap: run: %.64s left without its exit functions; its heap was saved: %s\n",
                 header.program, path);
+}
+
+// Signals by which processes are asked to end; a program that stops its helpers with them is not in trouble.
+static bool is_polite(int number)
+{
+    return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGPIPE ||
+           number == SIGQUIT || number == SIGALRM || number == SIGUSR1 || number == SIGUSR2;
+}
+
+// In the watching process: a process below the program has ended and left its region. One that left by _exit
+// meant to: whoever forks many of them wants no file from each. One under a seccomp filter of its own could
+// not write its last profile.
+static void on_death(const struct ht_death *death, void *arg)
+{
+    struct run *run = arg;
+    char program[sizeof death->header->program], path[PATH_MAX];
+    bool killed = death->is_known && WIFSIGNALED(death->status);
+    bool meant_to = death->is_known && !killed && !death->header->sealed;
+    if (meant_to || (!killed && run->settings->no_exit))
+        return;
+    unsigned *saved = killed ? &run->saved_killed : &run->saved_unknown;
+    unsigned limit = killed ? MAX_SAVED_KILLED : MAX_SAVED_UNKNOWN;
+    if (*saved == limit) {
+        if (!run->limit_said)
+            fprintf(stderr,
+                    "heaptap: run: more processes died than are saved by itself; 'heaptap ps --dead' lists "
+                    "what they left\n");
+        run->limit_said = true;
+        return;
+    }
+    snprintf(program, sizeof program, "%.63s", death->header->program);
+    ht_process_printable(program);
+    if (!save_region(program, death->region_path, path))
+        return;
+    ++*saved;
+    if (killed && (run->talks || !is_polite(WTERMSIG(death->status))))
+        fprintf(
+            stderr, "heaptap: run: %s (process %" PRIu32 ") died of signal %d (%s); its heap was saved: %s\n",
+            program, death->header->pid, WTERMSIG(death->status), strsignal(WTERMSIG(death->status)), path);
+    else if (!killed && run->talks)
+        fprintf(stderr, "heaptap: run: %s (process %" PRIu32 ") %s; its heap was saved: %s\n", program,
+                death->header->pid,
+                death->is_known ? "could not write at exit" : "was killed or left by _exit", path);
+}
+
+static void on_start(pid_t child, void *arg)
+{
+    struct run *run = arg;
+    const char *directory = live_directory(run->environment);
+    struct ht_family family = {.live_directory = directory,
+                               .run_id = run->settings->run_id,
+                               .program = child,
+                               .died = on_death,
+                               .arg = run};
+    run->watcher.control = -1;
+    if (*directory != '\0')
+        ht_family_watch(&family, &run->watcher);
 }
 
 // One line: how many profiles appeared in the directory meanwhile, and which is the newest.
@@ -369,10 +449,24 @@ static void report(const struct run *run)
                 count == 1 ? "" : "s", directory, directory, file_name(newest));
 }
 
+// Profiles leave the machine that made them: they carry their names with them.
+static void name_functions(const struct run *run)
+{
+    char here[PATH_MAX];
+    const char *directory = ht_run_variable(run->environment, "HEAPTAP_OUT");
+    if (directory == NULL || *directory == '\0')
+        directory = getcwd(here, sizeof here);
+    if (directory != NULL)
+        ht_run_symbolize(directory, run->settings->run_id, run->started);
+}
+
 static void on_end(pid_t child, const siginfo_t *info, void *arg)
 {
     struct run *run = arg;
     recover(run, child, info);
+    ht_family_end(&run->watcher, info->si_code != CLD_EXITED);
+    if (!run->settings->no_symbolize)
+        name_functions(run);
     if (run->talks)
         report(run);
 }
@@ -415,6 +509,7 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
         .argv = argv,
         .environment = environment,
         .interval_ns = outside ? settings->interval_ns : 0,
+        .started = on_start,
         .tick = on_tick,
         .ended = on_end,
         .arg = &run,
@@ -438,6 +533,9 @@ int ht_cmd_run(int argc, char **argv)
     };
     struct ht_operands operands;
     char out[PATH_MAX], path[PATH_MAX];
+    if (getrandom(&settings.run_id, sizeof settings.run_id, GRND_NONBLOCK) != (ssize_t)sizeof settings.run_id)
+        settings.run_id = (uint64_t)time(NULL) << 32 | (uint64_t)getpid();
+    settings.run_id = (settings.run_id & INT64_MAX) | 1; // neither "none" nor HT_RUN_UNSET
     int status = ht_cmd_parse("run", argc, argv, &settings, &operands);
     if (status != HT_PARSED)
         return status == HT_EXIT_DONE ? status : HT_RUN_OWN_FAILURE;

@@ -2,6 +2,8 @@
 #ifndef HT_CMD_RUN_H
 #define HT_CMD_RUN_H
 
+#include "record/region.h"
+
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,7 +26,8 @@ struct ht_run_settings {
     const char *signal, *only, *labels, *unwind, *allocator;
     uint64_t rate_bytes, interval_ns, growth_bytes, memory_bytes;
     int64_t keep;
-    bool no_exit, dormant, verbose;
+    bool no_exit, dormant, verbose, no_symbolize;
+    uint64_t run_id; // this run's mark, in the region of each of its processes; 0: none
 };
 
 // Context: tool. Functions that return int give -1 with ht_error().
@@ -54,8 +57,9 @@ struct ht_child {
     const char *path; // of the executable
     char *const *argv;
     char *const *environment;
-    uint64_t interval_ns;                 // 0: no ticks
-    void (*tick)(pid_t child, void *arg); // in a process of its own, at exact intervals
+    uint64_t interval_ns;                    // 0: no ticks
+    void (*started)(pid_t child, void *arg); // it runs
+    void (*tick)(pid_t child, void *arg);    // in a process of its own, at exact intervals
     void (*ended)(pid_t child, const siginfo_t *info, void *arg); // the child is dead, but not yet reaped
     void *arg;
 };
@@ -68,5 +72,35 @@ struct ht_child {
 // the program, we stop too, for the shell's sake. A signal that was sent to the whole process group reaches
 // the program twice.
 int ht_child_run(const struct ht_child *child);
+
+// How a process below the program ended that left its region behind.
+struct ht_death {
+    const struct ht_region_header *header;
+    const char *region_path;
+    bool is_known; // else nobody but its parent knows
+    int status;    // as of waitpid
+};
+
+struct ht_family {
+    const char *live_directory;
+    uint64_t run_id;
+    pid_t program;                                         // looked after by its parent, not here
+    void (*died)(const struct ht_death *death, void *arg); // in the watching process
+    void *arg;
+};
+
+struct ht_family_watcher {
+    pid_t pid;
+    int control; // -1: there is none
+};
+
+// Starts a process that watches over the family until ht_family_end; nothing that goes wrong there can take
+// the program's parent away. It takes no signal and wakes only when a region appears or a process of the run
+// ends. What was started without a region, or in another pid namespace, is not seen.
+void ht_family_watch(const struct ht_family *family, struct ht_family_watcher *ret_watcher);
+
+// The program is dead; `killed`: by a signal, so that others may follow it within a moment. What still runs
+// after that goes on unwatched.
+void ht_family_end(struct ht_family_watcher *watcher, bool killed);
 
 #endif

@@ -207,6 +207,8 @@ int ht_child_run(const struct ht_child *child)
     int failure = fork_program(&state);
     siginfo_t info = {0};
     if (failure == 0) {
+        if (child->started != NULL)
+            child->started(state.pid, child->arg);
         state.next_tick_ns = monotonic_ns() + child->interval_ns;
         while (!look_at_children(&state, &info)) {
             wait_for_signal(&state);

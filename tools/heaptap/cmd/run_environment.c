@@ -18,6 +18,9 @@
 #define UP_MULTIARCH  "../lib/aarch64-linux-gnu"
 #endif
 #define SHIM_NAME "libheaptap.so"
+#ifndef HT_LIB_FROM_BIN // where `cmake --install` puts it, seen from where it puts the command
+#define HT_LIB_FROM_BIN "../lib"
+#endif
 
 static const char *const installed[] = {
     ("/usr/local/" LIB_MULTIARCH), "/usr/local/lib", ("/usr/" LIB_MULTIARCH), "/usr/lib64", "/usr/lib",
@@ -32,7 +35,7 @@ static bool is_file(const char *path)
 
 int ht_run_find_shim(const char *directory, char ret_path[PATH_MAX])
 {
-    static const char *const beside[] = {".", UP_MULTIARCH, "../lib", "../lib64"};
+    static const char *const beside[] = {".", HT_LIB_FROM_BIN, UP_MULTIARCH, "../lib", "../lib64"};
     char candidate[PATH_MAX], real[PATH_MAX];
     real[0] = '\0';
     for (size_t i = 0; i < sizeof beside / sizeof *beside && real[0] == '\0'; i++)
@@ -164,6 +167,9 @@ char **ht_run_environment(char *const *base, const struct ht_run_settings *setti
     set_text(&variables, "HEAPTAP_UNWIND", settings->unwind);
     set_text(&variables, "HEAPTAP_EXIT", settings->no_exit ? "0" : NULL);
     set_text(&variables, "HEAPTAP_ACTIVE", settings->dormant ? "0" : NULL);
+    unset(&variables, "HEAPTAP_RUN"); // of a run around this one
+    if (settings->run_id != 0)
+        set_number(&variables, "HEAPTAP_RUN", settings->run_id, "");
     add(&variables, NULL);
     return variables.items;
 }

@@ -11,6 +11,10 @@
 
 enum { INPUT_BYTES = 1 << 16, WINDOW_STEP_BYTES = 1 << 17 };
 
+// Profiles shrink to a fifth or a twentieth, those of one stack over and over to a hundredth; deflate's limit
+// is 1,032.
+enum { BOMB_RATIO = 200, BOMB_BYTES = 1 << 26 };
+
 // Next piece of the source as it is (compressed or not); 0 bytes at its end.
 static int read_source(struct ht_bytes *bytes, uint8_t *to, size_t room, size_t *ret_length)
 {
@@ -20,6 +24,7 @@ static int read_source(struct ht_bytes *bytes, uint8_t *to, size_t room, size_t 
             memcpy(to, bytes->memory, length);
         bytes->memory += length;
         bytes->memory_length -= length;
+        bytes->source_bytes += length;
         *ret_length = length;
         return 0;
     }
@@ -29,6 +34,7 @@ static int read_source(struct ht_bytes *bytes, uint8_t *to, size_t room, size_t 
             continue;
         if (length < 0)
             return ht_fail_errno("cannot read");
+        bytes->source_bytes += (size_t)length;
         *ret_length = (size_t)length;
         return 0;
     }
@@ -124,6 +130,22 @@ void ht_bytes_close(struct ht_bytes *bytes)
     bytes->input = bytes->window = NULL;
 }
 
+static int check_size(const struct ht_bytes *bytes)
+{
+    char raw[HT_MEASURE_TEXT_BYTES], source[HT_MEASURE_TEXT_BYTES];
+    if (bytes->raw_bytes > bytes->raw_limit) {
+        ht_measure_bytes((int64_t)bytes->raw_limit, 0, raw);
+        return ht_fail("too large: more than %s uncompressed", raw);
+    }
+    if (bytes->is_gzip && bytes->raw_bytes > BOMB_BYTES &&
+        bytes->raw_bytes / BOMB_RATIO > bytes->source_bytes) {
+        ht_measure_bytes((int64_t)bytes->raw_bytes, 0, raw);
+        ht_measure_bytes((int64_t)bytes->source_bytes, 0, source);
+        return ht_fail("a gzip bomb: the first %s become %s", source, raw);
+    }
+    return 0;
+}
+
 int ht_bytes_want(struct ht_bytes *bytes, size_t wanted)
 {
     if (ht_bytes_unread(bytes) >= wanted)
@@ -146,11 +168,8 @@ int ht_bytes_want(struct ht_bytes *bytes, size_t wanted)
             bytes->output_ended = true;
         bytes->end += more;
         bytes->raw_bytes += more;
-        if (bytes->raw_bytes > bytes->raw_limit) {
-            char limit[HT_MEASURE_TEXT_BYTES];
-            ht_measure_bytes((int64_t)bytes->raw_limit, 0, limit);
-            return ht_fail("too large: more than %s uncompressed", limit);
-        }
+        if (check_size(bytes) < 0)
+            return -1;
     }
     return 0;
 }

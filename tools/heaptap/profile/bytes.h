@@ -17,7 +17,8 @@ struct ht_bytes {
     bool is_gzip, input_ended, output_ended;
     uint8_t *window; // uncompressed; [start, end) is unread
     size_t start, end, capacity;
-    uint64_t raw_bytes; // uncompressed so far
+    uint64_t source_bytes; // read from fd or memory so far
+    uint64_t raw_bytes;    // uncompressed so far
     uint64_t raw_limit;
 };
 
@@ -26,8 +27,8 @@ int ht_bytes_open(struct ht_bytes *bytes, int fd, const uint8_t *memory, size_t 
 void ht_bytes_close(struct ht_bytes *bytes);
 
 // Tries to have `wanted` unread bytes in the window; fewer only at the end of the stream. Fails on read
-// errors, broken or truncated gzip and beyond the limit. Memory grows with the bytes that really come, not
-// with `wanted`.
+// errors, broken or truncated gzip, beyond the limit, and when what comes out is out of all proportion to
+// what goes in (a gzip bomb). Memory grows with the bytes that really come, not with `wanted`.
 int ht_bytes_want(struct ht_bytes *bytes, size_t wanted);
 
 static inline size_t ht_bytes_unread(const struct ht_bytes *bytes)

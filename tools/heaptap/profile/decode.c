@@ -12,10 +12,14 @@
 #include "profile/bytes.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum {
     MESSAGE_LIMIT_BYTES = 1 << 26, // of one top-level field
-    DENSE_IDS = 1 << 22,           // ids below this are looked up in an array
+    DENSE_IDS = 1 << 22,           // larger ids are never looked up in an array, nor are ids
+    DENSE_FIRST_IDS = 1 << 14,     // above this and above
+    DENSE_SPREAD = 8,              // so much for each id seen: one large id costs no large array
 };
 
 // From the ids of one table to references 0, 1, 2 ... in order of first sight.
@@ -63,28 +67,32 @@ static uint32_t id_map_add(struct id_map *map, uint64_t id)
     return (uint32_t)map->count++;
 }
 
+static void dense_reserve(struct id_map *map, uint64_t id)
+{
+    size_t count = map->dense_count == 0 ? 1024 : map->dense_count;
+    while (count <= id)
+        count *= 2;
+    if (count > map->dense_count) {
+        map->dense = ht_realloc_array(map->dense, count, sizeof *map->dense);
+        memset(map->dense + map->dense_count, 0, (count - map->dense_count) * sizeof *map->dense);
+        map->dense_count = count;
+    }
+}
+
 static uint32_t id_map_reference_slow(struct id_map *map, uint64_t id)
 {
-    if (id < DENSE_IDS) {
-        if (id >= map->dense_count) {
-            size_t count = map->dense_count == 0 ? 1024 : map->dense_count;
-            while (count <= id)
-                count *= 2;
-            map->dense = ht_realloc_array(map->dense, count, sizeof *map->dense);
-            memset(map->dense + map->dense_count, 0, (count - map->dense_count) * sizeof *map->dense);
-            map->dense_count = count;
-        }
-        uint32_t reference = id_map_add(map, id);
-        map->dense[id] = reference + 1;
-        return reference;
-    }
     uint64_t hash = ht_mix64(id);
     size_t cursor = 0;
     for (uint32_t at; (at = ht_index_next(&map->sparse, hash, &cursor)) != HT_NONE;)
         if (map->ids[at] == id)
             return at;
     uint32_t reference = id_map_add(map, id);
-    ht_index_add(&map->sparse, hash, reference);
+    if (id < DENSE_IDS && id < DENSE_FIRST_IDS + DENSE_SPREAD * (uint64_t)map->count) {
+        dense_reserve(map, id);
+        map->dense[id] = reference + 1;
+    } else {
+        ht_index_add(&map->sparse, hash, reference);
+    }
     return reference;
 }
 
@@ -576,9 +584,10 @@ static uint64_t memory_of(const struct decoder *decoder)
     return bytes;
 }
 
-static int check_memory(const struct decoder *decoder)
+// Whether `more` bytes still fit.
+static int check_memory(const struct decoder *decoder, uint64_t more)
 {
-    if (memory_of(decoder) <= decoder->memory_limit)
+    if (memory_of(decoder) + more <= decoder->memory_limit)
         return 0;
     char limit[HT_MEASURE_TEXT_BYTES];
     ht_measure_bytes((int64_t)decoder->memory_limit, 0, limit);
@@ -620,17 +629,18 @@ static int decode_stream(struct decoder *decoder, struct ht_bytes *bytes)
         if (next_top_field(bytes, &length) < 0)
             return -1;
         if (length == 0)
-            return fields > 0 ? check_memory(decoder) : ht_fail("empty file");
+            return fields > 0 ? check_memory(decoder, 0) : ht_fail("empty file");
         const uint8_t *at = bytes->window + bytes->start;
         struct field field;
         if (read_field(&at, bytes->window + bytes->end, &field) < 0)
             return -1;
+        // A byte becomes a value of 8, four bytes a label of 24.
+        uint64_t field_bytes = (uint64_t)(field.end - field.at);
+        if ((field_bytes > 1 << 16 || fields % 1024 == 0) && check_memory(decoder, field_bytes * 8) < 0)
+            return -1;
         if (decode_top_field(decoder, &field) < 0)
             return -1;
         bytes->start = (size_t)(at - bytes->window);
-        bool is_large = field.end - field.at > 1 << 16;
-        if ((is_large || fields % 1024 == 0) && check_memory(decoder) < 0)
-            return -1;
     }
 }
 
@@ -745,10 +755,24 @@ static int decode(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_profi
     return 0;
 }
 
+// At most 4 GiB, and half of what the machine has or this process may have.
+static uint64_t default_memory_limit(void)
+{
+    uint64_t limit = 1ull << 32;
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page_bytes > 0 && (uint64_t)pages * (uint64_t)page_bytes / 2 < limit)
+        limit = (uint64_t)pages * (uint64_t)page_bytes / 2;
+    struct rlimit address_space;
+    if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur / 2 < limit)
+        limit = address_space.rlim_cur / 2;
+    return limit;
+}
+
 static int open_and_decode(int fd, const uint8_t *memory, size_t length,
                            const struct ht_profile_limits *limits, struct ht_profile **ret_profile)
 {
-    static const struct ht_profile_limits defaults = {.raw_bytes = 1ull << 32, .memory_bytes = 1ull << 32};
+    const struct ht_profile_limits defaults = {.raw_bytes = 1ull << 32,
+                                               .memory_bytes = default_memory_limit()};
     if (limits == NULL)
         limits = &defaults;
     struct ht_bytes bytes;

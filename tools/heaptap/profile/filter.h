@@ -20,8 +20,19 @@ int ht_filter_drop_frames(struct ht_profile *profile);
 // before any change.
 int ht_filter_apply(struct ht_profile *profile, const struct ht_filter *filter);
 
-// Unit of a numeric label's key: the first that is written, else what the key implies ("request" and
-// "alignment": bytes; any other: the key).
+// Puts labels into the stacks as frames, before any filter, so that filters see them: one frame for each of
+// the keys (separated by commas, at most 64) on every sample, its function the label's values ("" where the
+// sample has none), its file the key. The first key of `root` becomes the root of all stacks, the last one of
+// `leaf` the leaf. Numbers are written in `unit`. Warns about a list of keys that no sample has. NULL or "":
+// none.
+void ht_filter_add_label_frames(struct ht_profile *profile, const char *root, const char *leaf,
+                                const char *unit);
+
+// What the key of a numeric label without a unit implies: bytes for "request" and "alignment", else the key
+// itself.
+const char *ht_filter_implied_unit(const struct ht_profile *profile, uint32_t key);
+
+// Unit of a numeric label's key: the first that is written, else what the key implies.
 const char *ht_filter_label_unit(const struct ht_profile *profile, uint32_t key);
 
 #endif

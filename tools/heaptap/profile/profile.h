@@ -146,7 +146,8 @@ int ht_profile_sample_index(const struct ht_profile *profile, const char *name, 
 // Value of the comment "# heaptap: KEY=VALUE", NULL if there is none.
 const char *ht_profile_comment_value(const struct ht_profile *profile, const char *key);
 
-// Reading. Bounds for foreign bytes; NULL means the defaults (4 GiB uncompressed, 4 GiB in memory).
+// Reading. Bounds for foreign bytes; NULL means the defaults: 4 GiB uncompressed; in memory 4 GiB, or half
+// of what the machine or RLIMIT_AS has if that is less.
 struct ht_profile_limits {
     uint64_t raw_bytes;    // uncompressed
     uint64_t memory_bytes; // of the decoded profile
@@ -161,6 +162,8 @@ int ht_profile_read(int fd, const struct ht_profile_limits *limits, struct ht_pr
 // Writing: one gzip stream, ids 1..n in order, strings that are not UTF-8 repaired. Fails when the file
 // cannot be written (errno's text in ht_error()).
 int ht_profile_write(const struct ht_profile *profile, int fd);
+// The same into memory.
+int ht_profile_compress(const struct ht_profile *profile, struct ht_buffer *out);
 // The same without gzip, into memory.
 void ht_profile_encode(const struct ht_profile *profile, struct ht_buffer *out);
 

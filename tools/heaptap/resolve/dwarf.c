@@ -6,6 +6,7 @@
 // for every address; with sorted addresses a unit's tree is walked once, and only into what contains one of
 // them.
 #include "resolve/elf.h"
+#include "resolve/entries.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -23,11 +24,11 @@ struct pass {
     uint64_t bias;            // query address = DWARF address + bias
     size_t first, end;        // the queries inside the unit at hand
     Dwarf_Die unit;
-    const char *folder;                           // the unit's compilation directory, NULL: unknown
-    const char *last_name, *last_path;            // the last file name and what it became
-    enum { UNTRIED, TRUSTED, REFUTED } list_ends; // whether libdw tells where lists of dies end
-    bool visit_all;      // also into classes and functions that contain none of the addresses
-    uint32_t *innermost; // by query: scope, HT_NONE: none yet
+    struct ht_entries entries;
+    const char *folder;                // the unit's compilation directory, NULL: unknown
+    const char *last_name, *last_path; // the last file name and what it became
+    bool visit_all;                    // also into classes and functions that contain none of the addresses
+    uint32_t *innermost;               // by query: scope, HT_NONE: none yet
     struct scope *scopes;
     size_t scope_count, scope_capacity;
 };
@@ -52,138 +53,126 @@ static size_t lower_bound(const struct ht_query *queries, size_t low, size_t hig
     return low;
 }
 
-enum hit { NO_RANGES, NOT_HIT, HIT };
+static void forget_scopes(struct pass *pass)
+{
+    pass->scope_count = 0;
+    for (size_t i = pass->first; i < pass->end; i++)
+        pass->innermost[i] = HT_NONE;
+}
 
 enum scope_kind { NO_SCOPE, INLINED_SCOPE, FUNCTION_SCOPE };
 
-// Whether the die's address ranges contain queries of the unit. Those get it as their innermost scope: inside
-// what they have (an inlined call), or in place of it (a function: of several that cover an address, aliases
-// mostly, the last).
-static enum hit hits(struct pass *pass, Dwarf_Die *die, enum scope_kind kind)
+// The queries of the unit in [start, end) get the die as their innermost scope: inside what they have (an
+// inlined call), or in place of it (a function: of several that cover an address, aliases mostly, the last).
+// True if there are any.
+static bool enter_range(struct pass *pass, const Dwarf_Die *die, enum scope_kind kind, uint64_t start,
+                        uint64_t end)
 {
-    Dwarf_Addr base, start, end;
-    enum hit result = NO_RANGES;
-    ptrdiff_t offset = 0;
-    while ((offset = dwarf_ranges(die, offset, &base, &start, &end)) > 0) {
-        if (result == NO_RANGES)
-            result = NOT_HIT;
-        size_t at = lower_bound(pass->queries, pass->first, pass->end, start + pass->bias);
-        size_t stop = at;
-        while (stop < pass->end && pass->queries[stop].address < end + pass->bias)
-            stop++;
-        if (at == stop)
-            continue;
-        result = HIT;
-        for (; at < stop && kind != NO_SCOPE; at++) {
-            HT_RESERVE(pass->scopes, pass->scope_capacity, pass->scope_count + 1);
-            pass->scopes[pass->scope_count] =
-                (struct scope){*die, kind == FUNCTION_SCOPE ? HT_NONE : pass->innermost[at]};
-            pass->innermost[at] = (uint32_t)pass->scope_count++;
-        }
+    size_t at = lower_bound(pass->queries, pass->first, pass->end, start + pass->bias), stop = at;
+    while (stop < pass->end && pass->queries[stop].address < end + pass->bias)
+        stop++;
+    for (size_t i = at; i < stop && kind != NO_SCOPE; i++) {
+        HT_RESERVE(pass->scopes, pass->scope_capacity, pass->scope_count + 1);
+        pass->scopes[pass->scope_count] =
+            (struct scope){*die, kind == FUNCTION_SCOPE ? HT_NONE : pass->innermost[i]};
+        pass->innermost[i] = (uint32_t)pass->scope_count++;
     }
-    return result;
+    return at < stop;
+}
+
+// Whether the entry's address ranges contain queries of the unit.
+static bool hits(struct pass *pass, const struct ht_entry *entry, enum scope_kind kind)
+{
+    Dwarf_Die die = ht_entries_die(&pass->entries, entry);
+    if (entry->pc == HT_PC_NONE)
+        return false;
+    if (entry->pc == HT_PC_RANGE)
+        return enter_range(pass, &die, kind, entry->low, entry->high);
+    Dwarf_Addr base, start, end;
+    ptrdiff_t offset = 0;
+    bool hit = false;
+    while ((offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0)
+        hit |= enter_range(pass, &die, kind, start, end);
+    return hit;
 }
 
 enum { DEPTH_LIMIT = 512 }; // of nested scopes; real ones have some dozens
 
-// Moves to the next die of a list. *after is where the list of the die's own children ended (NULL if they
-// were not visited) and becomes, at the end of the list, where that is. Debug info of clang and rustc has no
-// pointers to siblings: finding one means reading the whole subtree, which must not happen again after it was
-// visited.
-//
-// At the end of a list dwarf_siblingof() leaves the address of its terminator in the result. That is not
-// documented: the first time it matters, what follows from it is compared with the documented way, which is
-// used for ever if they differ.
-static bool next_sibling(struct pass *pass, Dwarf_Die *die, const unsigned char **after)
+// Below a function that was hit: blocks and inlined calls around the addresses. `at` is the first child;
+// returns where the list of children ended, NULL when it makes no sense.
+static const uint8_t *visit_function(struct pass *pass, const uint8_t *at, int depth)
 {
-    const unsigned char *behind = pass->list_ends == REFUTED ? NULL : *after;
-    Dwarf_Die next;
-    memset(&next, 0, sizeof next);
-    *after = NULL;
-    if (behind != NULL && pass->list_ends == UNTRIED) {
-        bool is_end = dwarf_siblingof(die, &next) != 0;
-        bool agrees = is_end ? *behind == 0 : next.addr == (const void *)behind;
-        pass->list_ends = agrees ? TRUSTED : REFUTED;
-        if (!agrees)
-            behind = NULL;
-    }
-    if (behind != NULL && *behind == 0) {
-        *after = behind + 1;
-        return false;
-    }
-    if (behind != NULL) {
-        *die = (Dwarf_Die){.addr = (void *)(uintptr_t)behind, .cu = die->cu};
-        return true;
-    }
-    int result = dwarf_siblingof(die, &next);
-    if (result == 0)
-        *die = next;
-    else if (result == 1 && next.addr != NULL)
-        *after = (const unsigned char *)next.addr + 1;
-    return result == 0;
-}
-
-// Below a function that was hit: blocks and inlined calls around the addresses. Returns where the list of
-// children ended.
-static const unsigned char *visit_function(struct pass *pass, Dwarf_Die *parent, int depth)
-{
-    Dwarf_Die die;
-    const unsigned char *after = NULL;
-    if (depth > DEPTH_LIMIT || dwarf_child(parent, &die) != 0)
-        return NULL;
-    do {
-        switch (dwarf_tag(&die)) {
+    struct ht_entry entry;
+    int result;
+    while (at != NULL && (result = ht_entries_read(&pass->entries, at, &entry)) > 0) {
+        bool enter = false;
+        switch (entry.shape->tag) {
         case DW_TAG_inlined_subroutine:
-            if (hits(pass, &die, INLINED_SCOPE) == HIT)
-                after = visit_function(pass, &die, depth + 1);
+            enter = hits(pass, &entry, INLINED_SCOPE);
             break;
         case DW_TAG_lexical_block:
         case DW_TAG_with_stmt:
         case DW_TAG_try_block:
         case DW_TAG_catch_block:
-            if (hits(pass, &die, NO_SCOPE) != NOT_HIT)
-                after = visit_function(pass, &die, depth + 1);
+            enter = entry.pc == HT_PC_NONE || hits(pass, &entry, NO_SCOPE);
             break;
         default:
             break;
         }
-    } while (next_sibling(pass, &die, &after));
-    return after;
+        if (enter && entry.shape->has_children && depth < DEPTH_LIMIT)
+            at = visit_function(pass, entry.children, depth + 1);
+        else
+            at = ht_entries_pass(&pass->entries, &entry);
+    }
+    return at != NULL && result == 0 ? entry.children : NULL;
 }
 
-// Looks for functions that contain queries. Returns where the list of children ended.
-static const unsigned char *visit_unit(struct pass *pass, Dwarf_Die *parent, int depth)
+// Looks for functions that contain queries. As visit_function().
+static const uint8_t *visit_unit(struct pass *pass, const uint8_t *at, int depth)
 {
-    Dwarf_Die die;
-    const unsigned char *after = NULL;
-    if (depth > DEPTH_LIMIT || dwarf_child(parent, &die) != 0)
-        return NULL;
-    do {
-        switch (dwarf_tag(&die)) {
+    struct ht_entry entry;
+    int result;
+    while (at != NULL && (result = ht_entries_read(&pass->entries, at, &entry)) > 0) {
+        bool has_children = entry.shape->has_children && depth < DEPTH_LIMIT;
+        const uint8_t *after = NULL;
+        switch (entry.shape->tag) {
         case DW_TAG_subprogram:
         case DW_TAG_entry_point:
-            if (hits(pass, &die, FUNCTION_SCOPE) == HIT)
-                after = visit_function(pass, &die, depth + 1);
-            if (pass->visit_all)
-                after = visit_unit(pass, &die, depth + 1);
+            if (hits(pass, &entry, FUNCTION_SCOPE) && has_children)
+                after = visit_function(pass, entry.children, depth + 1);
+            if (pass->visit_all && has_children)
+                after = visit_unit(pass, entry.children, depth + 1);
             break;
         case DW_TAG_namespace:
         case DW_TAG_module:
-            after = visit_unit(pass, &die, depth + 1);
+            if (has_children)
+                after = visit_unit(pass, entry.children, depth + 1);
             break;
         case DW_TAG_class_type:
         case DW_TAG_structure_type:
         case DW_TAG_union_type:
         case DW_TAG_enumeration_type: // rustc puts methods there
         case DW_TAG_lexical_block:
-            if (pass->visit_all)
-                after = visit_unit(pass, &die, depth + 1);
+            if (pass->visit_all && has_children)
+                after = visit_unit(pass, entry.children, depth + 1);
             break;
         default:
             break;
         }
-    } while (next_sibling(pass, &die, &after));
-    return after;
+        at = after != NULL ? after : ht_entries_pass(&pass->entries, &entry);
+    }
+    return at != NULL && result == 0 ? entry.children : NULL;
+}
+
+// All functions of the unit that contain queries.
+static void visit_all_of(struct pass *pass, bool visit_all)
+{
+    struct ht_entry unit;
+    pass->visit_all = visit_all;
+    forget_scopes(pass);
+    if (ht_entries_begin(&pass->entries, &pass->unit) == 0 &&
+        ht_entries_read(&pass->entries, pass->entries.first, &unit) > 0 && unit.shape->has_children)
+        visit_unit(pass, unit.children, 0);
 }
 
 static const char *symbol_of(Dwarf_Die *die)
@@ -299,26 +288,14 @@ static bool all_found(const struct pass *pass)
     return true;
 }
 
-static void forget_scopes(struct pass *pass)
-{
-    pass->scope_count = 0;
-    for (size_t i = pass->first; i < pass->end; i++)
-        pass->innermost[i] = HT_NONE;
-}
-
 // Answers the queries [first, end), which lie in one unit.
 static void resolve_unit(struct pass *pass)
 {
     Dwarf_Files *files = NULL;
     size_t file_count = 0;
-    forget_scopes(pass);
-    pass->visit_all = false;
-    visit_unit(pass, &pass->unit, 0);
-    if (!all_found(pass)) { // methods of local classes, nested functions
-        forget_scopes(pass);
-        pass->visit_all = true;
-        visit_unit(pass, &pass->unit, 0);
-    }
+    visit_all_of(pass, false);
+    if (!all_found(pass)) // methods of local classes, nested functions
+        visit_all_of(pass, true);
     if (dwarf_getsrcfiles(&pass->unit, &files, &file_count) != 0)
         files = NULL;
     for (size_t i = pass->first; i < pass->end; i++)
@@ -328,7 +305,7 @@ static void resolve_unit(struct pass *pass)
 // Finds the units that contain queries; query_unit[i] becomes the unit of query i, HT_NONE if there is none.
 // Units of programs compiled with a section for each function have as many ranges as functions.
 static size_t find_units(Dwarf *dwarf, const struct ht_query *queries, size_t count, uint64_t bias,
-                         uint32_t *query_unit, struct unit **ret_units)
+                         uint32_t *query_unit, struct unit **ret_units, bool *is_complete)
 {
     struct unit *units = NULL;
     size_t unit_count = 0, capacity = 0;
@@ -355,6 +332,8 @@ static size_t find_units(Dwarf *dwarf, const struct ht_query *queries, size_t co
             continue;
         Dwarf_Attribute folder;
         bool is_split = type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid;
+        if (type == DW_UT_skeleton && !is_split)
+            *is_complete = false; // its .dwo file is not there
         HT_RESERVE(units, capacity, unit_count + 1);
         units[unit_count++] = (struct unit){
             .die = is_split ? split : die,
@@ -380,13 +359,15 @@ static void resolve_units(struct pass *pass, const struct unit *units, size_t un
 
 void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_t count)
 {
-    Dwarf_Addr bias;
-    Dwarf *dwarf = dwfl_module_getdwarf(module->module, &bias);
+    Dwarf *dwarf = ht_elf_dwarf(module);
+    uint64_t bias = module->dwarf_bias;
     if (dwarf == NULL || count == 0)
         return;
+    char alternate[HT_BUILD_ID_TEXT_BYTES];
+    module->is_complete = !ht_elf_wants_alternate(module, alternate);
     struct unit *units;
     uint32_t *query_unit = ht_realloc_array(NULL, count, sizeof *query_unit);
-    size_t unit_count = find_units(dwarf, queries, count, bias, query_unit, &units);
+    size_t unit_count = find_units(dwarf, queries, count, bias, query_unit, &units, &module->is_complete);
     // A counting sort by unit keeps the order by address; `order` leads back.
     size_t *next = ht_alloc_zero(unit_count, sizeof *next), grouped = 0;
     for (size_t i = 0; i < unit_count; i++) {
@@ -413,4 +394,5 @@ void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_
     free(pass.queries);
     free(pass.innermost);
     free(pass.scopes);
+    ht_entries_free(&pass.entries);
 }

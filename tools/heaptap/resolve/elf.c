@@ -2,11 +2,15 @@
 #include "resolve/elf.h"
 
 #include "base/error.h"
+#include "resolve/inflate.h"
 
+#include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void read_build_id(struct ht_elf *module)
@@ -34,12 +38,52 @@ static bool has_no_code(Elf *elf)
     return elf_getshdrnum(elf, &sections) == 0 && sections > 0; // stripped of all headers: it is a program
 }
 
+static void read_layout(struct ht_elf *module, Elf *elf)
+{
+    size_t headers = 0, count = 0;
+    if (elf == NULL || elf_getphdrnum(elf, &headers) != 0)
+        headers = 0;
+    struct ht_segment *segments = ht_alloc_zero(headers, sizeof *segments);
+    for (size_t i = 0; i < headers; i++) {
+        GElf_Phdr header;
+        if (gelf_getphdr(elf, (int)i, &header) != NULL && header.p_type == PT_LOAD)
+            segments[count++] = (struct ht_segment){.address = header.p_vaddr,
+                                                    .offset = header.p_offset,
+                                                    .file_bytes = header.p_filesz,
+                                                    .memory_bytes = header.p_memsz,
+                                                    .flags = header.p_flags};
+    }
+    module->layout = (struct ht_layout){
+        .segments = segments, .segment_count = count, .is_debug_only = elf != NULL && has_no_code(elf)};
+}
+
+static struct ht_elf *looking_for; // whose debug info libdwfl is looking for; the tool resolves in one thread
+
+// libdwfl's way, and then without compression.
+static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
+                          const char *file_name, const char *debug_link, GElf_Word debug_link_crc,
+                          char **ret_file_name)
+{
+    int fd = dwfl_standard_find_debuginfo(module, user, name, base, file_name, debug_link, debug_link_crc,
+                                          ret_file_name);
+    if (fd >= 0 && looking_for != NULL && looking_for->expanded == NULL)
+        looking_for->expanded = ht_inflate_sections(fd, &looking_for->expanded_bytes);
+    return fd;
+}
+
+static void free_expanded(struct ht_elf *module)
+{
+    if (module->expanded != NULL)
+        munmap(module->expanded, module->expanded_bytes);
+    module->expanded = NULL;
+}
+
 int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *debug_path)
 {
     static char *debug_path_slot; // libdwfl keeps its address; the tool resolves in one thread
     static const Dwfl_Callbacks callbacks = {
         .find_elf = dwfl_build_id_find_elf,
-        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .find_debuginfo = find_debuginfo,
         .section_address = dwfl_offline_section_address,
         .debuginfo_path = &debug_path_slot,
     };
@@ -48,10 +92,15 @@ int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *deb
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return ht_fail_errno("cannot open");
-    debug_path_slot = (char *)(uintptr_t)debug_path;
+    module->expanded = ht_inflate_sections(fd, &module->expanded_bytes);
+    module->debug_path =
+        debug_path != NULL ? ht_strdup(debug_path) : NULL; // is read when debug info is first wanted
+    debug_path_slot = module->debug_path;
     module->dwfl = dwfl_begin(&callbacks);
     if (module->dwfl == NULL) {
         close(fd);
+        free_expanded(module);
+        free(module->debug_path);
         return ht_fail("libdwfl: %s", dwfl_errmsg(-1));
     }
     dwfl_report_begin(module->dwfl);
@@ -60,20 +109,32 @@ int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *deb
         ht_fail("not an ELF file (%s)", dwfl_errmsg(-1));
         close(fd);
         dwfl_end(module->dwfl);
+        free_expanded(module);
+        free(module->debug_path);
         return -1;
     }
     dwfl_report_end(module->dwfl, NULL, NULL);
     GElf_Addr bias;
     Elf *elf = dwfl_module_getelf(module->module, &bias);
-    module->is_debug_only = elf != NULL && has_no_code(elf);
+    read_layout(module, elf);
     read_build_id(module);
     return 0;
 }
 
 void ht_elf_close(struct ht_elf *module)
 {
+    if (module->dwarf != NULL && !module->dwarf_is_dwfls)
+        dwarf_end(module->dwarf);
+    elf_end(module->expanded_elf);
     dwfl_end(module->dwfl);
+    free_expanded(module);
+    if (module->alternate != NULL) {
+        dwarf_end(module->alternate);
+        close(module->alternate_fd);
+    }
+    free(module->debug_path);
     free(module->build_id);
+    free((void *)(uintptr_t)module->layout.segments);
     free(module->symbols);
     free(module->frames);
     ht_arena_free(&module->names);
@@ -83,17 +144,16 @@ void ht_elf_close(struct ht_elf *module)
 static const uint64_t page_mask = 0xfff; // segments are mapped by pages of at least this size
 
 // A debug file's executable segment that fits the mapping best.
-static bool address_in_debug_file(Elf *elf, size_t headers, uint64_t start, uint64_t limit, uint64_t address,
-                                  uint64_t *ret_address)
+static bool address_in_debug_file(const struct ht_layout *layout, uint64_t start, uint64_t limit,
+                                  uint64_t address, uint64_t *ret_address)
 {
     bool found = false;
-    for (size_t i = 0; i < headers; i++) {
-        GElf_Phdr header;
-        if (gelf_getphdr(elf, (int)i, &header) == NULL || header.p_type != PT_LOAD ||
-            !(header.p_flags & PF_X))
+    for (size_t i = 0; i < layout->segment_count; i++) {
+        const struct ht_segment *segment = &layout->segments[i];
+        if (!(segment->flags & PF_X))
             continue;
-        uint64_t first = header.p_vaddr & ~page_mask;
-        uint64_t size = ((header.p_vaddr + header.p_memsz + page_mask) & ~page_mask) - first;
+        uint64_t first = segment->address & ~page_mask;
+        uint64_t size = ((segment->address + segment->memory_bytes + page_mask) & ~page_mask) - first;
         if (found && size != limit - start)
             continue;
         *ret_address = address - start + first;
@@ -104,30 +164,24 @@ static bool address_in_debug_file(Elf *elf, size_t headers, uint64_t start, uint
     return found;
 }
 
-bool ht_elf_address(const struct ht_elf *module, uint64_t start, uint64_t limit, uint64_t offset,
-                    uint64_t address, uint64_t *ret_address)
+bool ht_layout_address(const struct ht_layout *layout, uint64_t start, uint64_t limit, uint64_t offset,
+                       uint64_t address, uint64_t *ret_address)
 {
-    GElf_Addr bias;
-    size_t headers;
-    Elf *elf = dwfl_module_getelf(module->module, &bias);
-    if (elf == NULL || elf_getphdrnum(elf, &headers) != 0 || address < start ||
-        (limit != 0 && address >= limit))
+    if (address < start || (limit != 0 && address >= limit))
         return false;
-    if (module->is_debug_only)
-        return address_in_debug_file(elf, headers, start, limit, address, ret_address);
+    if (layout->is_debug_only)
+        return address_in_debug_file(layout, start, limit, address, ret_address);
     uint64_t in_file = address - start + offset;
     bool found = false;
-    for (size_t i = 0; i < headers; i++) {
-        GElf_Phdr header;
-        if (gelf_getphdr(elf, (int)i, &header) == NULL || header.p_type != PT_LOAD)
+    for (size_t i = 0; i < layout->segment_count; i++) {
+        const struct ht_segment *segment = &layout->segments[i];
+        uint64_t first = segment->offset & ~page_mask;
+        uint64_t end = (segment->offset + segment->file_bytes + page_mask) & ~page_mask;
+        if (in_file < first || in_file >= end || (found && !(segment->flags & PF_X)))
             continue;
-        uint64_t first = header.p_offset & ~page_mask;
-        uint64_t end = (header.p_offset + header.p_filesz + page_mask) & ~page_mask;
-        if (in_file < first || in_file >= end || (found && !(header.p_flags & PF_X)))
-            continue;
-        *ret_address = in_file - header.p_offset + header.p_vaddr; // wraps right below p_offset, too
+        *ret_address = in_file - segment->offset + segment->address; // wraps right below the offset, too
         found = true;
-        if (header.p_flags & PF_X)
+        if (segment->flags & PF_X)
             break;
     }
     return found;
@@ -215,6 +269,53 @@ static void resolve_by_symbol(struct ht_elf *module, struct ht_query *query)
     query->first_frame = (uint32_t)module->frame_count++;
     query->frame_count = 1;
     module->frames[query->first_frame] = (struct ht_frame){.symbol = symbol->name};
+}
+
+Dwarf *ht_elf_dwarf(struct ht_elf *module)
+{
+    if (module->dwarf_tried)
+        return module->dwarf;
+    module->dwarf_tried = true;
+    looking_for = module;
+    dwfl_module_getsymtab(module->module); // in a stripped file this finds the separate one
+    if (module->expanded != NULL)
+        module->expanded_elf = elf_memory(module->expanded, module->expanded_bytes);
+    if (module->expanded_elf != NULL)
+        module->dwarf = dwarf_begin_elf(module->expanded_elf, DWARF_C_READ, NULL);
+    if (module->dwarf == NULL) {
+        Dwarf_Addr bias;
+        module->dwarf = dwfl_module_getdwarf(module->module, &bias);
+        module->dwarf_bias = module->dwarf != NULL ? bias : 0;
+        module->dwarf_is_dwfls = true;
+    }
+    looking_for = NULL;
+    return module->dwarf;
+}
+
+bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES])
+{
+    const char *name;
+    const void *bits;
+    Dwarf *dwarf = ht_elf_dwarf(module);
+    if (dwarf == NULL || dwarf_getalt(dwarf) != NULL)
+        return false;
+    ssize_t length = dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &bits);
+    if (length <= 0 || length > (HT_BUILD_ID_TEXT_BYTES - 1) / 2)
+        return false;
+    for (ssize_t i = 0; i < length; i++)
+        snprintf(build_id + 2 * i, 3, "%02x", ((const unsigned char *)bits)[i]);
+    return true;
+}
+
+void ht_elf_set_alternate(struct ht_elf *module, int fd)
+{
+    Dwarf *dwarf = ht_elf_dwarf(module);
+    module->alternate = dwarf != NULL ? dwarf_begin(fd, DWARF_C_READ) : NULL;
+    module->alternate_fd = fd;
+    if (module->alternate != NULL)
+        dwarf_setalt(dwarf, module->alternate);
+    else
+        close(fd);
 }
 
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count)

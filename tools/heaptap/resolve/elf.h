@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 
+#include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,16 +30,40 @@ struct ht_symbol {
     int rank; // among symbols at one address the highest wins
 };
 
+// A loaded part of a file.
+struct ht_segment {
+    uint64_t address, offset, file_bytes, memory_bytes;
+    uint32_t flags; // PF_X ...
+    uint32_t unused;
+};
+
+// How a file is mapped. The segments belong to somebody else.
+struct ht_layout {
+    const struct ht_segment *segments;
+    size_t segment_count;
+    bool is_debug_only; // a separate debug file: its file offsets mean nothing
+};
+
 struct ht_elf {
     Dwfl *dwfl;
     Dwfl_Module *module;
-    char *build_id;            // lower-case hex, "" if there is none
-    bool is_debug_only;        // a separate debug file: its file offsets mean nothing
+    char *debug_path;
+    char *build_id; // lower-case hex, "" if there is none
+    struct ht_layout layout;
+    bool is_complete;          // has debug info, and all of it was found; known after ht_elf_resolve()
     struct ht_symbol *symbols; // sorted, loaded on demand
     size_t symbol_count;
     bool symbols_loaded;
     struct ht_frame *frames; // of the answers so far
     size_t frame_count, frame_capacity;
+    Dwarf *dwarf; // ht_elf_dwarf()
+    uint64_t dwarf_bias;
+    bool dwarf_tried, dwarf_is_dwfls;
+    char *expanded; // the debug info as it is without compression, NULL: it was none
+    size_t expanded_bytes;
+    Elf *expanded_elf;
+    Dwarf *alternate; // set by ht_elf_set_alternate()
+    int alternate_fd;
     struct ht_arena names; // file names that were put together
 };
 
@@ -49,8 +74,24 @@ void ht_elf_close(struct ht_elf *module);
 
 // Where a run-time address of a mapping (start, limit, file offset) lies in the file's own address space;
 // false: in no loaded part of the file.
-bool ht_elf_address(const struct ht_elf *module, uint64_t start, uint64_t limit, uint64_t offset,
-                    uint64_t address, uint64_t *ret_address);
+bool ht_layout_address(const struct ht_layout *layout, uint64_t start, uint64_t limit, uint64_t offset,
+                       uint64_t address, uint64_t *ret_address);
+
+// The debug info, NULL if there is none but symbols. Looks for it, wherever it may be.
+Dwarf *ht_elf_dwarf(struct ht_elf *module);
+
+static inline bool ht_elf_has_dwarf(struct ht_elf *module)
+{
+    return ht_elf_dwarf(module) != NULL;
+}
+
+enum { HT_BUILD_ID_TEXT_BYTES = 129 };
+
+// dwz moves what several files have in common into an alternate one. True if there should be one and it was
+// not found; its build id as hex.
+bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES]);
+// Gives it (fd is taken over).
+void ht_elf_set_alternate(struct ht_elf *module, int fd);
 
 // Answers all queries, which must be sorted by address, in one pass over the debug info.
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count);

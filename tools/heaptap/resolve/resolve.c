@@ -3,116 +3,43 @@
 
 #include "base/error.h"
 #include "base/path.h"
-#include "resolve/elf.h"
+#include "resolve/cache.h"
+#include "resolve/debuginfod.h"
+#include "resolve/jit.h"
+#include "resolve/locate.h"
 
-#include <link.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
-#include <sys/mman.h>
-#include <unistd.h>
+
+// New answers of a module, for the cache once all names are readable.
+struct harvest {
+    char *build_id;
+    struct ht_layout layout; // segments are its own
+    struct ht_query *queries;
+    size_t count;
+};
 
 struct resolver {
     struct ht_profile *profile;
     const struct ht_resolve_options *options;
+    struct ht_origin origin;
+    char *cache_folder; // NULL: no cache
     struct ht_index function_index;
     struct ht_buffer missing; // names of modules whose file is not there
     size_t missing_count;
+    struct harvest *harvests;
+    size_t harvest_count, harvest_capacity;
 };
 
-// Mappings that are no files, and devices.
-static bool is_file_name(const char *name)
-{
-    static const char *const others[] = {"[", "linux-vdso", "//anon", "/memfd:", "/dev/", "anon_inode:"};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (strncmp(name, others[i], strlen(others[i])) == 0)
-            return false;
-    return name[0] != '\0';
-}
+// The locations of one module.
+struct group {
+    const uint32_t *locations; // sorted by mapping and address
+    bool *is_known;            // answered, maybe with nothing
+    size_t count, known_count;
+};
 
-// The kernel's vdso as this very process has it, as a file; -1 if there is none.
-static int open_vdso(void)
-{
-    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
-    if (header == NULL)
-        return -1;
-    size_t size = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
-    int fd = memfd_create("vdso", MFD_CLOEXEC);
-    if (fd >= 0 && write(fd, header, size) != (ssize_t)size) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
-// A file that claims to be the one with this build id ("" in the profile: nothing to compare).
-static int open_checked(struct ht_elf *module, const char *path, int fd, const char *build_id,
-                        const char *debug_path)
-{
-    if (ht_elf_open(module, path, fd, debug_path) < 0)
-        return -1;
-    if (build_id[0] == '\0' || strcmp(build_id, module->build_id) == 0)
-        return 0;
-    ht_fail("is not the file that was profiled (build id %.16s..., the profile has %.16s...)",
-            module->build_id[0] != '\0' ? module->build_id : "none", build_id);
-    ht_elf_close(module);
-    return 1;
-}
-
-// Debug information kept by build id, for a program that is no longer there.
-static int open_by_build_id(struct ht_elf *module, const char *build_id, const char *debug_path)
-{
-    const char *folders = debug_path != NULL ? debug_path : "/usr/lib/debug";
-    int result = -1;
-    while (result != 0 && *folders != '\0' && strlen(build_id) > 2) {
-        size_t length = strcspn(folders, ":");
-        char *path = ht_format("%.*s/.build-id/%.2s/%s.debug", (int)length, folders, build_id, build_id + 2);
-        if (access(path, R_OK) == 0)
-            result = open_checked(module, path, -1, build_id, debug_path);
-        free(path);
-        folders += length;
-        folders += *folders == ':';
-    }
-    return result;
-}
-
-// Opens the file of a mapping and makes sure that it is the one that ran.
-static int open_module(struct resolver *resolver, const struct ht_profile_mapping *mapping,
-                       struct ht_elf *module)
-{
-    const struct ht_resolve_options *options = resolver->options;
-    const char *name = ht_profile_text(resolver->profile, mapping->file);
-    const char *build_id = ht_profile_text(resolver->profile, mapping->build_id);
-    if (strcmp(name, "[vdso]") == 0) {
-        int fd = build_id[0] != '\0' ? open_vdso() : -1; // without a build id it could be any kernel's
-        return fd >= 0 && open_checked(module, name, fd, build_id, NULL) == 0 ? 0 : -1;
-    }
-    if (!is_file_name(name))
-        return -1;
-    char *path = ht_format("%s%s", options->root != NULL ? options->root : "", name);
-    int result = open_checked(module, path, -1, build_id, options->debug_path);
-    bool is_changed = result > 0;
-    char *reason = ht_strdup(ht_error());
-    if (result != 0)
-        result = open_by_build_id(module, build_id, options->debug_path);
-    if (result != 0 && is_changed && !options->quiet)
-        ht_warn("%s %s; its names are left out", path, reason);
-    if (result != 0 && !is_changed) {
-        ht_buffer_text(&resolver->missing, resolver->missing_count++ > 0 ? ", " : "");
-        ht_path_base(name, &resolver->missing);
-    }
-    free(reason);
-    free(path);
-    return result == 0 ? 0 : -1;
-}
-
-static uint32_t intern_function(struct resolver *resolver, const struct ht_frame *frame)
+static uint32_t add_function(struct resolver *resolver, struct ht_function function)
 {
     struct ht_profile *profile = resolver->profile;
-    struct ht_function function = {.start_line = frame->start_line};
-    function.system_name =
-        ht_profile_intern(profile, frame->symbol, strcspn(frame->symbol, "@")); // foo@@GLIBC_2.2
-    function.name = function.system_name; // demangled later, with all others
-    function.file = frame->file != NULL ? ht_profile_intern_text(profile, frame->file) : 0;
     uint64_t hash =
         ht_hash_add(ht_hash_add(function.system_name, function.file), (uint64_t)function.start_line);
     size_t cursor = 0;
@@ -129,21 +56,75 @@ static uint32_t intern_function(struct resolver *resolver, const struct ht_frame
     return added;
 }
 
+static void add_line(struct ht_profile *profile, uint32_t function, int64_t line)
+{
+    HT_RESERVE(profile->lines, profile->line_capacity, profile->line_count + 1);
+    profile->lines[profile->line_count++] = (struct ht_line){.function = function, .line = line};
+}
+
 static void store_answer(struct resolver *resolver, const struct ht_elf *module, const struct ht_query *query)
 {
     struct ht_profile *profile = resolver->profile;
     struct ht_location *location = &profile->locations[query->tag];
-    uint64_t first = profile->line_count;
-    for (uint32_t i = 0; i < query->frame_count; i++) {
-        struct ht_frame frame = module->frames[query->first_frame + i];
-        if (frame.symbol == NULL)
-            frame.symbol = "??";
-        uint32_t function = intern_function(resolver, &frame);
-        HT_RESERVE(profile->lines, profile->line_capacity, profile->line_count + 1);
-        profile->lines[profile->line_count++] = (struct ht_line){.function = function, .line = frame.line};
-    }
-    location->lines = first;
+    location->lines = profile->line_count;
     location->line_count = query->frame_count;
+    for (uint32_t i = 0; i < query->frame_count; i++) {
+        const struct ht_frame *frame = &module->frames[query->first_frame + i];
+        const char *symbol = frame->symbol != NULL ? frame->symbol : "??";
+        struct ht_function function = {.start_line = frame->start_line};
+        function.system_name = ht_profile_intern(profile, symbol, strcspn(symbol, "@")); // foo@@GLIBC_2.2
+        function.name = function.system_name; // demangled later, with all others
+        function.file = frame->file != NULL ? ht_profile_intern_text(profile, frame->file) : 0;
+        add_line(profile, add_function(resolver, function), frame->line);
+    }
+}
+
+// A function of the cache in the profile; its readable name counts only where that is what was asked for.
+static uint32_t take_function(struct resolver *resolver, const struct ht_cache *cache, uint32_t number)
+{
+    const struct ht_cache_function *from = &cache->functions[number];
+    const char *symbol = ht_cache_text(cache, from->symbol), *name = ht_cache_text(cache, from->name);
+    const char *file = ht_cache_text(cache, from->file);
+    bool is_simple = resolver->options->demangle == HT_DEMANGLE_SIMPLE && !resolver->options->names_given;
+    struct ht_function function = {.start_line = from->start_line};
+    function.system_name = ht_profile_intern_text(resolver->profile, symbol != NULL ? symbol : "??");
+    function.name =
+        is_simple && name != NULL ? ht_profile_intern_text(resolver->profile, name) : function.system_name;
+    function.file = file != NULL ? ht_profile_intern_text(resolver->profile, file) : 0;
+    return add_function(resolver, function);
+}
+
+// Answers what the cache knows.
+static void ask_cache(struct resolver *resolver, const struct ht_cache *cache, struct group *group)
+{
+    struct ht_profile *profile = resolver->profile;
+    struct ht_layout layout = ht_cache_layout(cache);
+    uint32_t function_count = ht_cache_function_count(cache);
+    uint32_t *functions = ht_realloc_array(NULL, function_count, sizeof *functions);
+    memset(functions, 0xff, function_count * sizeof *functions);
+    for (size_t i = 0; i < group->count; i++) {
+        struct ht_location *location = &profile->locations[group->locations[i]];
+        const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
+        uint64_t address;
+        uint32_t count;
+        if (!ht_layout_address(&layout, mapping->start, mapping->limit, mapping->offset, location->address,
+                               &address))
+            continue;
+        const struct ht_cache_frame *frames = ht_cache_find(cache, address, &count);
+        if (frames == NULL)
+            continue;
+        location->lines = profile->line_count;
+        location->line_count = count;
+        for (uint32_t f = 0; f < count; f++) {
+            uint32_t *function = &functions[frames[f].function];
+            if (*function == HT_NONE)
+                *function = take_function(resolver, cache, frames[f].function);
+            add_line(profile, *function, frames[f].line);
+        }
+        group->is_known[i] = true;
+        group->known_count++;
+    }
+    free(functions);
 }
 
 static int compare_queries(const void *left, const void *right)
@@ -174,37 +155,120 @@ static void set_flags(struct ht_profile *profile, uint32_t mapping, const uint32
     flags->has_inline_frames = flags->has_inline_frames || (functions && files && lines);
 }
 
-// All locations of one file (they are sorted by file), in one pass.
+// Keeps a module's new answers for the cache.
+static void harvest(struct resolver *resolver, const struct ht_elf *module, struct ht_query *queries,
+                    size_t count)
+{
+    struct harvest *added;
+    HT_RESERVE(resolver->harvests, resolver->harvest_capacity, resolver->harvest_count + 1);
+    added = &resolver->harvests[resolver->harvest_count++];
+    size_t bytes = module->layout.segment_count * sizeof *module->layout.segments;
+    struct ht_segment *segments = ht_alloc(bytes);
+    memcpy(segments, module->layout.segments, bytes);
+    *added = (struct harvest){.build_id = ht_strdup(module->build_id),
+                              .layout = module->layout,
+                              .queries = queries,
+                              .count = count};
+    added->layout.segments = segments;
+}
+
+// Answers the rest of a group from a file, in one pass.
+static void ask_module(struct resolver *resolver, struct ht_elf *module, struct group *group)
+{
+    struct ht_profile *profile = resolver->profile;
+    struct ht_query *queries = ht_alloc_zero(group->count, sizeof *queries);
+    size_t count = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct ht_location *location = &profile->locations[group->locations[i]];
+        const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
+        uint64_t address;
+        if (!group->is_known[i] && ht_layout_address(&module->layout, mapping->start, mapping->limit,
+                                                     mapping->offset, location->address, &address))
+            queries[count++] = (struct ht_query){.address = address, .tag = group->locations[i]};
+    }
+    if (count > 0)
+        qsort(queries, count, sizeof *queries, compare_queries);
+    ht_elf_resolve(module, queries, count);
+    for (size_t i = 0; i < count; i++)
+        if (queries[i].frame_count > 0)
+            store_answer(resolver, module, &queries[i]);
+    if (resolver->cache_folder != NULL && module->is_complete && module->build_id[0] != '\0' && count > 0)
+        harvest(resolver, module, queries, count);
+    else
+        free(queries);
+}
+
+// Opens the file of a group and answers from it.
+static enum ht_resolve_state ask_file(struct resolver *resolver, const struct ht_wanted *wanted,
+                                      struct group *group)
+{
+    struct ht_elf module;
+    bool quiet = resolver->options->quiet;
+    switch (ht_locate(wanted, &resolver->origin, resolver->options, &module)) {
+    case HT_LOCATED:
+        ask_module(resolver, &module, group);
+        bool has_dwarf = ht_elf_has_dwarf(&module);
+        ht_elf_close(&module);
+        return has_dwarf ? HT_RESOLVE_DEBUG : HT_RESOLVE_SYMBOLS;
+    case HT_LOCATED_CHANGED:
+        if (!quiet)
+            ht_warn("%s; its names are left out", ht_error());
+        return HT_RESOLVE_CHANGED;
+    case HT_LOCATED_MISSING:
+        ht_buffer_text(&resolver->missing, resolver->missing_count++ > 0 ? ", " : "");
+        ht_path_base(wanted->name, &resolver->missing);
+        return HT_RESOLVE_MISSING;
+    default:
+        return HT_RESOLVE_NO_FILE;
+    }
+}
+
+static void summarize(struct resolver *resolver, const struct group *group, enum ht_resolve_state state)
+{
+    struct ht_resolve_summary *summary = resolver->options->summary;
+    const struct ht_profile *profile = resolver->profile;
+    const struct ht_profile_mapping *mapping =
+        &profile->mappings[profile->locations[group->locations[0]].mapping];
+    struct ht_resolve_module module = {
+        .file = mapping->file, .build_id = mapping->build_id, .state = state, .locations = group->count};
+    if (summary == NULL)
+        return;
+    for (size_t i = 0; i < group->count; i++)
+        module.named += profile->locations[group->locations[i]].line_count > 0;
+    HT_RESERVE(summary->modules, summary->module_capacity, summary->module_count + 1);
+    summary->modules[summary->module_count++] = module;
+}
+
+// All locations of one module: from the cache, then from its file.
 static void resolve_group(struct resolver *resolver, const uint32_t *locations, size_t count)
 {
     struct ht_profile *profile = resolver->profile;
-    struct ht_elf module;
-    const struct ht_profile_mapping *first = &profile->mappings[profile->locations[locations[0]].mapping];
-    if (open_module(resolver, first, &module) < 0)
-        return;
-    struct ht_query *queries = ht_alloc_zero(count, sizeof *queries);
-    size_t query_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct ht_location *location = &profile->locations[locations[i]];
-        const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
-        uint64_t address;
-        if (ht_elf_address(&module, mapping->start, mapping->limit, mapping->offset, location->address,
-                           &address))
-            queries[query_count++] = (struct ht_query){.address = address, .tag = locations[i]};
-    }
-    qsort(queries, query_count, sizeof *queries, compare_queries);
-    ht_elf_resolve(&module, queries, query_count);
-    for (size_t i = 0; i < query_count; i++)
-        if (queries[i].frame_count > 0)
-            store_answer(resolver, &module, &queries[i]);
-    uint32_t mapping = HT_NONE;
+    uint32_t mapping = profile->locations[locations[0]].mapping;
+    const struct ht_profile_mapping *first = &profile->mappings[mapping];
+    struct ht_wanted wanted = {
+        .name = ht_profile_text(profile, first->file),
+        .build_id = ht_profile_text(profile, first->build_id),
+        .start = first->start,
+        .limit = first->limit,
+        .is_program = mapping == 0,
+    };
+    struct group group = {
+        .locations = locations, .count = count, .is_known = ht_alloc_zero(count, sizeof *group.is_known)};
+    struct ht_cache cache;
+    if (ht_cache_open(&cache, resolver->cache_folder, wanted.build_id) == 0)
+        ask_cache(resolver, &cache, &group);
+    ht_cache_close(&cache);
+    enum ht_resolve_state state = HT_RESOLVE_CACHED;
+    if (group.known_count < count)
+        state = ask_file(resolver, &wanted, &group);
+    mapping = HT_NONE;
     for (size_t i = 0; i < count; i++)
         if (profile->locations[locations[i]].mapping != mapping) {
             mapping = profile->locations[locations[i]].mapping;
             set_flags(profile, mapping, locations, count);
         }
-    free(queries);
-    ht_elf_close(&module);
+    summarize(resolver, &group, state);
+    free(group.is_known);
 }
 
 static int compare_locations(const void *left, const void *right, void *context)
@@ -304,28 +368,106 @@ static void demangle_all(struct ht_profile *profile, const struct ht_resolve_opt
     }
 }
 
-// libdwfl asks debuginfod servers whenever this variable is set; names never come over the network unasked.
-static char *hide_debuginfod(void)
+// A module's new answers go into its file of the cache.
+static void save_harvest(const struct resolver *resolver, struct harvest *harvest)
 {
-    const char *urls = getenv("DEBUGINFOD_URLS");
-    char *saved = urls != NULL ? ht_strdup(urls) : NULL;
-    unsetenv("DEBUGINFOD_URLS");
-    return saved;
+    const struct ht_profile *profile = resolver->profile;
+    bool is_simple = resolver->options->demangle == HT_DEMANGLE_SIMPLE;
+    struct ht_cache_writer writer = {0};
+    uint32_t *numbers = ht_realloc_array(NULL, profile->function_count, sizeof *numbers);
+    memset(numbers, 0xff, profile->function_count * sizeof *numbers);
+    for (size_t i = 0; i < harvest->count; i++) {
+        const struct ht_location *location = &profile->locations[harvest->queries[i].tag];
+        for (uint32_t l = 0; l < location->line_count; l++) {
+            const struct ht_line *line = &profile->lines[location->lines + l];
+            const struct ht_function *function = &profile->functions[line->function];
+            uint32_t *number = &numbers[line->function];
+            if (*number == HT_NONE)
+                *number =
+                    ht_cache_add_function(&writer, ht_profile_text(profile, function->system_name),
+                                          is_simple ? ht_profile_text(profile, function->name) : NULL,
+                                          ht_profile_text(profile, function->file), function->start_line);
+            ht_cache_add_frame(&writer, *number, line->line);
+        }
+        ht_cache_add_entry(&writer, harvest->queries[i].address, location->line_count);
+    }
+    free(numbers);
+    ht_cache_save(&writer, resolver->cache_folder, harvest->build_id, &harvest->layout);
+}
+
+static void save_harvests(struct resolver *resolver)
+{
+    for (size_t i = 0; i < resolver->harvest_count; i++) {
+        struct harvest *harvest = &resolver->harvests[i];
+        save_harvest(resolver, harvest);
+        free(harvest->build_id);
+        free((void *)(uintptr_t)harvest->layout.segments);
+        free(harvest->queries);
+    }
+    free(resolver->harvests);
+}
+
+static int compare_jit(const void *left, const void *right)
+{
+    const struct ht_jit_query *a = left, *b = right;
+    return a->address < b->address ? -1 : a->address > b->address;
+}
+
+// Code that is in no file and has no name yet. Its names are taken as they are: they are no C++.
+static void resolve_jit(struct resolver *resolver)
+{
+    struct ht_profile *profile = resolver->profile;
+    struct ht_jit_query *queries = NULL;
+    size_t count = 0, capacity = 0, named = 0;
+    for (size_t i = 0; i < profile->location_count; i++) {
+        const struct ht_location *location = &profile->locations[i];
+        const char *file = location->mapping != HT_NONE
+                               ? ht_profile_text(profile, profile->mappings[location->mapping].file)
+                               : "";
+        if (location->line_count > 0 ||
+            (file[0] == '/' && file[1] != '/' && strncmp(file, "/memfd:", 7) != 0))
+            continue;
+        HT_RESERVE(queries, capacity, count + 1);
+        queries[count++] = (struct ht_jit_query){.address = location->address, .tag = (uint32_t)i};
+    }
+    if (count > 0) {
+        qsort(queries, count, sizeof *queries, compare_jit);
+        named = ht_jit_resolve(&resolver->origin, resolver->options->root, queries, count);
+    }
+    for (size_t i = 0; i < count && named > 0; i++) {
+        if (queries[i].name == NULL)
+            continue;
+        struct ht_function function = {.system_name = ht_profile_intern_text(profile, queries[i].name)};
+        function.name = function.system_name;
+        struct ht_location *location = &profile->locations[queries[i].tag];
+        location->lines = profile->line_count;
+        location->line_count = 1;
+        add_line(profile, add_function(resolver, function), 0);
+        free(queries[i].name);
+    }
+    if (resolver->options->summary != NULL) {
+        resolver->options->summary->jit_locations = count;
+        resolver->options->summary->jit_named = named;
+    }
+    free(queries);
 }
 
 void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_options *options)
 {
     static const struct ht_resolve_options defaults;
     struct resolver resolver = {.profile = profile, .options = options != NULL ? options : &defaults};
-    char *debuginfod = hide_debuginfod();
+    resolver.origin = ht_origin_of(profile, resolver.options);
+    resolver.cache_folder = resolver.options->no_cache ? NULL : ht_cache_folder();
+    ht_debuginfod_begin(resolver.options->debuginfod, resolver.options->debuginfod_timeout_ns);
     resolve_modules(&resolver);
+    ht_debuginfod_end();
     demangle_all(profile, resolver.options);
-    if (debuginfod != NULL)
-        setenv("DEBUGINFOD_URLS", debuginfod, 1);
-    free(debuginfod);
+    save_harvests(&resolver);
+    resolve_jit(&resolver);
     if (resolver.missing_count > 0 && !resolver.options->quiet)
         ht_warn("no names for %s: the file%s cannot be read here", resolver.missing.data,
                 resolver.missing_count > 1 ? "s" : "");
     ht_buffer_free(&resolver.missing);
     ht_index_free(&resolver.function_index);
+    free(resolver.cache_folder);
 }

@@ -4,6 +4,8 @@
 #include "view/graph.h"
 
 #include "base/path.h"
+#include "view/graph_visual.h"
+#include "view/text.h"
 
 #include <stdlib.h>
 
@@ -20,10 +22,16 @@ struct builder {
     struct ht_index node_index;
     uint32_t *clean_file; // by string: trimmed and cleaned, HT_NONE: not yet
     size_t clean_count;
+    bool keep_paths;   // clean, but do not trim
+    bool with_objects; // HT_GRAPH_OBJECTS
     struct edge_table table;
     uint32_t *edge_sample; // by edge: last sample that was counted, +1
     size_t edge_sample_capacity;
     uint32_t *node_sample; // by node likewise
+    uint32_t *tree_edge;   // by node of a tree: the edge from its caller, HT_NONE: none
+    size_t tree_edge_capacity;
+    bool is_visual, is_whole; // HT_GRAPH_VISUAL, HT_GRAPH_WHOLE
+    struct ht_tag_table tags;
 };
 
 static uint32_t cleaned_file(struct builder *builder, uint32_t file)
@@ -33,8 +41,9 @@ static uint32_t cleaned_file(struct builder *builder, uint32_t file)
     if (builder->clean_file[file] != HT_NONE)
         return builder->clean_file[file];
     const struct ht_report *report = builder->graph->report;
-    const char *path = ht_path_trim(ht_profile_text(report->profile, file), report->options.trim_path,
-                                    report->options.source_path);
+    const char *path = ht_profile_text(report->profile, file);
+    if (!builder->keep_paths)
+        path = ht_path_trim(path, report->options.trim_path, report->options.source_path);
     struct ht_buffer clean = {0};
     if (path[0] != '\0')
         ht_path_clean(path, &clean);
@@ -59,7 +68,7 @@ static uint32_t find_or_add_node(struct builder *builder, const struct ht_node_i
     }
     HT_RESERVE(graph->nodes, graph->node_capacity, graph->node_count + 1);
     uint32_t added = (uint32_t)graph->node_count++;
-    graph->nodes[added] = (struct ht_node){.info = *info, .kept = true};
+    graph->nodes[added] = (struct ht_node){.info = *info, .kept = true, .parent = HT_NONE};
     ht_index_add(&builder->node_index, hash, added);
     return added;
 }
@@ -83,7 +92,7 @@ static uint32_t node_of_line(struct builder *builder, const struct ht_location *
         info.file = cleaned_file(builder, function.file);
     if (by == HT_BY_LINES || by == HT_BY_ADDRESSES)
         info.line = line->line;
-    if (info.name == 0) {
+    if (info.name == 0 || builder->with_objects) {
         info.object = object;
         info.start_line = function.start_line;
     }
@@ -192,6 +201,9 @@ static void count_sample(struct builder *builder, size_t position, bool with_edg
     bool is_residual = false;
     if (weight.value == 0 && weight.divisor == 0)
         return;
+    bool with_tags = with_edges && builder->is_visual;
+    if (with_tags)
+        ht_tags_sample(&builder->tags, sample);
     for (uint32_t frame = sample->frame_count; frame > 0; frame--) {
         uint32_t location = profile->frames[sample->frames + frame - 1];
         uint32_t first = graph->location_first[location], end = graph->location_first[location + 1];
@@ -206,6 +218,8 @@ static void count_sample(struct builder *builder, size_t position, bool with_edg
                 builder->node_sample[position_of_node] = stamp;
                 node->cum = ht_wrap_add(node->cum, weight.value);
                 node->cum_divisor = ht_wrap_add(node->cum_divisor, weight.divisor);
+                if (with_tags)
+                    ht_tags_add(&builder->tags, position_of_node, weight.value, weight.divisor, false);
             }
             if (with_edges && parent != HT_NONE && parent != position_of_node)
                 count_edge(builder, parent, position_of_node, stamp, weight, is_residual, at != end);
@@ -217,6 +231,8 @@ static void count_sample(struct builder *builder, size_t position, bool with_edg
         struct ht_node *leaf = &graph->nodes[parent];
         leaf->flat = ht_wrap_add(leaf->flat, weight.value);
         leaf->flat_divisor = ht_wrap_add(leaf->flat_divisor, weight.divisor);
+        if (with_tags)
+            ht_tags_add(&builder->tags, parent, weight.value, weight.divisor, true);
     }
 }
 
@@ -226,6 +242,14 @@ static bool is_shown(const struct ht_graph *graph, const struct ht_node *node)
         return false;
     bool is_negative = node->flat < 0 || (node->flat == 0 && node->cum < 0);
     return !(graph->report->options.drop_negative && is_negative);
+}
+
+static void collect_shown(struct ht_graph *graph)
+{
+    graph->shown_count = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (is_shown(graph, &graph->nodes[i]))
+            graph->shown[graph->shown_count++] = (uint32_t)i;
 }
 
 // Values of the kept nodes, and what is shown of them, in no order.
@@ -239,15 +263,13 @@ static void count_all(struct builder *builder, bool with_edges)
     memset(builder->node_sample, 0, graph->node_count * sizeof *builder->node_sample);
     graph->edge_count = 0;
     if (with_edges) {
+        ht_tags_clear(&builder->tags);
         builder->table.count = 0; // nothing to carry over
         edge_table_resize(&builder->table, 1024);
     }
     for (size_t i = 0; i < graph->report->profile->sample_count; i++)
         count_sample(builder, i, with_edges);
-    graph->shown_count = 0;
-    for (size_t i = 0; i < graph->node_count; i++)
-        if (is_shown(graph, &graph->nodes[i]))
-            graph->shown[graph->shown_count++] = (uint32_t)i;
+    collect_shown(graph);
 }
 
 const char *ht_graph_text(struct ht_graph *graph, uint32_t position)
@@ -300,23 +322,52 @@ static int compare_magnitudes(int64_t a, int64_t b) // larger first
     return x > y ? -1 : x < y;
 }
 
+struct order {
+    struct ht_graph *graph;
+    const int64_t *scores; // by node, or NULL: by flat or cum
+};
+
 static int compare_nodes(const void *left, const void *right, void *context)
 {
-    struct ht_graph *graph = context;
+    const struct order *how = context;
+    struct ht_graph *graph = how->graph;
     uint32_t l = *(const uint32_t *)left, r = *(const uint32_t *)right;
     const struct ht_node *a = &graph->nodes[l], *b = &graph->nodes[r];
-    bool by_cum = graph->report->options.sort_by_cum;
-    int order = by_cum ? compare_magnitudes(a->cum, b->cum) : compare_magnitudes(a->flat, b->flat);
+    bool by_flat = how->scores == NULL && !graph->report->options.sort_by_cum;
+    int order = how->scores != NULL ? compare_magnitudes(how->scores[l], how->scores[r])
+                : by_flat           ? compare_magnitudes(a->flat, b->flat)
+                                    : compare_magnitudes(a->cum, b->cum);
     if (order == 0)
         order = strcmp(ht_graph_text(graph, l), ht_graph_text(graph, r));
     if (order == 0)
-        order = by_cum ? compare_magnitudes(a->flat, b->flat) : compare_magnitudes(a->cum, b->cum);
-    return order != 0 || l == r ? order : compare_infos(graph->report->profile, &a->info, &b->info);
+        order = by_flat ? compare_magnitudes(a->cum, b->cum) : compare_magnitudes(a->flat, b->flat);
+    if (order == 0 && l != r)
+        order = compare_infos(graph->report->profile, &a->info, &b->info);
+    return order != 0 ? order : (l > r) - (l < r); // the last only in trees
 }
 
-static void sort_shown(struct ht_graph *graph)
+static void sort_shown(struct builder *builder)
 {
-    qsort_r(graph->shown, graph->shown_count, sizeof *graph->shown, compare_nodes, graph);
+    struct ht_graph *graph = builder->graph;
+    int64_t *scores = NULL;
+    if (builder->is_visual) {
+        scores = ht_alloc_zero(graph->node_count + 1, sizeof *scores);
+        ht_graph_score(graph, scores);
+    }
+    struct order how = {.graph = graph, .scores = scores};
+    qsort_r(graph->shown, graph->shown_count, sizeof *graph->shown, compare_nodes, &how);
+    free(scores);
+}
+
+// How many of the nodes shown the limit leaves; 0: all of them.
+static size_t limit_of(struct builder *builder, int64_t node_limit, int64_t node_cutoff)
+{
+    if (node_limit <= 0)
+        return 0;
+    if (!builder->is_visual)
+        return (size_t)node_limit;
+    ht_tags_trim(&builder->tags, node_cutoff);
+    return ht_tags_limit(&builder->tags, builder->graph, (size_t)node_limit);
 }
 
 // Removes light edges; returns how many of those into shown nodes went.
@@ -385,7 +436,7 @@ static void group_edges(struct ht_graph *graph)
 
 // pprof's unit "minimum": that of the smallest value shown, or of a hundred times it where the total is far
 // larger.
-static void select_unit(struct ht_graph *graph, struct ht_report *report)
+static void select_unit(struct ht_graph *graph, struct ht_report *report, bool is_whole)
 {
     if (strcmp(report->output_unit, "minimum") != 0 || graph->shown_count == 0)
         return;
@@ -410,10 +461,162 @@ static void select_unit(struct ht_graph *graph, struct ht_report *report)
     int64_t hundredfold = (int64_t)(100 * (uint64_t)smallest);
     ht_measure_scale(smallest, report->sample_unit, "minimum", &unit);
     ht_measure_scale(largest, report->sample_unit, "minimum", &largest_unit);
-    if (strcmp(unit, largest_unit) != 0 && hundredfold < largest)
+    if (strcmp(unit, largest_unit) != 0 && hundredfold < largest && !is_whole)
         ht_measure_scale(hundredfold, report->sample_unit, "minimum", &unit);
-    snprintf(report->output_unit, sizeof report->output_unit, "%s",
-             unit[0] != '\0' ? unit : report->sample_unit);
+    report->output_unit = unit[0] != '\0' ? unit : report->sample_unit;
+}
+
+// The node behind `parent` for the base node `base`, with its edge; made when the way is new.
+static uint32_t find_or_add_tree_node(struct builder *builder, const struct ht_node *bases, uint32_t parent,
+                                      uint32_t base, bool is_inline)
+{
+    struct ht_graph *graph = builder->graph;
+    struct edge_table *table = &builder->table;
+    uint64_t key = (uint64_t)(parent + 1) << 32 | base; // HT_NONE + 1 is 0
+    size_t at = ht_mix64(key) & (table->count - 1);
+    for (; table->keys[at] != UINT64_MAX; at = (at + 1) & (table->count - 1))
+        if (table->keys[at] == key) {
+            if (parent != HT_NONE && !is_inline)
+                graph->edges[builder->tree_edge[table->edges[at]]].is_inline = false;
+            return table->edges[at];
+        }
+    HT_RESERVE(graph->nodes, graph->node_capacity, graph->node_count + 1);
+    HT_RESERVE(builder->tree_edge, builder->tree_edge_capacity, graph->node_count + 1);
+    uint32_t added = (uint32_t)graph->node_count++;
+    graph->nodes[added] = (struct ht_node){.info = bases[base].info, .kept = true, .parent = parent};
+    builder->tree_edge[added] = parent == HT_NONE ? HT_NONE : add_edge(builder, parent, added);
+    if (parent != HT_NONE)
+        graph->edges[builder->tree_edge[added]].is_inline = is_inline;
+    table->keys[at] = key;
+    table->edges[at] = added;
+    if (graph->node_count * 2 > table->count)
+        edge_table_resize(table, table->count * 2);
+    return added;
+}
+
+static void add_weight(int64_t *value, int64_t *divisor, struct weight weight)
+{
+    *value = ht_wrap_add(*value, weight.value);
+    *divisor = ht_wrap_add(*divisor, weight.divisor);
+}
+
+// One sample from the root to the leaf; nothing is counted twice, since each step is a node of its own.
+static void grow_tree(struct builder *builder, const struct ht_node *bases, size_t position)
+{
+    struct ht_graph *graph = builder->graph;
+    const struct ht_profile *profile = graph->report->profile;
+    const struct ht_sample *sample = &profile->samples[position];
+    struct weight weight = {ht_report_value(graph->report, position),
+                            ht_report_divisor(graph->report, position)};
+    uint32_t parent = HT_NONE;
+    if (weight.value == 0 && weight.divisor == 0)
+        return;
+    if (builder->is_visual)
+        ht_tags_sample(&builder->tags, sample);
+    for (uint32_t frame = sample->frame_count; frame > 0; frame--) {
+        uint32_t location = profile->frames[sample->frames + frame - 1];
+        uint32_t first = graph->location_first[location], end = graph->location_first[location + 1];
+        for (uint32_t at = end; at > first; at--) {
+            uint32_t node =
+                find_or_add_tree_node(builder, bases, parent, graph->location_nodes[at - 1], at != end);
+            uint32_t edge = builder->tree_edge[node];
+            add_weight(&graph->nodes[node].cum, &graph->nodes[node].cum_divisor, weight);
+            if (edge != HT_NONE)
+                add_weight(&graph->edges[edge].weight, &graph->edges[edge].divisor, weight);
+            if (builder->is_visual)
+                ht_tags_add(&builder->tags, node, weight.value, weight.divisor, false);
+            parent = node;
+        }
+    }
+    if (parent == HT_NONE)
+        return;
+    add_weight(&graph->nodes[parent].flat, &graph->nodes[parent].flat_divisor, weight);
+    if (builder->is_visual)
+        ht_tags_add(&builder->tags, parent, weight.value, weight.divisor, true);
+}
+
+// The nodes that were made for the locations become those of a tree.
+static void make_tree(struct builder *builder)
+{
+    struct ht_graph *graph = builder->graph;
+    struct ht_node *bases = graph->nodes;
+    graph->nodes = NULL;
+    graph->node_count = graph->node_capacity = 0;
+    graph->is_tree = true;
+    edge_table_resize(&builder->table, 1024);
+    for (size_t i = 0; i < graph->report->profile->sample_count; i++)
+        grow_tree(builder, bases, i);
+    free(bases);
+    free(graph->location_first);
+    free(graph->location_nodes);
+    graph->location_first = graph->location_nodes = NULL;
+    graph->shown = ht_realloc_array(graph->shown, graph->node_count, sizeof *graph->shown);
+    collect_shown(graph);
+}
+
+// Takes the nodes that are not kept out of the tree: what they called is called by their callers. Values
+// stay. Callers stand before what they call in `nodes`, so one pass is enough.
+static void cut_tree(struct builder *builder)
+{
+    struct ht_graph *graph = builder->graph;
+    for (size_t i = 0; i < graph->node_count; i++)
+        builder->tree_edge[i] = HT_NONE;
+    for (size_t i = 0; i < graph->edge_count; i++)
+        builder->tree_edge[graph->edges[i].to] = (uint32_t)i;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        uint32_t position = builder->tree_edge[i];
+        if (position == HT_NONE || graph->nodes[graph->edges[position].from].kept)
+            continue;
+        struct ht_edge *edge = &graph->edges[position];
+        uint32_t above = builder->tree_edge[edge->from];
+        if (above == HT_NONE) {
+            builder->tree_edge[i] = HT_NONE;
+            continue;
+        }
+        edge->from = graph->edges[above].from;
+        edge->is_residual = true;
+        edge->is_inline = edge->is_inline && graph->edges[above].is_inline;
+    }
+    size_t left = 0;
+    for (size_t i = 0; i < graph->edge_count; i++) {
+        struct ht_edge edge = graph->edges[i];
+        if (graph->nodes[edge.to].kept && builder->tree_edge[edge.to] != HT_NONE)
+            graph->edges[left++] = edge;
+    }
+    graph->edge_count = left;
+    collect_shown(graph);
+}
+
+// Of the nodes that are shown, the first `count` with at least the cutoff below them are kept; returns how
+// many went.
+static size_t drop_from_tree(struct builder *builder, size_t count, int64_t cutoff)
+{
+    struct ht_graph *graph = builder->graph;
+    size_t dropped = 0;
+    for (size_t i = 0; i < graph->shown_count; i++) {
+        struct ht_node *node = &graph->nodes[graph->shown[i]];
+        node->kept = i < count && ht_wrap_abs(node->cum) >= cutoff;
+        dropped += !node->kept;
+    }
+    if (dropped > 0)
+        cut_tree(builder);
+    return dropped;
+}
+
+static void trim_tree(struct builder *builder, int64_t node_cutoff, int64_t edge_cutoff, int64_t node_limit)
+{
+    struct ht_graph *graph = builder->graph;
+    if (node_cutoff > 0)
+        graph->dropped_nodes = drop_from_tree(builder, graph->shown_count, node_cutoff);
+    graph->original_count = graph->shown_count;
+    sort_shown(builder);
+    if (node_limit > 0) {
+        trim_edges(graph, edge_cutoff);
+        if (drop_from_tree(builder, limit_of(builder, node_limit, node_cutoff), 0) > 0)
+            sort_shown(builder);
+    }
+    graph->dropped_edges = trim_edges(graph, edge_cutoff);
+    ht_tags_trim(&builder->tags, node_cutoff);
 }
 
 // In pprof's order: light nodes, then the limit by number, then light edges. Values are counted anew after
@@ -426,10 +629,15 @@ static void trim(struct builder *builder)
     double edge_fraction = options->trim ? options->edge_fraction : 0;
     int64_t node_limit = options->trim ? options->node_count : 0;
     int64_t total = 0;
-    count_all(builder, false);
+    if (!graph->is_tree)
+        count_all(builder, false);
     for (size_t i = 0; i < graph->shown_count; i++)
         total = ht_wrap_add(total, graph->nodes[graph->shown[i]].flat);
     int64_t node_cutoff = cutoff_of(total, node_fraction), edge_cutoff = cutoff_of(total, edge_fraction);
+    if (graph->is_tree) {
+        trim_tree(builder, node_cutoff, edge_cutoff, node_limit);
+        return;
+    }
     if (node_cutoff > 0) {
         size_t kept = keep_shown(graph, graph->shown_count, node_cutoff);
         graph->dropped_nodes = graph->shown_count - kept;
@@ -438,34 +646,59 @@ static void trim(struct builder *builder)
     }
     count_all(builder, true);
     graph->original_count = graph->shown_count;
-    sort_shown(graph);
-    if (node_limit > 0) {
+    sort_shown(builder);
+    size_t limit = limit_of(builder, node_limit, node_cutoff);
+    if (limit > 0) {
         trim_edges(graph, edge_cutoff);
-        if ((size_t)node_limit < graph->shown_count) {
-            keep_shown(graph, (size_t)node_limit, 0);
+        if (limit < graph->shown_count) {
+            keep_shown(graph, limit, 0);
             count_all(builder, true);
-            sort_shown(graph);
+            sort_shown(builder);
         }
     }
     graph->dropped_edges = trim_edges(graph, edge_cutoff);
+    ht_tags_trim(&builder->tags, node_cutoff);
 }
 
-void ht_graph_build(struct ht_graph *graph, struct ht_report *report)
+void ht_graph_build_names(struct ht_graph *graph, struct ht_report *report, bool trim_paths)
 {
     *graph = (struct ht_graph){.report = report};
-    struct builder builder = {.graph = graph};
+    struct builder builder = {.graph = graph, .keep_paths = !trim_paths};
     create_nodes(&builder);
+    ht_index_free(&builder.node_index);
+    free(builder.clean_file);
+}
+
+void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigned flags)
+{
+    *graph = (struct ht_graph){.report = report};
+    struct builder builder = {.graph = graph,
+                              .with_objects = flags & HT_GRAPH_OBJECTS,
+                              .is_visual = flags & HT_GRAPH_VISUAL,
+                              .is_whole = flags & HT_GRAPH_WHOLE};
+    create_nodes(&builder);
+    ht_tags_start(&builder.tags, report);
     graph->shown = ht_realloc_array(NULL, graph->node_count, sizeof *graph->shown);
     builder.node_sample = ht_realloc_array(NULL, graph->node_count, sizeof *builder.node_sample);
+    if ((flags & HT_GRAPH_TREE) && report->options.call_tree)
+        make_tree(&builder);
     trim(&builder);
     group_edges(graph);
-    select_unit(graph, report);
+    if (builder.is_visual) {
+        ht_graph_sort_edges(graph);
+        ht_graph_remove_redundant_edges(graph);
+        group_edges(graph);
+        ht_tags_finish(&builder.tags, graph);
+    }
+    select_unit(graph, report, builder.is_whole);
+    ht_tags_free(&builder.tags);
     ht_index_free(&builder.node_index);
     free(builder.clean_file);
     free(builder.table.keys);
     free(builder.table.edges);
     free(builder.edge_sample);
     free(builder.node_sample);
+    free(builder.tree_edge);
 }
 
 void ht_graph_free(struct ht_graph *graph)
@@ -479,6 +712,7 @@ void ht_graph_free(struct ht_graph *graph)
     free(graph->edges);
     free(graph->in_edges);
     free(graph->out_edges);
+    free(graph->tags);
     memset(graph, 0, sizeof *graph);
 }
 
@@ -491,6 +725,47 @@ enum ht_inlined ht_graph_inlined(const struct ht_graph *graph, uint32_t position
     return inlined == 0                ? HT_INLINED_NEVER
            : inlined == node->in_count ? HT_INLINED_ALWAYS
                                        : HT_INLINED_PARTLY;
+}
+
+static int compare_edges(const void *left, const void *right, void *context)
+{
+    struct ht_graph *graph = context;
+    const struct ht_edge *a = &graph->edges[*(const uint32_t *)left],
+                         *b = &graph->edges[*(const uint32_t *)right];
+    int order = compare_magnitudes(a->weight, b->weight);
+    if (order == 0 && a->from != b->from)
+        order = strcmp(ht_graph_text(graph, a->from), ht_graph_text(graph, b->from));
+    if (order == 0 && a->to != b->to)
+        order = strcmp(ht_graph_text(graph, a->to), ht_graph_text(graph, b->to));
+    return order;
+}
+
+void ht_graph_sort_edges(struct ht_graph *graph)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const struct ht_node *node = &graph->nodes[i];
+        qsort_r(graph->in_edges + node->in_first, node->in_count, sizeof *graph->in_edges, compare_edges,
+                graph);
+        qsort_r(graph->out_edges + node->out_first, node->out_count, sizeof *graph->out_edges, compare_edges,
+                graph);
+    }
+}
+
+void ht_graph_values(const struct ht_graph *graph, uint32_t position, int64_t sum, struct ht_buffer *out)
+{
+    const struct ht_report *report = graph->report;
+    int64_t flat = ht_node_flat(&graph->nodes[position]), cum = ht_node_cum(&graph->nodes[position]);
+    char value[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES];
+    ht_report_label(report, flat, value);
+    ht_text_right(out, 10, value);
+    ht_measure_percent(flat, report->total, percent);
+    ht_buffer_printf(out, " %s", percent);
+    ht_measure_percent(sum, report->total, percent);
+    ht_buffer_printf(out, " %s ", percent);
+    ht_report_label(report, cum, value);
+    ht_text_right(out, 10, value);
+    ht_measure_percent(cum, report->total, percent);
+    ht_buffer_printf(out, " %s", percent);
 }
 
 static void add_dropped(const struct ht_graph *graph, size_t dropped, const char *what, const char *measure,

@@ -5,7 +5,8 @@
 
 #include "view/report.h"
 
-// What one node is; strings of the profile. Two nodes never have the same.
+// What one node is; strings of the profile. Two nodes of a graph never have the same; in a tree of calls they
+// differ in their ways from the root.
 struct ht_node_info {
     uint32_t name, file, object; // object: the mapping's file, where there is no name
     uint64_t address;
@@ -18,7 +19,8 @@ struct ht_node {
     bool kept;                   // by trimming
     uint32_t in_first, in_count; // edges in graph->in_edges, after ht_graph_link()
     uint32_t out_first, out_count;
-    char *text; // as printed, made on demand
+    uint32_t parent; // in a tree of calls, before anything was trimmed; HT_NONE: none
+    char *text;      // as printed, made on demand
 };
 
 struct ht_edge {
@@ -28,11 +30,21 @@ struct ht_edge {
     bool is_inline;   // always inlined
 };
 
+// A label's value at a node, for graphs with tags.
+struct ht_node_tag {
+    uint32_t node;
+    uint32_t group; // string: the text labels, "key:value" joined by "\\n"; 0: none
+    uint32_t name;  // string: the number as printed; 0: the tag of the text labels themselves
+    int64_t number;
+    int64_t flat, flat_divisor, cum, cum_divisor;
+};
+
 struct ht_graph {
     const struct ht_report *report;
     struct ht_node *nodes; // every node of the profile
     size_t node_count, node_capacity;
-    uint32_t *location_first; // by location, into location_nodes (one more entry at the end)
+    bool is_tree;             // one node for each way from the root
+    uint32_t *location_first; // by location, into location_nodes (one more entry at the end); NULL in a tree
     uint32_t *location_nodes; // innermost inlined function first
     uint32_t *shown;          // what the report shows, sorted
     size_t shown_count;
@@ -41,11 +53,28 @@ struct ht_graph {
     uint32_t *in_edges, *out_edges; // edges grouped by callee and by caller
     size_t original_count;          // nodes before the limit by number
     size_t dropped_nodes, dropped_edges;
+    struct ht_node_tag *tags; // by node, group and name; only with HT_GRAPH_VISUAL
+    size_t tag_count;
 };
 
+enum {
+    HT_GRAPH_TREE = 1,    // a tree of calls if --call-tree asks for one (pprof: dot and callgrind)
+    HT_GRAPH_OBJECTS = 2, // functions of different files and objects stay apart (pprof: list and callgrind)
+    HT_GRAPH_VISUAL = 4,  // for the eye: with tags, what tells most first, no superfluous edges (pprof: dot)
+    HT_GRAPH_WHOLE = 8,   // values will be written as whole numbers (pprof: callgrind)
+};
+
+enum { HT_NODE_TAGS = 4 }; // that are drawn at one node
+
 // Context: tool. Builds and trims as pprof does for text reports; settles report->output_unit. The report
-// must outlive the graph.
-void ht_graph_build(struct ht_graph *graph, struct ht_report *report);
+// must outlive the graph. `flags` as above.
+void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigned flags);
+
+static inline void ht_graph_build(struct ht_graph *graph, struct ht_report *report)
+{
+    ht_graph_build_as(graph, report, 0);
+}
+
 void ht_graph_free(struct ht_graph *graph);
 
 // Name as printed: "[address ]function[ file[:line]]", "[object]" or "<unknown>". Valid until the graph is
@@ -62,7 +91,17 @@ static inline int64_t ht_node_cum(const struct ht_node *node)
     return ht_report_mean(node->cum, node->cum_divisor);
 }
 
+// Sorts each node's edges as reports list them: the heaviest first, then by the callers' and callees' names.
+void ht_graph_sort_edges(struct ht_graph *graph);
+
 enum ht_inlined { HT_INLINED_NEVER, HT_INLINED_ALWAYS, HT_INLINED_PARTLY };
+
+// Nodes alone, for reports that only need the frames' names; nothing is counted. pprof's traces show source
+// paths as the profile has them, whatever --trim-path says: then `trim_paths` is false.
+void ht_graph_build_names(struct ht_graph *graph, struct ht_report *report, bool trim_paths);
+
+// Appends the node's "flat flat% sum% cum cum%"; `sum` is the flat value of the rows up to this one.
+void ht_graph_values(const struct ht_graph *graph, uint32_t node, int64_t sum, struct ht_buffer *out);
 
 // By the edges into the node that are left.
 enum ht_inlined ht_graph_inlined(const struct ht_graph *graph, uint32_t node);

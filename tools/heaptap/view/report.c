@@ -36,6 +36,35 @@ static int64_t compute_total(const struct ht_report *report)
     return base_total > 0 ? ht_report_mean(base_total, base_divisor) : ht_report_mean(total, divisor);
 }
 
+// The first unit written for each key wins; a warning names the others.
+static void find_label_units(struct ht_report *report)
+{
+    const struct ht_profile *profile = report->profile;
+    report->label_unit_count = profile->string_count;
+    report->label_units = ht_alloc_zero(profile->string_count, sizeof *report->label_units);
+    bool *warned = ht_alloc_zero(profile->string_count, sizeof *warned);
+    for (size_t i = 0; i < profile->label_count; i++) {
+        const struct ht_label *label = &profile->labels[i];
+        if (label->text != 0 || label->unit == 0)
+            continue;
+        const char *unit = ht_profile_text(profile, label->unit), **known = &report->label_units[label->key];
+        if (*known == NULL)
+            *known = unit;
+        if (strcmp(*known, unit) != 0 && !warned[label->key]) {
+            warned[label->key] = true;
+            ht_warn("the label '%s' has several units; %s is shown, %s is there as well",
+                    ht_profile_text(profile, label->key), *known, unit);
+        }
+    }
+    free(warned);
+}
+
+const char *ht_report_label_unit(const struct ht_report *report, uint32_t key)
+{
+    const char *unit = key < report->label_unit_count ? report->label_units[key] : NULL;
+    return unit != NULL ? unit : ht_filter_implied_unit(report->profile, key);
+}
+
 int ht_report_init(struct ht_report *report, struct ht_profile *profile,
                    const struct ht_view_options *options)
 {
@@ -46,12 +75,15 @@ int ht_report_init(struct ht_report *report, struct ht_profile *profile,
         return -1;
     const struct ht_value_type *type = &profile->sample_types[report->sample_index];
     report->sample_unit = ht_profile_text(profile, type->unit);
-    snprintf(report->output_unit, sizeof report->output_unit, "%s",
-             options->unit != NULL ? options->unit : "minimum");
+    report->output_unit = options->unit != NULL ? options->unit : "minimum";
+    find_label_units(report);
+    ht_filter_add_label_frames(profile, options->tag_root, options->tag_leaf, report->output_unit);
     if (!options->relative_percentages)
         report->total = compute_total(report);
-    if (ht_filter_apply(profile, &options->filter) < 0)
+    if (ht_filter_apply(profile, &options->filter) < 0) {
+        ht_report_free(report);
         return -1;
+    }
     if (options->relative_percentages)
         report->total = compute_total(report);
     report->sample_type =
@@ -62,7 +94,9 @@ int ht_report_init(struct ht_report *report, struct ht_profile *profile,
 void ht_report_free(struct ht_report *report)
 {
     free(report->sample_type);
+    free(report->label_units);
     report->sample_type = NULL;
+    report->label_units = NULL;
 }
 
 void ht_report_label(const struct ht_report *report, int64_t value, char text[HT_MEASURE_TEXT_BYTES])

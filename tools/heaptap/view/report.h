@@ -29,7 +29,9 @@ struct ht_view_options {
     const char *unit; // "minimum" or a unit
     bool relative_percentages;
     bool compact_labels;
+    bool call_tree; // one node for each path of calls (dot, callgrind)
     const char *source_path, *trim_path;
+    const char *tag_root, *tag_leaf; // keys of labels that become frames, separated by commas
     struct ht_filter filter;
 };
 
@@ -42,10 +44,12 @@ struct ht_report {
     struct ht_profile *profile; // the caller's; filtered
     struct ht_view_options options;
     size_t sample_index;
-    char *sample_type;       // as in the header; "mean_..." with mean
-    const char *sample_unit; // of the values, from the profile
-    int64_t total;           // what percentages are of
-    char output_unit[64];    // starts as options.unit, settled by ht_report_select_unit()
+    char *sample_type;        // as in the header; "mean_..." with mean
+    const char *sample_unit;  // of the values, from the profile
+    int64_t total;            // what percentages are of
+    const char *output_unit;  // starts as options.unit; a graph settles "minimum"
+    const char **label_units; // by string: the unit of a numeric label's key, NULL: it has none
+    size_t label_unit_count;
 };
 
 // Context: tool. Takes the total and applies the filters, in pprof's order; changes the profile. Fails on
@@ -70,6 +74,9 @@ static inline int64_t ht_report_mean(int64_t value, int64_t divisor)
 {
     return divisor == 0 ? value : divisor == -1 ? (int64_t)(0 - (uint64_t)value) : value / divisor;
 }
+
+// Unit of a numeric label with this key: the first that is written in the profile, else what the key implies.
+const char *ht_report_label_unit(const struct ht_report *report, uint32_t key);
 
 // A value in the report's unit, after divide_by.
 void ht_report_label(const struct ht_report *report, int64_t value, char text[HT_MEASURE_TEXT_BYTES]);

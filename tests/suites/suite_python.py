@@ -1,0 +1,63 @@
+#!/usr/bin/python3 -B
+# python3 -m test: the interpreter's own tests of processes, signals, threads, descriptors and libraries in C; every case with the same result.
+import os
+import re
+import signal
+import sys
+import xml.etree.ElementTree
+
+from suite import LONG, Suite
+
+PYTHON = "/usr/bin/python3"
+SHORT = """test_os test_mmap test_ctypes test_thread test_select test_poll test_epoll test_gc test_weakref test_struct test_marshal test_zlib test_pipes
+test_resource test_memoryview test_pyexpat test_popen test_fcntl test_atexit test_posix"""
+MORE = """test_subprocess test_signal test_threading test_threading_local test_threadsignals test_fork1 test_wait3 test_wait4
+test_faulthandler test_selectors test_asyncio test_concurrent_futures test_multiprocessing_main_handling test_io test_fileio test_file test_tempfile test_shutil
+test_gzip test_bz2 test_lzma test_zipfile test_tarfile test_hashlib test_ssl test_dbm test_pickle test_array test_bytes test_unicode test_re test_json test_decimal
+test_long test_float test_dict test_list test_set test_deque test_generators test_coroutines test_exceptions test_compile test_import test_importlib test_runpy
+test_sys test_pty test_openpty test_locale test_time test_tracemalloc test_queue test_httpservers test_ftplib test_logging test_audit
+test_traceback test_eintr test_buffer test_xml_etree test_xml_etree_c test_minidom test_sax test_csv test_cmd_line_script test_repl test_crypt
+test_readline test_mailbox test_posixpath test_platform test_pdb test_profile test_cprofile"""
+# Cases that are left out, and why; patterns of `python3 -m test -i`.
+LEFT_OUT = {
+    "test_interrupted_write_unbuffered": "a blocked write that a handler interrupts returns what it has written so far",
+    "test_itimer_real": "it waits in pause(), which any handler ends",
+}
+
+
+def cases(path):
+    """Result of every case: passed, skipped with its reason, or failed."""
+    rows = {}
+    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+        inner = [child.tag for child in case]
+        rows[case.get("name")] = "%s %s" % (case.get("result"), " ".join(inner))
+    return rows
+
+
+def without_times(text):
+    """What of libregrtest's own report is the same each time: the verdicts, without order, load and duration."""
+    rows = [l for l in text.splitlines(True) if re.match(r"(\d+ tests? |All \d+|    test_|Tests result)", l)]
+    return "".join(sorted(rows))
+
+
+def work(side):
+    os.mkdir(side.work + "/temporary")
+    modules = os.environ.get("HT_SUITE_MODULES", SHORT + (" " + MORE if LONG else "")).split()
+    command = [PYTHON, "-m", "test", "-j2", "--timeout", "600", "--junit-xml", side.work + "/results.xml", "--tempdir", side.work + "/temporary"]
+    for pattern in LEFT_OUT:
+        command += ["-i", pattern]
+    process = side.run(command + modules, title="python3 -m test", timeout=7200, normalise=without_times, env={"LC_ALL": "C.UTF-8", "HOME": side.work})
+    with open(side.work + "/output", "w") as file:
+        file.write(process.output + process.errors)
+    rows = cases(side.work + "/results.xml")
+    os.rename(side.work + "/results.xml", suite.path("results." + side.name))
+    side.note("results of %d cases" % len(rows), "\n".join("%s: %s" % row for row in sorted(rows.items())))
+    os.rename(side.work + "/output", suite.path("output." + side.name))
+
+
+if not os.path.exists("/usr/lib/python3.11/test/test_os.py"):
+    print("SKIPPED: libpython3.11-testsuite is not installed (tools/test installs it)")
+    sys.exit(77)
+# The tests fork and exec all the time (see SETTLED_SECONDS); none of them is about URG alone.
+with Suite("python", signal.SIGURG, period=0.05 if LONG else 0.1) as suite:
+    suite.both(work)

@@ -1,0 +1,97 @@
+// Which health counters become warnings, and from how much on.
+#include "view/health.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct heard {
+    unsigned count;
+    char text[4096];
+};
+
+static void hear(void *arg, const char *text)
+{
+    struct heard *heard = arg;
+    heard->count++;
+    strcat(heard->text, text);
+    strcat(heard->text, "\n");
+}
+
+// `comments`: "key=value" separated by blanks.
+static struct heard judge(const char *comments)
+{
+    struct ht_profile *profile = ht_profile_new();
+    char copy[512], line[600];
+    snprintf(copy, sizeof copy, "%s", comments);
+    for (char *save = NULL, *word = strtok_r(copy, " ", &save); word != NULL;
+         word = strtok_r(NULL, " ", &save)) {
+        snprintf(line, sizeof line, "# heaptap: %s", word);
+        ht_profile_add_comment(profile, line);
+    }
+    profile->time_ns = 2000000000;
+    struct heard heard = {0};
+    ht_health_each(profile, hear, &heard);
+    ht_profile_free(profile);
+    return heard;
+}
+
+static void expect(const char *comments, const char *words)
+{
+    struct heard heard = judge(comments);
+    if (words == NULL) {
+        assert_string_equal(heard.text, "");
+        return;
+    }
+    assert_int_equal(heard.count, 1);
+    if (strstr(heard.text, words) == NULL)
+        fail_msg("'%s' gives '%s'", comments, heard.text);
+}
+
+static void test_thresholds(void **state)
+{
+    (void)state;
+    expect("", NULL);
+    expect("samples=100000 snapshots=7 thinned=12 drop_live_full=99 failed_unwinds=4999 unmatched=4999",
+           NULL);
+    expect("samples=100000 drop_live_full=100", "100 samples (0.1%) were lost");
+    expect("samples=100 drop_reentrant=1", "signal handlers");
+    expect("samples=100000 failed_unwinds=5000", "5000 samples (5%) end early");
+    expect("samples=100000 truncated_stacks=50000", "cut at 256 frames");
+    expect("samples=100 overflow_stacks=50", "[overflow]");
+    expect("samples=100 unmatched=5", "in-use figures are too large");
+    expect("failed_unwinds=1", "1 samples end early"); // older writers do not say how many samples there were
+}
+
+static void test_gaps_and_cost(void **state)
+{
+    (void)state;
+    expect("samples=9 failed=1", "written over");
+    expect("samples=9 failed=2", "wait too long");
+    expect("samples=9 raw_fork=1", "without libc's fork");
+    expect("samples=9 unknown_before=5", "older than the start");
+    expect("samples=9 inactive_ns=90000000000", "off for 1m30s");
+    expect("samples=9 thinnings=1 floor_bytes=1048576", "one sample in 1MB now");
+    expect("samples=9 thinnings=1", NULL);
+    // The process has lived for one second.
+    expect("samples=9 created=1000000000 recorder_ns=30000000 snapshot_ns=10000000", NULL);
+    expect("samples=9 created=1000000000 recorder_ns=50000000 snapshot_ns=50000000",
+           "took 10% of a processor");
+    expect("samples=9 created=1000000000 blocked_ns=9000000", NULL);
+    expect("samples=9 created=1000000000 blocked_ns=20000000", "waited");
+    expect("samples=9 recorder_ns=50000000", NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_gaps_and_cost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,129 @@
+// Tests how source files are found and split into lines, and what a graph in Graphviz's language and folded
+// stacks do with names that are no plain words. (tests/golden holds whole reports against pprof's.)
+#include "view/dot.h"
+#include "view/source.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void write_text(const char *path, const char *text, size_t length)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_sources(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/heaptap-source.XXXXXX";
+    static const char text[] = "one\r\n\ntw\0o\nlast";
+    struct ht_sources sources;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(mkdir("a", 0700) | mkdir("a/b", 0700) | mkdir("pipe", 0700) | mkfifo("pipe/f.c", 0600),
+                     0);
+    write_text("x.c", text, sizeof text - 1);
+    write_text("a/b/y.c", "", 0);
+    ht_sources_init(&sources, "a/b", NULL); // and all folders above
+    const struct ht_source_file *file = ht_sources_find(&sources, "x.c");
+    assert_null(file->error);
+    assert_int_equal(file->line_count, 4);
+    assert_string_equal(ht_source_line(file, 1), "one");
+    assert_string_equal(ht_source_line(file, 2), "");
+    assert_string_equal(ht_source_line(file, 3), "tw o");
+    assert_string_equal(ht_source_line(file, 4), "last");
+    assert_null(ht_source_line(file, 0));
+    assert_null(ht_source_line(file, 5));
+    assert_null(ht_source_line(file, INT64_MIN));
+    assert_ptr_equal(ht_sources_find(&sources, "x.c"), file);
+    assert_int_equal(ht_sources_find(&sources, "y.c")->line_count, 0);
+    assert_null(ht_sources_known(&sources, "z.c"));
+    assert_string_equal(ht_sources_find(&sources, "z.c")->error, "could not find file z.c on path a/b");
+    assert_non_null(ht_sources_known(&sources, "z.c"));
+    assert_string_equal(ht_sources_find(&sources, "/nowhere/z.c")->error,
+                        "open /nowhere/z.c: no such file or directory");
+    assert_string_equal(ht_sources_find(&sources, "/dev/zero")->error, "open /dev/zero: not a plain file");
+    ht_sources_free(&sources);
+    ht_sources_init(&sources, "nowhere::pipe", "/built/here"); // the pipe is not waited for
+    assert_non_null(ht_sources_find(&sources, "f.c")->error);
+    assert_null(ht_sources_find(&sources, "/built/here/x.c")->error);
+    ht_sources_free(&sources);
+    ht_sources_init(&sources, "", NULL);
+    assert_null(ht_sources_find(&sources, "a/../x.c")->error);
+    ht_sources_free(&sources);
+    assert_int_equal(unlink("x.c") | unlink("a/b/y.c") | unlink("pipe/f.c") | rmdir("a/b") | rmdir("a") |
+                         rmdir("pipe"),
+                     0);
+    assert_int_equal(chdir("/") | rmdir(folder), 0);
+}
+
+// A profile with one sample whose leaf has this name.
+static struct ht_profile *profile_of(const char *name)
+{
+    struct ht_profile *p = ht_profile_new();
+    struct ht_profile_mapping mapping = {
+        .start = 1, .limit = 9, .file = ht_profile_intern_text(p, "/x/\"quoted\"")};
+    ht_profile_add_sample_type(p, "space", "bytes");
+    uint32_t program = ht_profile_add_mapping(p, &mapping);
+    struct ht_line leaf = {.function = ht_profile_add_function(p, name, name, "", 0)};
+    struct ht_line root = {.function = ht_profile_add_function(p, "main", "main", "", 0)};
+    uint32_t stack[] = {ht_profile_add_location(p, program, 2, &leaf, 1),
+                        ht_profile_add_location(p, program, 3, &root, 1)};
+    struct ht_label label = {.key = ht_profile_intern_text(p, "k"),
+                             .text = ht_profile_intern_text(p, "a\"b\\")};
+    int64_t value = 2048;
+    ht_profile_add_sample(p, stack, 2, &value, &label, 1);
+    return p;
+}
+
+static void expect_report(const char *name, const char *report, const char *part)
+{
+    struct ht_profile *p = profile_of(name);
+    struct ht_view_options options = HT_VIEW_OPTIONS_DEFAULT;
+    struct ht_report_form form = {.name = report};
+    struct ht_report r;
+    struct ht_buffer out = {0};
+    ht_report_settle(ht_report_find(report), &options);
+    assert_int_equal(ht_report_init(&r, p, &options), 0);
+    assert_int_equal(ht_report_find(report)->write(&r, &form, &out), 0);
+    if (strstr(out.data, part) == NULL)
+        print_error("%s is not in\n%s", part, out.data);
+    assert_non_null(strstr(out.data, part));
+    ht_buffer_free(&out);
+    ht_report_free(&r);
+    ht_profile_free(p);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    expect_report("ns::Type::f<int>", "dot", "[label=\"Type\\nf<int>\\n2kB");
+    expect_report("(anonymous namespace)::g", "dot", "[label=\"g\\n2kB");
+    expect_report("example.com/a/b/v2/c.(*T[...]).Run", "dot", "[label=\"c\\n(*T[\u2026])\\nRun\\n2kB");
+    expect_report("com.example.Class.method(int)", "dot", "[label=\"Class\\nmethod\\n2kB");
+    expect_report("say \"hi\"\\", "dot", "[label=\"say \\\"hi\\\"\\\\\\n2kB");
+    expect_report("f", "dot", "digraph \"\\\"quoted\\\"\" {");
+    expect_report("f", "dot", "[label = \"k:a\\\"b\\\\\" id=\"N1_0\"");
+    expect_report("operator new; x\n", "folded", "main;operator_new:_x_ 2048\n");
+    expect_report("", "folded", "main;[\"quoted\"] 2048\n");
+    expect_report("f", "callgrind", "fn=(1) f\n0x2 0 2\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

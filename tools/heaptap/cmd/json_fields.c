@@ -1,0 +1,141 @@
+// The table of --json's fields by command, and the words that only one command has.
+#include "cmd/json_fields.h"
+
+#include <string.h>
+
+#define HEADER "report program? build_id? sample_type unit time_ns duration_ns total"
+#define NODE   "name function? file? line? object? address?"
+#define ROW    NODE " flat flat_percent sum_percent cum cum_percent inlined"
+#define EDGE   NODE " value percent inlined"
+#define CHANGE "old new change change_per_minute"
+
+const struct ht_json_fields ht_json_fields[] = {
+    {"top text tree peek", "", HEADER " nodes dropped_nodes rows"},
+    {"top text tree peek", "rows[]", ROW},
+    {"tree peek", "rows[]", "callers callees"},
+    {"tree peek", "rows[].callers[]", EDGE},
+    {"tree peek", "rows[].callees[]", EDGE},
+    {"traces", "", HEADER " rows"},
+    {"traces", "rows[]", "value labels frames"},
+    {"traces", "rows[].frames[]", NODE " inlined"},
+    {"traces raw proto", "rows[].labels[]", "key text? number? unit?"},
+    {"tags", "", HEADER " rows"},
+    {"tags", "rows[]", "key value tags"},
+    {"tags", "rows[].tags[]", "text value percent"},
+    {"comments", "", HEADER " rows"},
+    {"raw proto", "",
+     HEADER " comments period_type period_unit period default_sample_type sample_types rows "
+            "locations mappings"},
+    {"raw proto", "sample_types[]", "sample_type unit"},
+    {"raw proto", "rows[]", "values location_ids labels"},
+    {"raw proto", "locations[]", "id mapping_id? address folded frames"},
+    {"raw proto", "locations[].frames[]", "function system_name? file line column start_line"},
+    {"raw proto", "mappings[]",
+     "id start limit offset file build_id has_functions has_filenames "
+     "has_line_numbers has_inline_frames"},
+    {"list", "", HEADER " rows"},
+    {"list", "rows[]", "name function file? flat cum cum_percent error? lines"},
+    {"list", "rows[].lines[]", "line flat cum source"},
+    {"dot svg callgrind", "", HEADER " nodes dropped_nodes rows edges"},
+    {"dot svg callgrind", "rows[]", "id " ROW},
+    {"dot svg callgrind", "rows[]", "tags"},
+    {"dot svg", "rows[].tags[]", "text number? flat cum"},
+    {"dot svg callgrind", "edges[]", "from to value inlined indirect"},
+    {"folded", "", HEADER " rows"},
+    {"folded", "rows[]", "value frames"},
+    {"folded", "rows[].frames[]", NODE},
+    {"flame", "", HEADER " sample_types has_base nodes cut_frames cut_percent rows"},
+    {"flame", "sample_types[]", "sample_type unit"},
+    {"flame", "rows[]",
+     "id parent? depth name function? file? line? last_line? object? address? inlined? values "
+     "self_values base_values? base_self_values? cut_frames? cut_values? base_cut_values?"},
+    {"symbolize", "", "input output locations named jit_locations jit_named modules"},
+    {"symbolize", "modules[]", "file build_id names_from locations named"},
+    {"diff", "", "report sample_type unit minutes changed unchanged total rows"},
+    {"diff", "total", CHANGE},
+    {"diff", "rows[]", "name function file line path " CHANGE},
+    {"ps", "", "processes"},
+    {"ps", "processes[]",
+     "pid program state age_seconds? region note? live_bytes? live_error_bytes? "
+     "growth_bytes_per_minute? growth_error_bytes_per_minute? rate_bytes? snapshots? "
+     "region_bytes? out_dir? health?"},
+    {"doctor", "", "works works_after_restart pid? subject program checks"},
+    {"doctor", "checks[]", "check status decides seen advice"},
+    {.commands = NULL},
+};
+
+// Words that the reports do not have, or that mean something else in one command.
+static const struct {
+    const char *command;
+    struct ht_json_word word;
+} own_words[] = {
+    {"symbolize", {"input", "text", "the profile that was read"}},
+    {"symbolize", {"output", "text", "the profile that was written"}},
+    {"symbolize", {"locations", "whole number", "addresses that had no names"}},
+    {"symbolize", {"named", "whole number", "those of them that have names now"}},
+    {"symbolize", {"jit_locations", "whole number", "addresses in code made at run time"}},
+    {"symbolize", {"jit_named", "whole number", "those of them that perf-PID.map had names for"}},
+    {"symbolize", {"modules", "list", "one for each executable or library"}},
+    {"symbolize", {"names_from", "text", "where its names came from, or why there are none"}},
+    {"diff", {"minutes", "number", "time between the snapshots; null: unknown"}},
+    {"diff", {"changed", "whole number", "call sites whose value changed, shown or not"}},
+    {"diff", {"unchanged", "whole number", "call sites whose value is the same"}},
+    {"diff", {"total", "object", "the change of everything"}},
+    {"diff", {"old", "whole number", "value in the older snapshot"}},
+    {"diff", {"new", "whole number", "value in the newer snapshot"}},
+    {"diff", {"change", "whole number", "new minus old"}},
+    {"diff", {"change_per_minute", "number", "change divided by minutes; null: unknown"}},
+    {"diff", {"path", "list", "the heaviest stack of the change, the allocation first"}},
+    {"ps", {"processes", "list", "one for each process"}},
+    {"ps", {"pid", "whole number", "of the process, as seen from here"}},
+    {"ps", {"program", "text", "base name of the executable"}},
+    {"ps", {"state", "text", "recording, stopped, failed, no samples or dead"}},
+    {"ps", {"age_seconds", "number", "since the process started"}},
+    {"ps", {"region", "text", "path of the live region; null: it has none"}},
+    {"ps", {"note", "text", "why there are no figures"}},
+    {"ps", {"live_bytes", "whole number", "estimate of the live heap"}},
+    {"ps", {"live_error_bytes", "whole number", "standard error of live_bytes"}},
+    {"ps", {"growth_bytes_per_minute", "whole number", "change of the live heap between the two looks"}},
+    {"ps", {"growth_error_bytes_per_minute", "whole number", "its standard error"}},
+    {"ps", {"rate_bytes", "whole number", "mean distance between two samples"}},
+    {"ps", {"snapshots", "whole number", "profiles written so far"}},
+    {"ps", {"region_bytes", "whole number", "memory that the live region takes"}},
+    {"ps", {"out_dir", "text", "where its profiles go"}},
+    {"ps", {"health", "object", "counters that are not zero, by the names of the profile's comments"}},
+    {"doctor", {"works", "text", "will profiling work: yes, partly or no"}},
+    {"doctor", {"works_after_restart", "text", "the same when the process is started again"}},
+    {"doctor", {"pid", "whole number", "the process that was asked about"}},
+    {"doctor", {"subject", "text", "the program or process as it was named"}},
+    {"doctor", {"program", "text", "path of the executable"}},
+    {"doctor", {"checks", "list", "one for each thing that was looked at"}},
+    {"doctor", {"check", "text", "its name, which stays the same"}},
+    {"doctor", {"status", "text", "ok, warning or problem"}},
+    {"doctor", {"decides", "true or false", "this check makes profiling work partly or not at all"}},
+    {"doctor", {"seen", "text", "what was found, for people"}},
+    {"doctor", {"advice", "text", "what to change; null: nothing"}},
+};
+
+bool ht_json_fields_match(const struct ht_json_fields *fields, const char *command)
+{
+    size_t wanted = strlen(command);
+    for (const char *at = fields->commands; *at != '\0';) {
+        size_t length = strcspn(at, " ");
+        if (length == wanted && memcmp(at, command, length) == 0)
+            return true;
+        at += length;
+        at += strspn(at, " ");
+    }
+    return false;
+}
+
+const struct ht_json_word *ht_json_field_word(const char *command, const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof own_words / sizeof *own_words; i++)
+        if (strcmp(own_words[i].command, command) == 0 && strlen(own_words[i].word.name) == length &&
+            memcmp(own_words[i].word.name, name, length) == 0)
+            return &own_words[i].word;
+    for (const struct ht_json_word *word = ht_json_words; word->name != NULL; word++)
+        if (strlen(word->name) == length && memcmp(word->name, name, length) == 0)
+            return word;
+    return NULL;
+}

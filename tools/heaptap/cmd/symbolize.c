@@ -1,0 +1,245 @@
+// heaptap symbolize: writes a profile that carries its own names, so that any viewer anywhere shows them.
+#include "cmd/symbolize.h"
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/terminal.h"
+#include "cmd/cmd.h"
+#include "profile/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct symbolize_settings {
+    const char *output, *demangle, *root;
+    struct ht_strings debug_dirs;
+    bool no_cache, debuginfod, json, verbose;
+    uint64_t debuginfod_timeout_ns;
+};
+
+#define AT(member) offsetof(struct symbolize_settings, member)
+
+const struct ht_option ht_options_symbolize[] = {
+    {"output", 'o', HT_OPT_STRING, AT(output), 0, "OUT",
+     "the profile with names; it may be IN itself; -: standard output"},
+    {"demangle", 0, HT_OPT_STRING, AT(demangle), 0, "HOW",
+     "C++ and Rust names: simple, templates, full or none"},
+    {"debug-dir", 0, HT_OPT_LIST, AT(debug_dirs), 0, "DIR",
+     "look for separate debug info there too (may be repeated)"},
+    {"root", 0, HT_OPT_STRING, AT(root), 0, "DIR",
+     "programs and libraries are below DIR (an unpacked container)"},
+    {"debuginfod", 0, HT_OPT_FLAG, AT(debuginfod), 0, NULL,
+     "ask the servers of DEBUGINFOD_URLS for what is not here"},
+    {"debuginfod-timeout", 0, HT_OPT_DURATION, AT(debuginfod_timeout_ns), 0, "TIME",
+     "wait so long for all of them together (default 10s)"},
+    {"no-cache", 0, HT_OPT_FLAG, AT(no_cache), 0, NULL, "neither use nor fill the cache of earlier answers"},
+    {"json", 0, HT_OPT_FLAG, AT(json), 0, NULL, "what was found, module by module, as JSON"},
+    {"verbose", 'v', HT_OPT_FLAG, AT(verbose), 0, NULL,
+     "what was found, module by module, on standard error"},
+    {.name = NULL},
+};
+
+static const char *const states[HT_RESOLVE_STATES] = {
+    [HT_RESOLVE_CACHED] = "cached",   [HT_RESOLVE_DEBUG] = "debug_info", [HT_RESOLVE_SYMBOLS] = "symbols",
+    [HT_RESOLVE_CHANGED] = "changed", [HT_RESOLVE_MISSING] = "missing",  [HT_RESOLVE_NO_FILE] = "no_file",
+};
+
+// Gives the file what the one that it replaces has; what is not allowed is left.
+static void take_after(int fd, const char *like)
+{
+    struct stat stat_of;
+    if (like == NULL || stat(like, &stat_of) != 0)
+        return;
+    struct timespec times[2] = {stat_of.st_atim, stat_of.st_mtim};
+    if (fchown(fd, stat_of.st_uid, stat_of.st_gid) != 0)
+        errno = 0;
+    fchmod(fd, stat_of.st_mode & 07777);
+    futimens(fd, times);
+}
+
+int ht_symbolize_write(const struct ht_profile *profile, const char *path, const char *temporary,
+                       const char *like)
+{
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return ht_fail_errno("cannot be written");
+    int result = ht_profile_write(profile, fd);
+    if (result == 0)
+        take_after(fd, like);
+    if (close(fd) != 0 && result == 0)
+        result = ht_fail_errno("cannot be written");
+    if (result == 0 && like != NULL) {
+        // A file that was removed meanwhile (HEAPTAP_KEEP) must not come back.
+        result = renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
+        if (result == 0)
+            unlink(temporary); // now the old one
+        else if (errno == EINVAL || errno == ENOSYS)
+            result = rename(temporary, path);
+        if (result != 0)
+            ht_fail_errno("cannot be replaced");
+    } else if (result == 0 && rename(temporary, path) != 0) {
+        result = ht_fail_errno("cannot be written");
+    }
+    if (result != 0)
+        unlink(temporary);
+    return result;
+}
+
+static size_t named_in_all(const struct ht_resolve_summary *summary, size_t *ret_locations)
+{
+    size_t named = summary->jit_named;
+    *ret_locations = summary->jit_locations;
+    for (size_t i = 0; i < summary->module_count; i++) {
+        named += summary->modules[i].named;
+        // Code in no file is counted there and, as JIT code, once more.
+        if (summary->modules[i].state != HT_RESOLVE_NO_FILE)
+            *ret_locations += summary->modules[i].locations;
+    }
+    return named;
+}
+
+static void print_json(const struct symbolize_settings *settings, const char *input,
+                       const struct ht_profile *profile, const struct ht_resolve_summary *summary)
+{
+    struct ht_buffer out = {0};
+    struct ht_json json = {.out = &out};
+    size_t locations, named = named_in_all(summary, &locations);
+    ht_json_begin_object(&json, NULL);
+    ht_json_string(&json, "input", input);
+    ht_json_string(&json, "output", settings->output);
+    ht_json_int(&json, "locations", (int64_t)locations);
+    ht_json_int(&json, "named", (int64_t)named);
+    ht_json_int(&json, "jit_locations", (int64_t)summary->jit_locations);
+    ht_json_int(&json, "jit_named", (int64_t)summary->jit_named);
+    ht_json_begin_array(&json, "modules");
+    for (size_t i = 0; i < summary->module_count; i++) {
+        const struct ht_resolve_module *module = &summary->modules[i];
+        ht_json_begin_object(&json, NULL);
+        ht_json_string(&json, "file", ht_profile_text(profile, module->file));
+        ht_json_string(&json, "build_id", ht_profile_text(profile, module->build_id));
+        ht_json_string(&json, "names_from", states[module->state]);
+        ht_json_int(&json, "locations", (int64_t)module->locations);
+        ht_json_int(&json, "named", (int64_t)module->named);
+        ht_json_end_object(&json);
+    }
+    ht_json_end_array(&json);
+    ht_json_end_object(&json);
+    fwrite(out.data, 1, out.length, stdout);
+    ht_buffer_free(&out);
+}
+
+static void print_modules(const struct ht_profile *profile, const struct ht_resolve_summary *summary)
+{
+    size_t locations, named = named_in_all(summary, &locations);
+    for (size_t i = 0; i < summary->module_count; i++) {
+        const struct ht_resolve_module *module = &summary->modules[i];
+        fprintf(stderr, "heaptap: symbolize: %7zu of %7zu  %-10s  %s\n", module->named, module->locations,
+                states[module->state], ht_profile_text(profile, module->file));
+    }
+    if (summary->jit_locations > 0)
+        fprintf(stderr, "heaptap: symbolize: %7zu of %7zu  %-10s\n", summary->jit_named,
+                summary->jit_locations, "perf map");
+    fprintf(stderr, "heaptap: symbolize: %zu of %zu addresses got names\n", named, locations);
+}
+
+static int write_output(const struct symbolize_settings *settings, const struct ht_profile *profile)
+{
+    if (strcmp(settings->output, "-") == 0) {
+        if (ht_profile_write(profile, STDOUT_FILENO) == 0)
+            return HT_EXIT_DONE;
+        return ht_cmd_error("symbolize", "standard output: %s", ht_error());
+    }
+    struct stat there;
+    if (stat(settings->output, &there) == 0 && !S_ISREG(there.st_mode)) { // /dev/null, a pipe: never replaced
+        int fd = open(settings->output, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        int written = fd >= 0 ? ht_profile_write(profile, fd) : ht_fail_errno("cannot be written");
+        if (fd >= 0)
+            close(fd);
+        return written == 0 ? HT_EXIT_DONE
+                            : ht_cmd_error("symbolize", "%s: %s", settings->output, ht_error());
+    }
+    char *temporary = ht_format("%s.%ld.tmp", settings->output, (long)getpid());
+    const char *like = access(settings->output, F_OK) == 0 ? settings->output : NULL;
+    int result = ht_symbolize_write(profile, settings->output, temporary, like);
+    free(temporary);
+    return result == 0 ? HT_EXIT_DONE : ht_cmd_error("symbolize", "%s: %s", settings->output, ht_error());
+}
+
+// Folders joined for libdwfl; free() it.
+static char *join(const struct ht_strings *folders)
+{
+    struct ht_buffer joined = {0};
+    ht_buffer_text(&joined, "");
+    for (size_t i = 0; i < folders->count; i++) {
+        char *whole = realpath(folders->items[i], NULL);
+        ht_buffer_printf(&joined, "%s%s", i > 0 ? ":" : "", whole != NULL ? whole : folders->items[i]);
+        free(whole);
+    }
+    return joined.data;
+}
+
+static int symbolize(const struct symbolize_settings *settings, struct ht_resolve_options *options,
+                     const char *input)
+{
+    struct ht_profile *profile;
+    struct ht_resolve_summary summary = {0};
+    if (ht_input_open(input, &profile) < 0)
+        return ht_cmd_error("symbolize", "%s: %s", input, ht_error());
+    char *debug_path = join(&settings->debug_dirs);
+    options->debug_path = debug_path;
+    options->summary = &summary;
+    ht_resolve_profile(profile, options);
+    int status = write_output(settings, profile);
+    if (status == HT_EXIT_DONE && settings->verbose)
+        print_modules(profile, &summary);
+    if (status == HT_EXIT_DONE && settings->json)
+        print_json(settings, input, profile, &summary);
+    free(debug_path);
+    free(summary.modules);
+    ht_profile_free(profile);
+    return status == HT_EXIT_DONE ? ht_cmd_finish("symbolize") : status;
+}
+
+int ht_cmd_symbolize(int argc, char **argv)
+{
+    static const char *const modes[] = {"simple", "templates", "full", "none"};
+    struct symbolize_settings settings = {.debuginfod_timeout_ns = HT_DEBUGINFOD_TIMEOUT_NS};
+    struct ht_operands operands;
+    int status = ht_cmd_parse("symbolize", argc, argv, &settings, &operands);
+    if (status != HT_PARSED)
+        return status;
+    struct ht_resolve_options options = {
+        .root = settings.root,
+        .no_cache = settings.no_cache,
+        .debuginfod = settings.debuginfod,
+        .debuginfod_timeout_ns = settings.debuginfod_timeout_ns,
+        .names_given = settings.demangle != NULL,
+    };
+    bool mode_known = settings.demangle == NULL;
+    for (size_t i = 0; !mode_known && i < sizeof modes / sizeof modes[0]; i++)
+        if (strcmp(settings.demangle, modes[i]) == 0) {
+            options.demangle = (enum ht_demangle)i;
+            mode_known = true;
+        }
+    if (!mode_known)
+        status = ht_cmd_usage_error("symbolize", "--demangle is simple, templates, full or none, not '%s'",
+                                    settings.demangle);
+    else if (operands.count != 1)
+        status = ht_cmd_usage_error("symbolize", "name one profile, region file or process");
+    else if (settings.output == NULL)
+        status = ht_cmd_usage_error("symbolize", "say where the profile with names goes: -o OUT");
+    else if (settings.json && strcmp(settings.output, "-") == 0)
+        status = ht_cmd_usage_error("symbolize", "--json and -o - cannot both have standard output");
+    else if (strcmp(settings.output, "-") == 0 && ht_terminal_of(STDOUT_FILENO).is_terminal)
+        status = ht_cmd_usage_error("symbolize", "the output is not text; write it to a file with -o FILE");
+    else
+        status = symbolize(&settings, &options, operands.items[0]);
+    free(settings.debug_dirs.items);
+    return status;
+}

@@ -1,0 +1,109 @@
+// Reads perf's map files: "START SIZE NAME" in each line, numbers in hex (perf's jit-interface.txt).
+#include "resolve/jit.h"
+
+#include "base/error.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAME_LIMIT_BYTES = 4096 };
+static const uint64_t file_limit_bytes = UINT64_C(256) << 20;
+
+static size_t lower_bound(const struct ht_jit_query *queries, size_t count, uint64_t address)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (queries[middle].address < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void take_line(char *line, struct ht_jit_query *queries, size_t count)
+{
+    char *at, *name;
+    uint64_t start = strtoull(line, &at, 16);
+    if (at == line || *at != ' ')
+        return;
+    uint64_t size = strtoull(at, &name, 16);
+    if (name == at || *name != ' ' || size > UINT64_MAX - start)
+        return;
+    name += strspn(name, " ");
+    size_t length = strcspn(name, "\r\n");
+    if (length == 0)
+        return;
+    for (size_t i = lower_bound(queries, count, start); i < count && queries[i].address < start + size; i++) {
+        free(queries[i].name);
+        queries[i].name = ht_format("%.*s", length < NAME_LIMIT_BYTES ? (int)length : NAME_LIMIT_BYTES, name);
+    }
+}
+
+size_t ht_jit_read(int fd, struct ht_jit_query *queries, size_t count)
+{
+    FILE *file = fdopen(fd, "re");
+    char *line = NULL;
+    size_t capacity = 0, named = 0;
+    uint64_t total = 0;
+    if (file == NULL) {
+        close(fd);
+        return 0;
+    }
+    for (ssize_t length; total < file_limit_bytes && (length = getline(&line, &capacity, file)) > 0;) {
+        total += (uint64_t)length;
+        take_line(line, queries, count);
+    }
+    free(line);
+    fclose(file);
+    for (size_t i = 0; i < count; i++)
+        named += queries[i].name != NULL;
+    return named;
+}
+
+// /tmp is everybody's: a map is taken from the reader's own hand or root's (root: from anybody's).
+static int open_map(const char *path, const struct ht_origin *origin)
+{
+    struct stat stat_of = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return -1;
+    bool is_ours = fstat(fd, &stat_of) == 0 && S_ISREG(stat_of.st_mode) &&
+                   (uint64_t)stat_of.st_size <= file_limit_bytes &&
+                   (stat_of.st_uid == geteuid() || stat_of.st_uid == 0 || geteuid() == 0);
+    int64_t changed_ns = stat_of.st_mtim.tv_sec * INT64_C(1000000000) + stat_of.st_mtim.tv_nsec;
+    if (is_ours && (origin->start_ns == 0 || changed_ns + INT64_C(1000000000) >= origin->start_ns))
+        return fd;
+    if (is_ours)
+        ht_warn("%s is older than the process: it is another one's and not used", path);
+    else
+        ht_warn("%s belongs to another user and is not used", path);
+    close(fd);
+    return -1;
+}
+
+size_t ht_jit_resolve(const struct ht_origin *origin, const char *root, struct ht_jit_query *queries,
+                      size_t count)
+{
+    if (count == 0 || origin->inner_pid == 0)
+        return 0;
+    char *paths[] = {
+        ht_format("/proc/%" PRIu32 "/root/tmp/perf-%" PRIu32 ".map", origin->pid, origin->inner_pid),
+        ht_format("%s/tmp/perf-%" PRIu32 ".map", root != NULL ? root : "", origin->inner_pid),
+    };
+    size_t named = 0;
+    bool done = false;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        int fd = done ? -1 : open_map(paths[i], origin);
+        done = done || fd >= 0;
+        if (fd >= 0)
+            named = ht_jit_read(fd, queries, count);
+        free(paths[i]);
+    }
+    return named;
+}

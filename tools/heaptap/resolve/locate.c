@@ -1,0 +1,256 @@
+// Where files can be: names, processes, build ids.
+#include "resolve/locate.h"
+
+#include "base/error.h"
+#include "resolve/debuginfod.h"
+
+#include <inttypes.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+// Value of a comment that all parts of a merged profile agree on; 0 otherwise.
+static uint64_t number_comment(const struct ht_profile *profile, const char *key)
+{
+    static const char prefix[] = "# heaptap: ";
+    size_t length = strlen(key);
+    const char *value = NULL;
+    for (size_t i = 0; i < profile->comment_count; i++) {
+        const char *text = ht_profile_text(profile, profile->comments[i]);
+        if (strncmp(text, prefix, sizeof prefix - 1) != 0 ||
+            strncmp(text + sizeof prefix - 1, key, length) != 0 || text[sizeof prefix - 1 + length] != '=')
+            continue;
+        const char *found = text + sizeof prefix + length;
+        if (value != NULL && strcmp(value, found) != 0)
+            return 0;
+        value = found;
+    }
+    return value != NULL ? strtoull(value, NULL, 10) : 0;
+}
+
+// When a living process started, in clock ticks since boot; 0: there is none.
+static uint64_t start_ticks_of(uint64_t pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    char *at = strrchr(text, ')');
+    uint64_t ticks = 0;
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    if (at != NULL)
+        ticks = strtoull(at, NULL, 10);
+    return ticks;
+}
+
+static bool is_this_boot(const struct ht_profile *profile)
+{
+    char text[64] = "";
+    const char *boot = ht_profile_comment_value(profile, "boot_id");
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    bool same = file != NULL && boot != NULL && fgets(text, sizeof text, file) != NULL &&
+                strncmp(text, boot, strcspn(text, "\n")) == 0;
+    if (file != NULL)
+        fclose(file);
+    return same;
+}
+
+// The pid that a process has in its own namespace.
+static uint32_t inner_pid_of(uint32_t pid)
+{
+    char path[64], line[256];
+    uint32_t inner = pid;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/status", pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, "NSpid:", 6) == 0)
+            inner = (uint32_t)strtoul(strrchr(line, '\t') != NULL ? strrchr(line, '\t') : line + 6, NULL, 10);
+    if (file != NULL)
+        fclose(file);
+    return inner;
+}
+
+static int64_t ns_of(struct timespec time)
+{
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+struct ht_origin ht_origin_of(const struct ht_profile *profile, const struct ht_resolve_options *options)
+{
+    struct ht_origin origin = {0};
+    struct stat space;
+    uint64_t pid = number_comment(profile, "pid"), start = number_comment(profile, "start");
+    uint64_t pid_namespace = number_comment(profile, "pid_namespace");
+    bool same_boot = is_this_boot(profile);
+    origin.inner_pid = (uint32_t)pid;
+    if (same_boot && start > 0) {
+        struct timespec now, since_boot;
+        clock_gettime(CLOCK_REALTIME, &now);
+        clock_gettime(CLOCK_BOOTTIME, &since_boot);
+        origin.start_ns =
+            ns_of(now) - ns_of(since_boot) + (int64_t)start * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
+    }
+    if (options->pid != 0) {
+        origin.pid = options->pid;
+        origin.inner_pid = inner_pid_of(origin.pid);
+        return origin;
+    }
+    bool same_namespace = stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == pid_namespace;
+    if (same_boot && same_namespace && pid != 0 && start != 0 && start_ticks_of(pid) == start)
+        origin.pid = (uint32_t)pid;
+    return origin;
+}
+
+// Mappings that are no files, and devices.
+static bool is_file_name(const char *name)
+{
+    static const char *const others[] = {"[", "linux-vdso", "//anon", "/memfd:", "/dev/", "anon_inode:"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strncmp(name, others[i], strlen(others[i])) == 0)
+            return false;
+    return name[0] != '\0';
+}
+
+// The kernel's vdso as this very process has it, as a file; -1 if there is none.
+static int open_vdso(void)
+{
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
+    if (header == NULL)
+        return -1;
+    size_t size = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
+    int fd = memfd_create("vdso", MFD_CLOEXEC);
+    if (fd >= 0 && write(fd, header, size) != (ssize_t)size) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+// A file that claims to be the one with this build id ("" in the profile: nothing to compare).
+static enum ht_located open_checked(struct ht_elf *module, const char *path, int fd, const char *build_id,
+                                    const char *debug_path)
+{
+    if (ht_elf_open(module, path, fd, debug_path) < 0)
+        return HT_LOCATED_MISSING;
+    if (build_id[0] == '\0' || strcmp(build_id, module->build_id) == 0)
+        return HT_LOCATED;
+    ht_fail("is not the file that was profiled (build id %.16s..., the profile has %.16s...)",
+            module->build_id[0] != '\0' ? module->build_id : "none", build_id);
+    ht_elf_close(module);
+    return HT_LOCATED_CHANGED;
+}
+
+// Debug information kept by build id, for a program that is no longer there.
+static bool open_by_build_id(struct ht_elf *module, const char *build_id, const char *debug_path)
+{
+    bool found = false;
+    if (strspn(build_id, "0123456789abcdef") != strlen(build_id) || strlen(build_id) < 3)
+        return false;
+    for (const char *folder = debug_path; !found && *folder != '\0';) {
+        size_t length = strcspn(folder, ":");
+        char *path = ht_format("%.*s/.build-id/%.2s/%s.debug", (int)length, folder, build_id, build_id + 2);
+        found = folder[0] == '/' && access(path, R_OK) == 0 &&
+                open_checked(module, path, -1, build_id, debug_path) == HT_LOCATED;
+        free(path);
+        folder += length;
+        folder += *folder == ':';
+    }
+    return found;
+}
+
+// Through the living process: what it has mapped, even if the name is gone or means something else here.
+static bool open_by_process(struct ht_elf *module, const struct ht_wanted *wanted,
+                            const struct ht_origin *origin, const char *debug_path)
+{
+    char *paths[] = {
+        ht_format("/proc/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, origin->pid, wanted->start,
+                  wanted->limit),
+        ht_format("/proc/%" PRIu32 "/%s", origin->pid, wanted->is_program ? "exe" : ""),
+        ht_format("/proc/%" PRIu32 "/root%s", origin->pid, wanted->name),
+    };
+    bool found = false;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        if (!found)
+            found = open_checked(module, paths[i], -1, wanted->build_id, debug_path) == HT_LOCATED;
+        free(paths[i]);
+    }
+    return found;
+}
+
+// Whatever is not simply the file of that name: only taken by its build id.
+static bool open_elsewhere(struct ht_elf *module, const struct ht_wanted *wanted,
+                           const struct ht_origin *origin, const struct ht_resolve_options *options,
+                           const char *debug_path)
+{
+    if (wanted->build_id[0] == '\0')
+        return false;
+    if (origin->pid != 0 && open_by_process(module, wanted, origin, debug_path))
+        return true;
+    if (open_by_build_id(module, wanted->build_id, debug_path))
+        return true;
+    int fd = options->debuginfod ? ht_debuginfod_fetch(wanted->build_id) : -1;
+    return fd >= 0 && open_checked(module, wanted->name, fd, wanted->build_id, debug_path) == HT_LOCATED;
+}
+
+// What the file itself lacks and a server has: its debug info, and what dwz moved out of that.
+static void ask_servers(struct ht_elf *module, const char *debug_path)
+{
+    char alternate_id[HT_BUILD_ID_TEXT_BYTES];
+    struct ht_elf served;
+    int fd = ht_elf_has_dwarf(module) ? -1 : ht_debuginfod_fetch(module->build_id);
+    if (fd >= 0 && open_checked(&served, "debug info", fd, module->build_id, debug_path) == HT_LOCATED) {
+        if (ht_elf_has_dwarf(&served)) {
+            struct ht_layout layout = served.layout; // the file's own one is exact
+            served.layout = module->layout;
+            module->layout = layout;
+            ht_elf_close(module);
+            *module = served;
+        } else {
+            ht_elf_close(&served);
+        }
+    }
+    if (ht_elf_wants_alternate(module, alternate_id) && (fd = ht_debuginfod_fetch(alternate_id)) >= 0)
+        ht_elf_set_alternate(module, fd);
+}
+
+enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin *origin,
+                          const struct ht_resolve_options *options, struct ht_elf *ret_module)
+{
+    if (strcmp(wanted->name, "[vdso]") == 0) {
+        int fd =
+            wanted->build_id[0] != '\0' ? open_vdso() : -1; // without a build id it could be any kernel's
+        enum ht_located result =
+            fd >= 0 ? open_checked(ret_module, wanted->name, fd, wanted->build_id, NULL) : HT_LOCATED_NO_FILE;
+        return result == HT_LOCATED ? result : HT_LOCATED_NO_FILE;
+    }
+    if (!is_file_name(wanted->name))
+        return HT_LOCATED_NO_FILE;
+    const char *root = options->root != NULL ? options->root : "";
+    const char *extra = options->debug_path != NULL ? options->debug_path : "";
+    // libdwfl's list: "" is the file's own folder, ".debug" one below it.
+    char *debug_path = ht_format(":.debug:%s%s%s%s/usr/lib/debug", extra, extra[0] != '\0' ? ":" : "",
+                                 root[0] != '\0' ? root : "", root[0] != '\0' ? "/usr/lib/debug:" : "");
+    char *path = ht_format("%s%s", root, wanted->name);
+    enum ht_located result = open_checked(ret_module, path, -1, wanted->build_id, debug_path);
+    char *reason = ht_strdup(ht_error());
+    if (result != HT_LOCATED && open_elsewhere(ret_module, wanted, origin, options, debug_path))
+        result = HT_LOCATED;
+    if (result == HT_LOCATED && options->debuginfod && wanted->build_id[0] != '\0')
+        ask_servers(ret_module, debug_path);
+    if (result == HT_LOCATED_CHANGED)
+        ht_fail("%s %s", path, reason);
+    free(reason);
+    free(path);
+    free(debug_path);
+    return result;
+}

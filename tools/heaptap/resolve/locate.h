@@ -1,0 +1,41 @@
+// Finds the file that a mapping of a profile was made from, and never another one.
+#ifndef HT_RESOLVE_LOCATE_H
+#define HT_RESOLVE_LOCATE_H
+
+#include "resolve/elf.h"
+#include "resolve/resolve.h"
+
+// Which process a profile is of, as far as it can still be looked at.
+struct ht_origin {
+    uint32_t pid;       // in our pid namespace, 0: unknown or gone
+    uint32_t inner_pid; // in its own; 0: unknown
+    int64_t start_ns;   // since the epoch, no later than it started; 0 unknown
+};
+
+struct ht_wanted {
+    const char *name;     // as in the mapping
+    const char *build_id; // "": unknown
+    uint64_t start, limit;
+    bool is_program; // the profile's first mapping
+};
+
+enum ht_located {
+    HT_LOCATED,
+    HT_LOCATED_CHANGED, // a file of that name is there, and it is another one; ht_error()
+    HT_LOCATED_MISSING,
+    HT_LOCATED_NO_FILE, // what was mapped is no file
+};
+
+// Context: tool.
+
+// The process that the profile's comments name; all 0 when they name none, or several (merged profiles).
+// options.pid wins.
+struct ht_origin ht_origin_of(const struct ht_profile *profile, const struct ht_resolve_options *options);
+
+// Opens the file: by its name (below options.root), through the process if it still runs (deleted files,
+// containers), by build id in the folders for debug info, and, if allowed, from debuginfod servers. With a
+// build id only files that have it are taken.
+enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin *origin,
+                          const struct ht_resolve_options *options, struct ht_elf *ret_module);
+
+#endif
