@@ -122,7 +122,7 @@ def documents_of(test, name, region):
     documents = []
     if name == "list":  # with a source file that is there
         done = test.heaptap("run", "-o", test.path("out"), "--rate", "1", "--", BUILD + "/e2e/api_host")
-        documents += run_json(test, name, "--alloc-space", "before_the_stop", test.files(test.path("out"), "exit")[-1])
+        documents += run_json(test, name, "--source-path=/", "--alloc-space", "before_the_stop", test.files(test.path("out"), "exit")[-1])
     for profile in PROFILES:
         documents += run_json(test, name, "--symbolize=none", *expression, GOLDEN + profile)
     return documents + run_json(test, name, *expression, str(region)) + run_json(test, name, "--addresses", *expression, str(region))

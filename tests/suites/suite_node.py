@@ -69,7 +69,7 @@ def work(side):
     side.run(["node", "-"], input="console.log(process.argv.length, typeof require)", env=home)
     if LONG:
         side.shell("mkdir pkg && cd pkg && npm init -y >/dev/null && npm pack --silent && cd .. && mkdir app && cd app && npm init -y > /dev/null && npm install --offline --no-audit --no-fund ../pkg/pkg-1.0.0.tgz && npm ls", env=home)
-    server = side.start(["node", "-e", "require('http').createServer((q,a)=>a.end('x')).listen(0,'127.0.0.1',function(){require('fs').writeFileSync('port',''+this.address().port)})"], env=home)
+    server = side.start(["node", "-e", "require('http').createServer((q,a)=>a.end('x')).listen(0,'127.0.0.1',function(){const f=require('fs');f.writeFileSync('port.new',''+this.address().port);f.renameSync('port.new','port')})"], env=home)
     suite.wait_for(lambda: os.path.exists(side.work + "/port"), "the server listens", 60)
     side.shell("for i in 1 2 3 4 5; do exec 3<>/dev/tcp/127.0.0.1/$(cat port); printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; tail -n1 <&3; exec 3>&-; done", title="requests")
     side.idle("server at rest", server.pid)

@@ -176,7 +176,7 @@ static bool fill(const struct image *image)
     return true;
 }
 
-// The new file, NULL if it cannot be made. Huge pages: half a gigabyte of small ones takes longer to get than
+// The new file, NULL if it cannot be made.
 // to fill.
 static char *make_file(struct image *image)
 {
@@ -186,7 +186,6 @@ static char *make_file(struct image *image)
     void *out = mmap(NULL, image->out_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (out == MAP_FAILED)
         return NULL;
-    madvise(out, image->out_bytes, MADV_HUGEPAGE);
     image->out = out;
     if (fill(image))
         return out;

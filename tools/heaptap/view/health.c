@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define NOTABLE_GAP_NS  1000000u // shorter ones are the calls themselves
+#define NOTABLE_COST_NS 1e8      // a program of a few milliseconds is none to save on
+
 struct health {
     const struct ht_profile *profile;
     void (*warn)(void *arg, const char *text);
@@ -106,7 +109,7 @@ static void judge_gaps(const struct health *health)
     if (ht_profile_comment_value(health->profile, "unknown_before") != NULL)
         warn(health, "blocks older than the start of recording are not in it");
     uint64_t inactive_ns = counter(health, "inactive_ns");
-    if (inactive_ns != 0) {
+    if (inactive_ns >= NOTABLE_GAP_NS) {
         ht_measure_age((int64_t)inactive_ns, age);
         warn(health, "recording was off for %s", age);
     }
@@ -128,11 +131,11 @@ static void judge_cost(const struct health *health)
     if (health->life_ns <= 0)
         return;
     double own_ns = (double)counter(health, "recorder_ns") + (double)counter(health, "snapshot_ns");
-    if (own_ns > health->life_ns / 20)
+    if (own_ns >= NOTABLE_COST_NS && own_ns > health->life_ns / 20)
         warn(health, "the recorder itself took %.2g%% of a processor; a larger HEAPTAP_RATE costs less",
              100 * own_ns / health->life_ns);
     uint64_t blocked_ns = counter(health, "blocked_ns");
-    if ((double)blocked_ns > health->life_ns / 100) {
+    if (blocked_ns >= NOTABLE_GAP_NS && (double)blocked_ns > health->life_ns / 100) {
         ht_measure_age((int64_t)blocked_ns, age);
         warn(health, "threads of the program waited %s for each other in the recorder", age);
     }
