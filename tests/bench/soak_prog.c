@@ -144,9 +144,9 @@ static void *churn(void *argument)
     return NULL;
 }
 
-// Held over a fork, so that a child never inherits them locked by a thread that it does not have. The second stands for
-// libc's own lock of exit functions, which dlopen and dlclose take: a child of glibc 2.36 that is forked in such a moment
-// waits for it in exit() for ever, with and without a profiler.
+// Held over a fork, so that a child never inherits them locked by a thread that it does not have. The second
+// stands for libc's own lock of exit functions, which dlopen and dlclose take: a child of glibc 2.36 that is
+// forked in such a moment waits for it in exit() for ever, with and without a profiler.
 static void lock_shared(void)
 {
     pthread_mutex_lock(&loader_lock);
