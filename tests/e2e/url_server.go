@@ -18,6 +18,12 @@ func keep() {
 	kept = append(kept, make([]byte, 1<<20))
 }
 
+//go:noinline
+func drawAgain() {
+	kept = append(kept, make([]byte, 64<<20))
+	kept = nil
+}
+
 func contend(mutex *sync.Mutex) {
 	for {
 		mutex.Lock()
@@ -35,7 +41,11 @@ func spin() {
 }
 
 func main() {
+	// The distance to the next sample was drawn at the default rate, for each P: with one P, a large block that nobody
+	// keeps uses it up, and from then on every block of keep() is sampled.
+	runtime.GOMAXPROCS(1)
 	runtime.MemProfileRate = 4096
+	drawAgain()
 	runtime.SetMutexProfileFraction(1)
 	runtime.SetBlockProfileRate(1)
 	for i := 0; i < 8; i++ {
