@@ -258,7 +258,8 @@ class Suite(Test):
     def __init__(self, name, signal_number=signal.SIGUSR2, period=0.05, spare=lambda name, arguments: False, **variables):
         super().__init__(name)
         self.signal_number, self.period, self.spare, self.variables = signal_number, period, spare, variables
-        self.allowed_health, self.full_checks, self.shower = set(), 10000 if LONG else 40, None
+        self.full_checks, self.shower = 10000 if LONG else 40, None
+        self.log, self.allowed_log = None, r"(?!)"
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def __enter__(self):
@@ -266,6 +267,9 @@ class Suite(Test):
         os.chmod(self.folder, 0o755)
         self.regions = tempfile.mkdtemp(prefix="heaptap-suite.", dir="/dev/shm")
         os.chmod(self.regions, 0o1777)
+        self.log = self.path("log")
+        with open(self.log, "w", encoding="utf-8"):
+            os.chmod(self.log, 0o666)
         return self
 
     def __exit__(self, kind, error, trace):
@@ -282,7 +286,7 @@ class Suite(Test):
         """Runs work(side) bare and under the shim, and compares. Returns the two sides."""
         bare = self.one_side(work, Side(self, "bare", clean_environment()), mode)
         out = self.new_folder("profiles")
-        variables = {"rate": 1, "interval": "20ms", "live": self.regions,
+        variables = {"rate": 1, "interval": "20ms", "live": self.regions, "log": self.log,
                      "signal": int(self.signal_number), **self.variables}
         if self.signal_number == signal.SIGUSR2:
             del variables["signal"]
@@ -347,13 +351,17 @@ class Suite(Test):
         for path in set(paths) - chosen:
             problem = check_gzip(path)
             self.need(not problem, "%s: %s", os.path.basename(path), problem)
+        lines = self.log_lines()
+        strange = [line for line in lines if not re.search(self.allowed_log, line)]
+        self.need(not strange, "in the log: %s", strange[:5])
+        bad = [key for key in BAD_HEALTH if key != "snapshot_failures" or not lines]
         sums = {}
         with multiprocessing.Pool(2) as pool:
             for path, problem, health in pool.imap_unordered(check_profile, sorted(chosen), 4):
                 self.need(not problem, "%s: %s", os.path.basename(path), problem)
                 for key in (k for k in health if re.fullmatch(r"\d+", health[k])):
                     sums[key] = sums.get(key, 0) + int(health[key])
-                for key in (k for k in BAD_HEALTH if k in health and k not in self.allowed_health):
+                for key in (k for k in bad if k in health):
                     self.need(False, "%s: %s=%s", os.path.basename(path), key, health[key])
         triggers = [FILE_NAME.match(os.path.basename(p))["trigger"] for p in paths]
         print("  %d profiles (%s), %d cut off by exec, _exit or a signal, %d read whole; %s" % (
@@ -361,6 +369,11 @@ class Suite(Test):
             " ".join("%s=%d" % (k, sums[k]) for k in sorted(sums) if k.startswith(
                 ("drop_", "failed_", "truncated_", "thinn", "inherit_lost", "raw_fork", "overflow_", "unmatched", "snapshot_")))), flush=True)
         self.judge_regions(last)
+
+    def log_lines(self):
+        """What the shim had to say in all processes of the run."""
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
 
     @staticmethod
     def was_cut_off(out, name, ended):

@@ -36,6 +36,7 @@ static void add_frame(struct ht_buffer *out, const char *name)
 static char *text_of(struct folder *folder, const struct stack *stack)
 {
     struct ht_buffer text = {0};
+    ht_buffer_text(&text, ""); // all names may be empty
     for (uint32_t i = 0; i < stack->count; i++) {
         if (i > 0)
             ht_buffer_byte(&text, ';');
@@ -90,9 +91,10 @@ static void fold(struct folder *folder)
     const struct ht_report *report = folder->graph->report;
     for (size_t i = 0; i < report->profile->sample_count; i++) {
         const struct ht_sample *sample = &report->profile->samples[i];
-        if (sample->frame_count == 0)
-            continue;
-        struct stack *stack = find_or_add_stack(folder, push_nodes(folder, sample));
+        size_t first = push_nodes(folder, sample);
+        if (first == folder->node_count)
+            continue; // locations without a node
+        struct stack *stack = find_or_add_stack(folder, first);
         stack->value = ht_wrap_add(stack->value, ht_report_value(report, i));
         stack->divisor = ht_wrap_add(stack->divisor, ht_report_divisor(report, i));
     }
