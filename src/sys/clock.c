@@ -1,9 +1,13 @@
-// Clocks: libc's vdso call for hooks, the plain system call for everything else.
+// Clocks: the vdso for hooks, the plain system call for everything else.
 #include "sys/clock.h"
 
 #include "sys/atomic.h"
 #include "sys/raw.h"
 
+#include <link.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <time.h>
 
 // Strict seccomp mode also forbids the processor's time stamp counter, and with other clocks the vdso makes a
@@ -18,6 +22,74 @@ void ht_clock_seal(void)
     ht_store_relaxed(&ht_sealed_realtime_ns, ht_clock_raw_realtime_ns());
 }
 
+// Never through the name clock_gettime: a host, or another preload, may have one of its own, which locks and
+// allocates.
+static int (*ht_clock_fast)(clockid_t clock, struct timespec *ret_time); // NULL: the system call
+
+#if defined(__x86_64__)
+#define VDSO_CLOCK "__vdso_clock_gettime"
+#else
+#define VDSO_CLOCK "__kernel_clock_gettime"
+#endif
+
+// What the vdso says of itself (vdso(7), gabi): the names of its functions and where they are.
+struct ht_vdso {
+    uintptr_t bias; // its addresses are offsets from here
+    const ElfW(Sym) * symbols;
+    const char *names;
+    const uint32_t *hash; // DT_HASH: the second word is the number of symbols
+};
+
+static bool ht_vdso_read(uintptr_t at, struct ht_vdso *ret_vdso)
+{
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)at;
+    const ElfW(Phdr) *segments = (const ElfW(Phdr) *)(at + header->e_phoff);
+    const ElfW(Dyn) *dynamic = NULL;
+    struct ht_vdso vdso = {0, NULL, NULL, NULL};
+    for (int i = 0; i < header->e_phnum; i++) {
+        if (segments[i].p_type == PT_LOAD && vdso.bias == 0) {
+            vdso.bias = at + segments[i].p_offset - segments[i].p_vaddr;
+        } else if (segments[i].p_type == PT_DYNAMIC) {
+            dynamic = (const ElfW(Dyn) *)(at + segments[i].p_offset);
+        }
+    }
+    for (; dynamic != NULL && vdso.bias != 0 && dynamic->d_tag != DT_NULL; dynamic++) {
+        uintptr_t value = vdso.bias + dynamic->d_un.d_ptr;
+        if (dynamic->d_tag == DT_SYMTAB) {
+            vdso.symbols = (const ElfW(Sym) *)value;
+        } else if (dynamic->d_tag == DT_STRTAB) {
+            vdso.names = (const char *)value;
+        } else if (dynamic->d_tag == DT_HASH) {
+            vdso.hash = (const uint32_t *)value;
+        }
+    }
+    *ret_vdso = vdso;
+    return vdso.symbols != NULL && vdso.names != NULL && vdso.hash != NULL;
+}
+
+void ht_clock_use_vdso(void)
+{
+    uintptr_t at = (uintptr_t)getauxval(AT_SYSINFO_EHDR);
+    struct ht_vdso vdso;
+    if (at == 0 || !ht_vdso_read(at, &vdso)) {
+        return;
+    }
+    for (uint32_t i = 0; i < vdso.hash[1]; i++) {
+        if (vdso.symbols[i].st_shndx != SHN_UNDEF &&
+            strcmp(vdso.names + vdso.symbols[i].st_name, VDSO_CLOCK) == 0) {
+            uintptr_t function = vdso.bias + vdso.symbols[i].st_value;
+            int (*fast)(clockid_t, struct timespec *);
+            memcpy(&fast, &function, sizeof fast);
+            ht_store_release(&ht_clock_fast, fast);
+        }
+    }
+}
+
+void ht_clock_use_kernel(void)
+{
+    ht_store_release(&ht_clock_fast, NULL);
+}
+
 static uint64_t ht_to_ns(const struct timespec *time)
 {
     return (uint64_t)time->tv_sec * UINT64_C(1000000000) + (uint64_t)time->tv_nsec;
@@ -30,14 +102,23 @@ static uint64_t ht_raw_clock(clockid_t clock)
     return ht_to_ns(&now);
 }
 
+static uint64_t ht_fast_clock(clockid_t clock)
+{
+    int (*fast)(clockid_t, struct timespec *) = ht_load_acquire(&ht_clock_fast);
+    struct timespec now = {0, 0};
+    if (ht_unlikely(fast == NULL)) {
+        return ht_raw_clock(clock);
+    }
+    fast(clock, &now); // cannot fail with these clocks
+    return ht_to_ns(&now);
+}
+
 uint64_t ht_clock_monotonic_ns(void)
 {
     if (ht_unlikely(ht_load_relaxed(&ht_raw_sealed) != 0)) {
         return ht_add_relaxed(&ht_sealed_monotonic_ns, SEALED_STEP_NS);
     }
-    struct timespec now = {0, 0};
-    clock_gettime(CLOCK_MONOTONIC, &now); // cannot fail with this clock, so errno stays
-    return ht_to_ns(&now);
+    return ht_fast_clock(CLOCK_MONOTONIC);
 }
 
 uint64_t ht_clock_realtime_ns(void)
@@ -45,9 +126,7 @@ uint64_t ht_clock_realtime_ns(void)
     if (ht_unlikely(ht_load_relaxed(&ht_raw_sealed) != 0)) {
         return ht_add_relaxed(&ht_sealed_realtime_ns, SEALED_STEP_NS);
     }
-    struct timespec now = {0, 0};
-    clock_gettime(CLOCK_REALTIME, &now);
-    return ht_to_ns(&now);
+    return ht_fast_clock(CLOCK_REALTIME);
 }
 
 uint64_t ht_clock_raw_monotonic_ns(void)

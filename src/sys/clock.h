@@ -4,10 +4,15 @@
 
 #include <stdint.h>
 
-// For hooks: through the vdso by libc's clock_gettime (no lock; older libcs read the thread's TLS, so not in
-// a bare thread). errno untouched.
+// For hooks: through the vdso once it was found, else by system call. errno untouched.
 uint64_t ht_clock_monotonic_ns(void);
 uint64_t ht_clock_realtime_ns(void);
+
+// Finds the vdso's clock. Context: load.
+void ht_clock_use_vdso(void);
+
+// From now on by system call: the processor's time stamp counter may not be read. Context: the host's prctl.
+void ht_clock_use_kernel(void);
 
 // Before ht_raw_sealed is set: both clocks go on from here, without the vdso and without the kernel.
 void ht_clock_seal(void);

@@ -1,4 +1,4 @@
-// The exported prctl and syscall: pass everything on, and see a seccomp filter coming.
+// The exported prctl and syscall: pass everything on, and see coming what forbids or diverts our own calls.
 #include "trigger/sandbox.h"
 
 #include "capture/process.h"
@@ -70,6 +70,25 @@ static void ht_unseal(void)
     ht_request_allow();
 }
 
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59 // since Linux 5.11
+#define PR_SYS_DISPATCH_ON           1
+#endif
+
+// A seccomp filter; system calls that arrive as signals at the host, wherever they come from.
+static bool ht_restricts(int option, long argument)
+{
+    return option == PR_SET_SECCOMP ||
+           (option == PR_SET_SYSCALL_USER_DISPATCH && argument == PR_SYS_DISPATCH_ON);
+}
+
+static void ht_watch_clock(int option, long argument)
+{
+    if (option == PR_SET_TSC && argument == PR_TSC_SIGSEGV) {
+        ht_clock_use_kernel();
+    }
+}
+
 static long ht_result(long result)
 {
     if (ht_unlikely(result < 0 && result >= -4095)) {
@@ -104,7 +123,8 @@ HT_EXPORT int prctl(int option, ...)
         arguments[i] = va_arg(list, long);
     }
     va_end(list);
-    if (option == PR_SET_SECCOMP) {
+    ht_watch_clock(option, arguments[0]);
+    if (ht_restricts(option, arguments[0])) {
         return (int)ht_restrict(SYS_prctl, option, arguments[0], arguments[1], arguments[2], arguments[3]);
     }
     return (int)ht_result(
@@ -124,7 +144,8 @@ long ht_syscall_seccomp(long nr, long operation, long flags, long arguments)
 __attribute__((used)) HT_HIDDEN long ht_syscall_prctl(long nr, long option, long a, long b, long c, long d);
 long ht_syscall_prctl(long nr, long option, long a, long b, long c, long d)
 {
-    if ((int)option == PR_SET_SECCOMP) {
+    ht_watch_clock((int)option, a);
+    if (ht_restricts((int)option, a)) {
         return ht_restrict(nr, option, a, b, c, d);
     }
     return ht_result(ht_raw_open6(nr, option, a, b, c, d, 0));

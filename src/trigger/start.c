@@ -3,6 +3,7 @@
 #include "capture/process.h"
 #include "capture/real.h"
 #include "capture/sample.h"
+#include "heaptap/heaptap.h"
 #include "record/modules.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
@@ -93,10 +94,24 @@ static bool ht_on_module(const struct ht_module_desc *desc, int64_t *ret_delta)
     return region != NULL && ht_modules_add(region, desc, ret_delta);
 }
 
+static bool ht_is_foreign(uintptr_t function)
+{
+    return function != 0 && (function < (uintptr_t)__ehdr_start || function >= (uintptr_t)_end);
+}
+
+// Another copy of this library (from another path) is in front of us in the loader's order: it records, and
+// is the one that sees the host's prctl. Two names are asked, for a host may have a function of its own by
+// one of them.
+static bool ht_is_second(void)
+{
+    return ht_is_foreign((uintptr_t)heaptap_snapshot) && ht_is_foreign((uintptr_t)heaptap_stop) &&
+           ht_is_foreign((uintptr_t)malloc);
+}
+
 // HEAPTAP_ONLY is matched with both names a program may have.
 static bool ht_wanted_here(const struct ht_config *config)
 {
-    if (config->rate_bytes == 0) {
+    if (config->rate_bytes == 0 || ht_is_second()) {
         return false;
     }
     char path[1024];
@@ -123,6 +138,7 @@ static void ht_settle(void)
     if (!ht_wanted_here(config) || !ht_process_start()) {
         return;
     }
+    ht_clock_use_vdso();
     ht_objects_own_start = (uintptr_t)__ehdr_start;
     ht_objects_own_limit = (uintptr_t)_end;
     ht_objects_set_reporter(ht_on_module);

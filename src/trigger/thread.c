@@ -14,6 +14,7 @@
 #include "sys/clock.h"
 #include "sys/compiler.h"
 #include "sys/fmt.h"
+#include "sys/fpu.h"
 #include "sys/io.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
@@ -108,6 +109,7 @@ static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, 
                      : "rcx", "r11", "memory", "cc");
     return ret;
 }
+
 // A host may have unmasked floating-point exceptions or changed the rounding; the new thread inherits that.
 static void ht_float_defaults(void)
 {
@@ -191,6 +193,7 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
     block->fn = fn;
     block->arg = arg;
     ht_tls_fill(block->tls);
+    uint64_t eflags = ht_eflags_calm();
     // The new thread inherits the mask, so it never runs a handler of the host.
     uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
     uint64_t *stack = (uint64_t *)((uintptr_t)block & ~(uintptr_t)63) - 2;
@@ -203,6 +206,7 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
         ht_store_release(&block->busy, 0);
     }
     ht_signal_mask(old_mask);
+    ht_eflags_restore(eflags);
     return result >= 0;
 }
 

@@ -12,7 +12,7 @@ from audit import BUILD, done, need, output  # noqa: E402
 PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", "strnlen", "strcmp", "strncmp", "strchr",
         "strrchr", "strcspn", "strspn", "strstr", "__errno_location", "environ", "__environ", "expm1", "log1p", "exp",
         "log", "fmod", "_GLOBAL_OFFSET_TABLE_", "secure_getenv", "__stack_chk_fail", "_DYNAMIC", "__ehdr_start",
-        "_dl_find_object", "clock_gettime", "getauxval", "strncpy",
+        "_dl_find_object", "getauxval", "strncpy",
         "nextafterf", "_end", "_edata", "__bss_start"}
 # What one file alone may call, and why: at load, at exit and in the handler, never on a sampled path.
 SOMETIMES = {

@@ -1,10 +1,11 @@
 #!/usr/bin/python3 -B
 """The calls of heaptap.h: nothing without the shim, snapshots and switching with it."""
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import BUILD, Test, clean_environment  # noqa: E402
+from e2e import BUILD, SHIM, Test, clean_environment  # noqa: E402
 
 HOST = [BUILD + "/e2e/api_host"]
 ABSENT = "-10000"
@@ -33,3 +34,12 @@ with Test("api") as test:
     blocked = test.run(HOST, test.shim(test.path("file"), rate=1, log="none"))
     words = blocked.output.split()
     test.need(blocked.returncode == 0 and words[:3] == ["1", "0", "0"] and int(words[3]) < 0, "no folder: %s", blocked.output)
+    # The shim twice, from two paths: the first records, the second only forwards.
+    copy = shutil.copy(SHIM, test.path("libheaptap.so"))
+    for libraries in ([SHIM, copy], [copy, SHIM]):
+        out = test.new_folder("twice%d" % (libraries[0] == copy))
+        environment = test.shim(out, rate=1)
+        environment["LD_PRELOAD"] = " ".join(libraries)
+        twice = test.run(HOST, environment)
+        test.need(twice.returncode == 0 and twice.output == done.output, "twice: status %s, %s", twice.returncode, twice.output)
+        test.need(len(test.files(out, "manual")) == 2 and len(test.files(out, "exit")) == 1, "twice: %s", os.listdir(out))

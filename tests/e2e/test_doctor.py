@@ -237,7 +237,12 @@ def check_runtimes(t, doctor):
         built = t.run(["go", "build", "-o", doctor.path("go"), doctor.path("p.go")], env=env, cwd=doctor.folder)
         if built.returncode == 0:
             answer = doctor.expect(doctor.path("go"), "no", "runtime", "problem", "Go without cgo")
+            t.need("link it" not in row(answer, "format")["advice"], "Go: %s", row(answer, "format"))
             t.need("pprof" in row(answer, "runtime")["advice"], "Go: %s", row(answer, "runtime"))
+    if shutil.which("java"):
+        doctor.expect("java", "partly", "signal", "warning", "Java .*by, SIGUSR2: do not send it")
+        doctor.expect("java", "partly", "signal", "ok", "SIGPROF takes", env=clean_environment(HEAPTAP_SIGNAL="PROF"))
+    doctor.expect(doctor.compile("nginx", PLAIN), "yes", "signal", "warning", "a new executable when it gets SIGUSR2")
     rust = doctor.compile("rusty", 'const char *volatile t = "RUST_BACKTRACE"; int main(void) { return 0; }\n', "-g")
     doctor.expect(rust, "yes", "runtime", "ok", "Rust")
 
@@ -351,6 +356,14 @@ def check_system(t, doctor):
         if done.returncode == 0:
             rows = [c for c in json.loads(done.output)["checks"] if c["check"] == "live_region"]
             t.need(rows[0]["status"] == "warning" and "nearly full" in rows[0]["seen"], "a small tmpfs: %s", rows)
+        # As on a kernel with Yama.
+        kernel = "/proc/sys/kernel"
+        script = ("mount -t tmpfs none %s && mkdir %s/yama && echo 2 >%s/yama/ptrace_scope && exec %s doctor --json $PPID" %
+                  (kernel, kernel, kernel, COMMAND))
+        done = t.run(["unshare", "-m", "sh", "-c", script])
+        if "checks" in done.output:
+            rows = [c for c in json.loads(done.output)["checks"] if c["check"] == "ptrace"]
+            t.need(len(rows) == 1 and rows[0]["status"] == "ok" and "ptrace_scope is 2" in rows[0]["seen"], "Yama: %s", rows)
 
 
 class Host:

@@ -1,5 +1,6 @@
 // No process and no thread can be made (RLIMIT_NPROC): fork and pthread_create fail as they do without
-// anybody else, and nothing else does.
+// anybody else, and nothing else does. Where no file may grow either, the exiting thread itself fails to
+// write.
 //@ root: the limit counts the processes of a user that has no other
 //@ set log=none
 #include "children.h"
@@ -13,10 +14,11 @@ static void *nothing(void *unused)
     return unused;
 }
 
-static int refused(void *unused)
+static int refused(void *no_files)
 {
-    (void)unused;
     struct rlimit none = {0, 0};
+    if (no_files)
+        CHECK(!setrlimit(RLIMIT_FSIZE, &none));
     CHECK(!setgroups(0, NULL) && !setgid(65534) && !setuid(65534));
     CHECK(!setrlimit(RLIMIT_NPROC, &none));
     for (int i = 0; i < 60; i++)
@@ -36,6 +38,7 @@ int main(void)
     for (int i = 0; i < 20; i++)
         use_heap();
     expect_exit(fork_into(refused, NULL), 2);
+    expect_exit(fork_into(refused, (void *)1), 2);
     puts("ok");
     fflush(stdout);
     return refused(NULL) - 2;

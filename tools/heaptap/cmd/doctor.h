@@ -47,7 +47,7 @@ struct ht_doctor_finding {
 struct ht_doctor {
     struct ht_region_header header; // with has_header: of the process's region, as it was a moment ago
     uint32_t pid;                   // 0: a program that does not run
-    bool verbose, is_script, is_go;
+    bool verbose, is_script, is_go, is_java;
     char subject[PATH_MAX];   // the program as found, or the process's executable
     char path[PATH_MAX];      // the ELF file behind it, no link: the interpreter of a script
     char open_path[PATH_MAX]; // of it, from here

@@ -401,6 +401,26 @@ static bool is_blocked(const struct ht_doctor *doctor, int signal)
     return blocked;
 }
 
+// What programs have SIGUSR2 for, by their own documentation (Java: HotSpot suspends threads with it); NULL:
+// unknown.
+static const char *use_of_usr2(const struct ht_doctor *doctor)
+{
+    static const struct {
+        const char *program, *use;
+    } users[] = {
+        {"nginx", "nginx starts a new executable when it gets"},
+        {"haproxy", "haproxy loads its configuration anew when it gets"},
+        {"php-fpm", "php-fpm restarts its workers when it gets"},
+        {"postgres", "postgres's processes end or wake each other with"},
+    };
+    const char *slash = strrchr(doctor->path, '/');
+    const char *name = slash != NULL ? slash + 1 : doctor->path;
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
+        if (strncmp(name, users[i].program, strlen(users[i].program)) == 0)
+            return users[i].use;
+    return doctor->is_java ? "Java suspends threads with, and is ended from outside by," : NULL;
+}
+
 void ht_doctor_check_signal(struct ht_doctor *doctor)
 {
     static const char advice[] =
@@ -416,6 +436,9 @@ void ht_doctor_check_signal(struct ht_doctor *doctor)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is ignored %s: it takes no snapshot", name, who);
     else if (is_blocked(doctor, signal))
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is blocked %s: it takes no snapshot", name, who);
+    else if (signal == SIGUSR2 && use_of_usr2(doctor) != NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s %s: do not send it for a snapshot",
+                      use_of_usr2(doctor), name);
     else if (!process)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot, unless the program handles it itself",
                       name);

@@ -58,6 +58,13 @@ void ht_doctor_check_script(struct ht_doctor *doctor)
                   doctor->path);
 }
 
+static bool is_go(const struct ht_doctor *doctor)
+{
+    uint8_t byte; // "Go", 4: the build id of Go's own linker
+    return ht_elf_image_note(&doctor->image, "Go", 4, &byte, 1) > 0 ||
+           ht_elf_image_section(&doctor->image, ".go.buildinfo") != NULL;
+}
+
 void ht_doctor_check_format(struct ht_doctor *doctor)
 {
     char machine[64];
@@ -74,8 +81,10 @@ void ht_doctor_check_format(struct ht_doctor *doctor)
     else if (verdict == HT_ELF_BROKEN)
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(verdict), "%s", ht_elf_complaint(verdict));
     else if (verdict == HT_ELF_STATIC)
-        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(verdict), "%s, statically linked%s: %s",
-                      machine, doctor->image.is_dynamic ? " (static-pie)" : "",
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+                      is_go(doctor) ? "leave it as it is: Go's own profiler knows more"
+                                    : ht_elf_remedy(verdict),
+                      "%s, statically linked%s: %s", machine, doctor->image.is_dynamic ? " (static-pie)" : "",
                       "no library can be preloaded into it");
     else
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s, dynamically linked", machine);
@@ -295,13 +304,6 @@ static bool needs(const struct ht_doctor *doctor, const char *library)
     return false;
 }
 
-static bool is_go(const struct ht_doctor *doctor)
-{
-    uint8_t byte; // "Go", 4: the build id of Go's own linker
-    return ht_elf_image_note(&doctor->image, "Go", 4, &byte, 1) > 0 ||
-           ht_elf_image_section(&doctor->image, ".go.buildinfo") != NULL;
-}
-
 static bool is_rust(const struct ht_doctor *doctor)
 {
     static const char *const function[] = {"rust_eh_personality"}, *const text[] = {"RUST_BACKTRACE"};
@@ -338,9 +340,10 @@ void ht_doctor_check_runtime(struct ht_doctor *doctor)
         return;
     const struct ht_elf_image *image = &doctor->image;
     doctor->is_go = is_go(doctor);
+    doctor->is_java = needs(doctor, "libjvm.so") || needs(doctor, "libjli.so");
     if (doctor->is_go)
         check_go(doctor);
-    else if (needs(doctor, "libjvm.so") || needs(doctor, "libjli.so"))
+    else if (doctor->is_java)
         ht_doctor_say(
             doctor, HT_DOCTOR_PARTLY, "use async-profiler or JFR for Java objects",
             "Java: what native code and the JVM itself allocate by malloc is seen, Java objects are not");
