@@ -109,6 +109,11 @@ def check_places(t):
     os.rename(debug, debug + ".away")
     answers, summary, _ = link.symbolize()
     t.need(not any("outer" in str(frames) for frames in answers.values()), "stripped, but %s", answers[link.call])
+    with open(debug + ".away", "rb") as good, open(debug, "wb") as bad:  # the same but for its last byte
+        content = good.read()
+        bad.write(content + b"x")
+    answers, summary, _ = link.symbolize()
+    t.need(not any("outer" in str(frames) for frames in answers.values()), "a debug link of another sum: %s", answers[link.call])
 
     by_id = Case(t, "by_id")
     folder = os.path.join(by_id.folder, "debug", ".build-id", by_id.build_id[:2])
@@ -157,14 +162,54 @@ def check_places(t):
         subprocess.run(["clang", "-O1", "-g", "-Wl,--build-id", case.source, "-o", case.binary], check=True)
         case.look()
         case.need_chain("clang", case.symbolize()[0])
-    if shutil.which("dwz"):
-        shared = Case(t, "shared")
-        other = os.path.join(shared.folder, "other")
-        subprocess.run(["gcc", "-O1", "-g", "-DOTHER", shared.source, "-o", other], check=True)
-        alternate = os.path.join(shared.folder, "alternate.dwz")
-        done = subprocess.run(["dwz", "-m", alternate, "-r", shared.binary, other], stderr=subprocess.PIPE)
-        if done.returncode == 0 and os.path.exists(alternate):
-            shared.need_chain("dwz", shared.symbolize("--no-cache")[0])
+    check_alternate(t)
+
+
+def share(case, name, *flags):
+    """What dwz moves out of the program and another one into a file of this name; None: not with this dwz."""
+    other, alternate = os.path.join(case.folder, "other"), os.path.join(case.folder, name)
+    subprocess.run(["gcc", "-O1", "-g", "-DOTHER", *flags, case.source, "-o", other], check=True, cwd=case.folder)
+    done = subprocess.run(["dwz", "-m", alternate, "-r", case.binary, other], stderr=subprocess.PIPE)
+    return alternate if done.returncode == 0 and os.path.exists(alternate) else None
+
+
+def check_alternate(t):
+    """The other half of debug info that dwz made: at its name, in a build id folder, on a server, and never a wrong one."""
+    if not shutil.which("dwz"):
+        print("symbols: dwz is not installed")
+        return
+    case = Case(t, "shared")
+    alternate = share(case, "alternate.dwz")
+    if not t.need(alternate is not None, "dwz made no alternate file"):
+        return
+    build_id = symbols.Elf(alternate).build_id()
+    case.need_chain("dwz", case.symbolize("--no-cache")[0])
+    folder = os.path.join(case.folder, "debug", ".build-id", build_id[:2])
+    os.makedirs(folder)
+    moved = os.path.join(folder, build_id[2:] + ".debug")
+    os.rename(alternate, moved)
+    case.need_chain("dwz, build id folder", case.symbolize("--no-cache", "--debug-dir", os.path.join(case.folder, "debug"))[0])
+    case.symbolize()
+    t.need(not os.path.exists(os.path.join(case.cache, "heaptap", "symbols", case.build_id)), "half answers were cached")
+    with open(moved, "rb") as file:
+        server = Server("serves", file.read())
+    environment = case.environment(DEBUGINFOD_URLS=server.url, DEBUGINFOD_CACHE_PATH=os.path.join(case.folder, "served"))
+    answers, _, errors = case.symbolize("--no-cache", "--debuginfod", env=environment)
+    if server.asked or "libdebuginfod" not in errors:
+        case.need_chain("dwz, debuginfod", answers)
+        t.need(any(build_id in path for path in server.asked), "asked %s", server.asked)
+    strange = Case(t, "strange")
+    with open(strange.source, "a") as file:
+        file.write("struct strange { struct strange *next; int inner_strange, outer_strange; } kept;\n")
+    subprocess.run(["gcc", "-O1", "-g", strange.source, "-o", strange.binary], check=True, cwd=strange.folder)
+    wrong = share(strange, "wrong.dwz")
+    if t.need(wrong and symbols.Elf(wrong).build_id() != build_id, "no wrong alternate file"):
+        shutil.copy(wrong, alternate)
+        answers, summary, _ = case.symbolize("--no-cache")
+        case.need_chain("dwz, another alternate", answers, depth=1)
+        t.need(summary["modules"][0]["names_from"] == "symbols", "another alternate was used: %s", summary)
+        case.need_chain("dwz, another alternate at the name, the right one in the folder",
+                        case.symbolize("--no-cache", "--debug-dir", os.path.join(case.folder, "debug"))[0])
 
 
 def check_refusals(t):
@@ -177,6 +222,10 @@ def check_refusals(t):
            "no warning: %s %s", errors, summary)
     answers, summary, errors = case.symbolize(file="/nowhere/case")
     t.need(summary["modules"][0]["names_from"] == "missing" and "case" in errors, "missing: %s %s", summary, errors)
+    fifo = os.path.join(case.folder, "fifo")
+    os.mkfifo(fifo)
+    answers, summary, errors = case.symbolize(file=fifo, timeout=20)
+    t.need(not any(answers.values()), "a fifo in the file's place: %s", answers)
     for arguments, text in ((["in"], "-o OUT"), ([], "name one"), (["a", "b", "-o", "c"], "name one"),
                             (["a", "-o", "-", "--json"], "standard output"), (["a", "-o", "b", "--demangle=x"], "--demangle is")):
         done = t.heaptap("symbolize", *arguments)
@@ -217,6 +266,7 @@ def check_cache(t):
     case.symbolize("--no-cache")
     t.need(not os.path.exists(path), "--no-cache wrote the cache")
     t.need(case.symbolize(env=clean_environment(HOME="/nowhere", XDG_CACHE_HOME="/proc/nowhere"))[0] == first, "no place for a cache")
+    check_cache_bounds(t, case, path, first)
     # Many at once, each with its own addresses: no torn file, and in the end most is there.
     inputs, runs = [], []
     for i in range(8):
@@ -230,6 +280,36 @@ def check_cache(t):
         t.need(all(answers[a] == first[a] for a in case.addresses[i::8]), "side by side: other answers")
     answers, _, _ = case.symbolize(build_id="../../../../etc/passwd")
     t.need(not any(answers.values()), "a build id that is a path: %s", answers)
+
+
+def check_cache_bounds(t, case, path, first):
+    """The folder stays below 512 MB, the oldest files go; what is not the cache's stays. A full disk leaves nothing."""
+    folder = os.path.dirname(path)
+    olds = [os.path.join(folder, "%02d" % i * 20) for i in range(7)]
+    others = [os.path.join(folder, name) for name in ("README", "ab" * 20 + ".txt", "ab" * 20 + ".tmp.7")]
+    for i, name in enumerate(olds + others):
+        with open(name, "wb") as file:
+            file.truncate(100 << 20)  # sparse
+        os.utime(name, (1000000000 + i, 1000000000 + i))
+    if os.path.exists(path):
+        os.remove(path)
+    case.symbolize()
+    left = [os.path.exists(name) for name in olds]
+    t.need(left == [False] * 2 + [True] * 5 and os.path.exists(path), "bounds: %s left", left)
+    t.need([os.path.exists(name) for name in others] == [True, True, False], "not the cache's own: %s", os.listdir(folder))
+    for name in olds[2:] + others[:2]:
+        os.remove(name)
+    full = t.new_folder("full")
+    script = ("mount -t tmpfs -o size=64k none '%s' && mkdir -p '%s/heaptap/symbols' && head -c 1M /dev/zero >'%s/rest' 2>/dev/null; "
+              "'%s' symbolize '%s/in.pb.gz' -o '%s/full.pb.gz' && ls '%s/heaptap/symbols' | wc -l")
+    script %= (full, full, full, COMMAND, case.folder, case.folder, full)
+    done = t.run(["unshare", "-m", "sh", "-c", script], env=clean_environment(HOME=case.folder, XDG_CACHE_HOME=full))
+    if done.returncode and "mount" in done.errors + done.output or "unshare" in done.errors:
+        print("symbols: no mount allowed: the full disk was not tried")
+        return
+    answers = symbols.read_profile(os.path.join(case.folder, "full.pb.gz"))
+    t.need({a - 0x7f0000000000: f for a, f in answers.items()} == first, "full disk: other answers")
+    t.need(done.output.split() == ["0"] and not done.errors, "full disk: %s left; %s", done.output, done.errors)
 
 
 class Server(threading.Thread):
@@ -335,6 +415,8 @@ def check_processes(t):
     t.need("'outer'" not in str(symbols.read_profile(t.path("dead.pb.gz"))) and "not the file" in done.errors,
            "replaced, and dead: %s", done.errors)
 
+    check_container(t)
+    check_vdso(t)
     map_path = "/tmp/perf-%d.map" % host.pid
     profile = symbols.profile_writer.Profile()
     profile.sample_type("inuse_space", "bytes")
@@ -371,6 +453,166 @@ def check_processes(t):
             if name.startswith("perf-") and name.endswith(".map") and os.path.getmtime("/tmp/" + name) > time.time() - 120 and \
                     int(name[5:-4]) in {int(os.path.basename(f).split(".")[2]) for f in t.files(out)}:
                 os.remove("/tmp/" + name)
+
+
+def check_container(t):
+    """A program at a path that exists only where it runs: through its /proc/PID while it lives, then by build id."""
+    case = Case(t, "container")
+    out, inside = t.new_folder("container-out"), t.new_folder("inside")
+    script = "mount -t tmpfs none '%s' && cp '%s' '%s/case' && exec '%s/case' stay" % (inside, case.binary, inside, inside)
+    host = t.start(["unshare", "-m", "sh", "-c", script], env=t.shim(out, rate=1, signal="none", only="case"),
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    t.wait_for(lambda: host.poll() is not None or t.heaptap("snap", host.pid, "-o", out).returncode == 0 and read_one(t, out),
+               "no snapshot")
+    if host.poll() is not None:
+        print("symbols: no mount allowed: the program in a container was not tried")
+        return
+    profile = t.files(out)[-1]
+    t.need(not os.path.exists(inside + "/case"), "the mount is seen here")
+    done = t.run([COMMAND, "symbolize", "--no-cache", profile, "-o", t.path("container.pb.gz")], env=case.environment())
+    chains = [[f[1] for f in frames] for frames in symbols.read_profile(t.path("container.pb.gz")).values()]
+    t.need(["inner", "middle", "outer"] in chains, "container, alive: %s", done.errors)
+    host.kill()
+    host.wait()
+    done = t.run([COMMAND, "symbolize", "--no-cache", profile, "-o", t.path("container.pb.gz")], env=case.environment())
+    t.need("'outer'" not in str(symbols.read_profile(t.path("container.pb.gz"))) and "case" in done.errors,
+           "container, dead: %s", done.errors)
+    folder = os.path.join(case.folder, "debug", ".build-id", case.build_id[:2])
+    os.makedirs(folder)
+    subprocess.run(["objcopy", "--only-keep-debug", case.binary, os.path.join(folder, case.build_id[2:] + ".debug")], check=True)
+    t.run([COMMAND, "symbolize", "--no-cache", "--debug-dir", os.path.join(case.folder, "debug"), profile, "-o",
+           t.path("container.pb.gz")], env=case.environment())
+    chains = [[f[1] for f in frames] for frames in symbols.read_profile(t.path("container.pb.gz")).values()]
+    t.need(["inner", "middle", "outer"] in chains, "container, by build id: %s", chains)
+    root = t.new_folder("root")
+    os.makedirs(root + inside)
+    shutil.copy(case.binary, root + inside)
+    t.run([COMMAND, "symbolize", "--no-cache", "--root", root, profile, "-o", t.path("container.pb.gz")], env=case.environment())
+    chains = [[f[1] for f in frames] for frames in symbols.read_profile(t.path("container.pb.gz")).values()]
+    t.need(["inner", "middle", "outer"] in chains, "container, its root: %s", chains)
+
+
+def check_vdso(t):
+    """The kernel's own code in every process: this kernel's by its build id, no other's."""
+    with open("/proc/self/maps") as maps:
+        row = next((line.split()[0] for line in maps if line.endswith("[vdso]\n")), None)
+    if row is None:
+        return
+    start, end = (int(word, 16) for word in row.split("-"))
+    with open("/proc/self/mem", "rb") as memory, open(t.path("vdso.so"), "wb") as file:
+        memory.seek(start)
+        file.write(memory.read(end - start))
+    elf = symbols.Elf(t.path("vdso.so"))
+    build_id = elf.section(".note")[elf.section(".note").index(b"GNU\0", 20) + 4:].hex()[:40] if ".note" in elf.sections else ""
+    found = subprocess.run(["readelf", "-nW", t.path("vdso.so")], stdout=subprocess.PIPE, text=True).stdout
+    build_id = next((line.split()[-1] for line in found.split("\n") if "Build ID:" in line), build_id)
+    where = next(r for r in symbols.Symbols(elf).rows if r[2].endswith("clock_gettime"))
+    for known, given in ((True, build_id), (False, "00" * 20), (False, "")):
+        symbols.write_profile(t.path("vdso.pb.gz"), "[vdso]", [where[0] + 1], (0, end - start, 0), given, bias=0x7fff00000000)
+        t.run([COMMAND, "symbolize", "--no-cache", t.path("vdso.pb.gz"), "-o", t.path("vdso.out")])
+        frames = list(symbols.read_profile(t.path("vdso.out")).values())[0]
+        t.need([f[1].strip("_") for f in frames] in (["vdso_clock_gettime"], ["clock_gettime"]) if known else not frames,
+               "vdso, build id %s: %s", given, frames)
+
+
+# Preloaded into `heaptap run`: debug info takes for ever, and HT_SPEED clock seconds pass in each one.
+SLOW_SOURCE = """
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+void *dwfl_begin(const void *callbacks) { (void)callbacks; for (;;) pause(); }
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    const char *speed = getenv("HT_SPEED");
+    int result = (int)syscall(SYS_clock_gettime, clock, time);
+    long long ns = (time->tv_sec * 1000000000LL + time->tv_nsec) * (clock == CLOCK_MONOTONIC && speed ? atoi(speed) : 1);
+    time->tv_sec = ns / 1000000000LL;
+    time->tv_nsec = ns % 1000000000LL;
+    return result;
+}
+"""
+
+
+def check_slow_run(t):
+    """Names that take long: said after 3 seconds, left out after 60 or at Ctrl-C; the profile is whole, the status the program's."""
+    case = Case(t, "slow")
+    with open(t.path("slow.c"), "w") as file:
+        file.write(SLOW_SOURCE)
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", t.path("slow.c"), "-o", t.path("slow.so")], check=True)
+    for title, speed, said, interrupt in (("minute", 30, "takes too long", False), ("Ctrl-C", 6, "interrupted", True)):
+        out = t.new_folder("slow-" + title)
+        begun = time.monotonic()
+        with open(t.path("slow.log"), "w+") as log:
+            host = t.start([COMMAND, "run", "-o", out, "--rate", "1", "--", "sh", "-c", "'%s'; exit 7" % case.binary], stderr=log,
+                           env=case.environment(LD_PRELOAD=t.path("slow.so"), HT_SPEED=str(speed)))
+            if interrupt:
+                t.wait_for(lambda: "finding the names" in open(log.name).read(), "nothing is said")
+                t.need(host.poll() is None, "it did not wait")
+                host.send_signal(signal.SIGINT)
+            status = host.wait(60)
+            log.seek(0)
+            errors = log.read()
+        t.need(status == 7 and said in errors and errors.count("finding the names") == 1, "%s: status %d, %s", title, status, errors)
+        t.need(time.monotonic() - begun < 20, "%s: took %.1f s", title, time.monotonic() - begun)
+        files = t.files(out)
+        t.need(len(files) > 0 and sorted(os.listdir(out)) == sorted(os.path.basename(f) for f in files), "left: %s", os.listdir(out))
+        for name in files:
+            t.profile(name)
+            t.need(not any(symbols.read_profile(name).values()), "%s: names from nowhere", title)
+
+
+RUST_SOURCE = """
+use std::collections::HashMap;
+pub trait Area { fn area(&self) -> f64; }
+pub struct Square<T> { side: T }
+impl<T: Copy + Into<f64>> Area for Square<T> {
+    #[inline(never)] fn area(&self) -> f64 { let s: f64 = self.side.into(); s * s }
+}
+#[inline(never)] pub fn keep<F: Fn(u32) -> u32>(f: F, n: u32) -> Vec<u32> { (0..n).map(|x| f(x)).collect() }
+mod deep { #[inline(never)] pub fn table(n: u32) -> super::HashMap<u32, String> { (0..n).map(|i| (i, i.to_string())).collect() } }
+fn main() {
+    let n = std::env::args().count() as u32;
+    let shape: Box<dyn Area> = Box::new(Square { side: n as f32 });
+    println!("{} {} {}", shape.area(), keep(move |x| x + n, 9).len(), deep::table(n).len());
+}
+"""
+
+
+def check_languages(t):
+    """Readable names of what rustc (both manglings) and g++ really write: nothing mangled is left, and each is as c++filt's."""
+    programs = [(["g++", "-O1", "-g", "-std=c++17", PROGRAM, "-pthread"], ("(anonymous namespace)::Leaf::go", "std::vector::", "main"))]
+    if shutil.which("rustc"):
+        with open(t.path("demo.rs"), "w") as file:
+            file.write(RUST_SOURCE)
+        programs += [(["rustc", "-g", "-O", "-C", "symbol-mangling-version=" + kind, *extra, t.path("demo.rs")],
+                      ("::area", "demo::keep", "demo::deep::table", "demo::main"))
+                     for kind, extra in (("legacy", ["-Z", "unstable-options"]), ("v0", []))]
+    for words, wanted in programs:
+        binary = t.path("language")
+        done = subprocess.run(words + ["-o", binary], stderr=subprocess.PIPE, text=True,
+                              env=dict(os.environ, RUSTC_BOOTSTRAP="1") if words[0] == "rustc" else None)
+        if done.returncode:
+            print("symbols: %s: %s" % (words[:5], done.stderr.split("\n")[0]))
+            continue
+        elf = symbols.Elf(binary)
+        rows = [row for row in symbols.Symbols(elf).rows if row[1] > row[0]]
+        rows = rows[:: max(1, len(rows) // 1500)] + [row for row in rows if "4demo" in row[2] or "Ring" in row[2] or "Leaf" in row[2]]
+        symbols.write_profile(t.path("language.pb.gz"), binary, sorted({row[0] + 1 for row in rows}), elf.code(), elf.build_id())
+        for mode in ("simple", "full"):
+            t.run([COMMAND, "symbolize", "--no-cache", "--demangle=" + mode, t.path("language.pb.gz"), "-o", t.path("language.out")])
+            frames = {(f[0], f[1]) for fs in symbols.read_profile(t.path("language.out")).values() for f in fs}
+            mangled = sorted(f for f in frames if f[0].startswith(("_Z", "_R")))
+            t.need(len(frames) > 200 and not mangled, "%s %s: %d names, still mangled %s", words[:6], mode, len(frames), mangled[:3])
+            names = " ".join(name for name, _ in frames)
+            missing = [name for name in wanted if name not in names] if mode == "simple" else []
+            t.need(not missing, "%s: %s missing", words[:6], missing)
+            t.need(words[0] != "rustc" or not any(f[1].startswith("_ZN") and f[0][-19:-16] == "::h" for f in frames), "a hash is left")
+        if words[0] == "g++":
+            pairs = sorted(f for f in frames if f[1].startswith("_Z"))
+            filtered = subprocess.run(["c++filt"], input="\n".join(f[1] for f in pairs), stdout=subprocess.PIPE, text=True).stdout
+            differ = [(f, line) for f, line in zip(pairs, filtered.split("\n")) if f[0] != line]
+            t.need(not differ, "not as c++filt: %s", differ[:2])
 
 
 def check_run(t):
@@ -419,4 +661,6 @@ with Test("symbols") as test:
     check_debuginfod(test)
     check_processes(test)
     check_run(test)
+    check_slow_run(test)
+    check_languages(test)
     check_agreement(test)

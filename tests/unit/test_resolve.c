@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -278,6 +279,34 @@ static void test_broken_cache(void **state)
     free(good);
 }
 
+// A file ends at its limit: what was found out last stays, of older answers as many as there is room for.
+static void test_cache_bound(void **state)
+{
+    (void)state;
+    enum { OLD = 1200000, NEW = 1300000 };
+    char path[200];
+    struct ht_cache cache;
+    struct stat stat_of;
+    uint32_t count, kept = 0;
+    save_addresses(0x100000000, 0x100000000 + OLD);
+    save_addresses(0x200000000, 0x200000000 + NEW);
+    snprintf(path, sizeof path, "%s/%s", folder, build_id);
+    assert_int_equal(stat(path, &stat_of), 0);
+    assert_true((uint64_t)stat_of.st_size <= HT_CACHE_FILE_BYTES);
+    assert_int_equal(ht_cache_open(&cache, folder, build_id), 0);
+    for (uint64_t i = 0; i < NEW; i += 1000)
+        assert_non_null(ht_cache_find(&cache, 0x200000000 + i, &count));
+    for (uint64_t i = 0; i < OLD; i++)
+        kept += ht_cache_find(&cache, 0x100000000 + i, &count) != NULL;
+    assert_true(kept > OLD / 10 && kept < OLD);
+    ht_cache_close(&cache);
+    save_addresses(0x300000000, 0x300000000 + 2 * NEW); // too much by itself: what was there stays
+    assert_int_equal(ht_cache_open(&cache, folder, build_id), 0);
+    assert_non_null(ht_cache_find(&cache, 0x200000000, &count));
+    ht_cache_close(&cache);
+    assert_int_equal(unlink(path), 0);
+}
+
 static int file_of(const void *bytes, size_t length)
 {
     int fd = memfd_create("test", MFD_CLOEXEC);
@@ -353,7 +382,7 @@ int main(void)
         cmocka_unit_test(test_other_file_is_refused),  cmocka_unit_test(test_demangle),
         cmocka_unit_test(test_names_of_other_writers), cmocka_unit_test(test_cache),
         cmocka_unit_test(test_broken_cache),           cmocka_unit_test(test_jit_map),
-        cmocka_unit_test(test_inflate_refuses),
+        cmocka_unit_test(test_inflate_refuses),        cmocka_unit_test(test_cache_bound),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void read_build_id(struct ht_elf *module)
@@ -88,10 +89,15 @@ int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *deb
         .debuginfo_path = &debug_path_slot,
     };
     *module = (struct ht_elf){0};
+    struct stat stat_of;
     if (fd < 0)
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); // a fifo would wait for its writer
     if (fd < 0)
         return ht_fail_errno("cannot open");
+    if (fstat(fd, &stat_of) != 0 || !S_ISREG(stat_of.st_mode)) {
+        close(fd);
+        return ht_fail("not a file");
+    }
     module->expanded = ht_inflate_sections(fd, &module->expanded_bytes);
     module->debug_path =
         debug_path != NULL ? ht_strdup(debug_path) : NULL; // is read when debug info is first wanted
@@ -292,30 +298,52 @@ Dwarf *ht_elf_dwarf(struct ht_elf *module)
     return module->dwarf;
 }
 
+// libdw takes whatever file is at the alternate's name.
+static bool has_build_id(Dwarf *dwarf, const void *bits, ssize_t length)
+{
+    const void *others;
+    return dwarf != NULL && dwelf_elf_gnu_build_id(dwarf_getelf(dwarf), &others) == length &&
+           memcmp(bits, others, (size_t)length) == 0;
+}
+
 bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES])
 {
     const char *name;
     const void *bits;
     Dwarf *dwarf = ht_elf_dwarf(module);
-    if (dwarf == NULL || dwarf_getalt(dwarf) != NULL)
+    if (dwarf == NULL)
         return false;
     ssize_t length = dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &bits);
-    if (length <= 0 || length > (HT_BUILD_ID_TEXT_BYTES - 1) / 2)
+    if (length <= 0 || length > (HT_BUILD_ID_TEXT_BYTES - 1) / 2 ||
+        has_build_id(dwarf_getalt(dwarf), bits, length))
         return false;
     for (ssize_t i = 0; i < length; i++)
         snprintf(build_id + 2 * i, 3, "%02x", ((const unsigned char *)bits)[i]);
     return true;
 }
 
-void ht_elf_set_alternate(struct ht_elf *module, int fd)
+bool ht_elf_set_alternate(struct ht_elf *module, int fd)
 {
-    Dwarf *dwarf = ht_elf_dwarf(module);
-    module->alternate = dwarf != NULL ? dwarf_begin(fd, DWARF_C_READ) : NULL;
-    module->alternate_fd = fd;
-    if (module->alternate != NULL)
-        dwarf_setalt(dwarf, module->alternate);
-    else
+    const char *name;
+    const void *bits;
+    Dwarf *dwarf = ht_elf_dwarf(module), *alternate = dwarf_begin(fd, DWARF_C_READ);
+    ssize_t length = dwarf != NULL ? dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &bits) : 0;
+    if (length <= 0 || !has_build_id(alternate, bits, length)) {
+        dwarf_end(alternate);
         close(fd);
+        return false;
+    }
+    module->alternate = alternate;
+    module->alternate_fd = fd;
+    dwarf_setalt(dwarf, alternate);
+    return true;
+}
+
+void ht_elf_leave_wrong_alternate(struct ht_elf *module)
+{
+    char build_id[HT_BUILD_ID_TEXT_BYTES];
+    if (ht_elf_wants_alternate(module, build_id) && dwarf_getalt(module->dwarf) != NULL)
+        module->dwarf = NULL; // libdwfl ends it; ours (expanded) has no alternate
 }
 
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count)

@@ -88,10 +88,12 @@ static inline bool ht_elf_has_dwarf(struct ht_elf *module)
 enum { HT_BUILD_ID_TEXT_BYTES = 129 };
 
 // dwz moves what several files have in common into an alternate one. True if there should be one and it was
-// not found; its build id as hex.
+// not found, or another file has its name; its build id as hex.
 bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES]);
-// Gives it (fd is taken over).
-void ht_elf_set_alternate(struct ht_elf *module, int fd);
+// Gives it (fd is taken over); false: it is another one.
+bool ht_elf_set_alternate(struct ht_elf *module, int fd);
+// When the right one was found nowhere: debug info that would be read with another one is not used.
+void ht_elf_leave_wrong_alternate(struct ht_elf *module);
 
 // Answers all queries, which must be sorted by address, in one pass over the debug info.
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count);

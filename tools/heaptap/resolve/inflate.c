@@ -177,7 +177,6 @@ static bool fill(const struct image *image)
 }
 
 // The new file, NULL if it cannot be made.
-// to fill.
 static char *make_file(struct image *image)
 {
     image->out_bytes = plan(image);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "resolve/debuginfod.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <link.h>
 #include <stdio.h>
@@ -150,20 +151,33 @@ static enum ht_located open_checked(struct ht_elf *module, const char *path, int
     return HT_LOCATED_CHANGED;
 }
 
+// The next file that is there for a build id in the folders of a ':' list, free() it; NULL: no more. Moves
+// `folder` on.
+static char *next_by_build_id(const char **folder, const char *build_id)
+{
+    if (strspn(build_id, "0123456789abcdef") != strlen(build_id) || strlen(build_id) < 3)
+        return NULL;
+    while (**folder != '\0') {
+        size_t length = strcspn(*folder, ":");
+        char *path = ht_format("%.*s/.build-id/%.2s/%s.debug", (int)length, *folder, build_id, build_id + 2);
+        bool exists = (*folder)[0] == '/' && access(path, R_OK) == 0;
+        *folder += length;
+        *folder += **folder == ':';
+        if (exists)
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
 // Debug information kept by build id, for a program that is no longer there.
 static bool open_by_build_id(struct ht_elf *module, const char *build_id, const char *debug_path)
 {
     bool found = false;
-    if (strspn(build_id, "0123456789abcdef") != strlen(build_id) || strlen(build_id) < 3)
-        return false;
-    for (const char *folder = debug_path; !found && *folder != '\0';) {
-        size_t length = strcspn(folder, ":");
-        char *path = ht_format("%.*s/.build-id/%.2s/%s.debug", (int)length, folder, build_id, build_id + 2);
-        found = folder[0] == '/' && access(path, R_OK) == 0 &&
-                open_checked(module, path, -1, build_id, debug_path) == HT_LOCATED;
+    char *path;
+    for (const char *folder = debug_path; !found && (path = next_by_build_id(&folder, build_id)) != NULL;) {
+        found = open_checked(module, path, -1, build_id, debug_path) == HT_LOCATED;
         free(path);
-        folder += length;
-        folder += *folder == ':';
     }
     return found;
 }
@@ -202,10 +216,9 @@ static bool open_elsewhere(struct ht_elf *module, const struct ht_wanted *wanted
     return fd >= 0 && open_checked(module, wanted->name, fd, wanted->build_id, debug_path) == HT_LOCATED;
 }
 
-// What the file itself lacks and a server has: its debug info, and what dwz moved out of that.
+// What the file itself lacks and a server has: its debug info.
 static void ask_servers(struct ht_elf *module, const char *debug_path)
 {
-    char alternate_id[HT_BUILD_ID_TEXT_BYTES];
     struct ht_elf served;
     int fd = ht_elf_has_dwarf(module) ? -1 : ht_debuginfod_fetch(module->build_id);
     if (fd >= 0 && open_checked(&served, "debug info", fd, module->build_id, debug_path) == HT_LOCATED) {
@@ -219,8 +232,25 @@ static void ask_servers(struct ht_elf *module, const char *debug_path)
             ht_elf_close(&served);
         }
     }
-    if (ht_elf_wants_alternate(module, alternate_id) && (fd = ht_debuginfod_fetch(alternate_id)) >= 0)
+}
+
+// What dwz moved out of the debug info, when it is not at the name that is written there.
+static void find_alternate(struct ht_elf *module, const struct ht_resolve_options *options,
+                           const char *debug_path)
+{
+    char build_id[HT_BUILD_ID_TEXT_BYTES], *path;
+    bool found = false;
+    if (!ht_elf_wants_alternate(module, build_id))
+        return;
+    for (const char *folder = debug_path; !found && (path = next_by_build_id(&folder, build_id)) != NULL;) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        found = fd >= 0 && ht_elf_set_alternate(module, fd);
+        free(path);
+    }
+    int fd = !found && options->debuginfod ? ht_debuginfod_fetch(build_id) : -1;
+    if (fd >= 0)
         ht_elf_set_alternate(module, fd);
+    ht_elf_leave_wrong_alternate(module);
 }
 
 enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin *origin,
@@ -247,6 +277,8 @@ enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin
         result = HT_LOCATED;
     if (result == HT_LOCATED && options->debuginfod && wanted->build_id[0] != '\0')
         ask_servers(ret_module, debug_path);
+    if (result == HT_LOCATED)
+        find_alternate(ret_module, options, debug_path);
     if (result == HT_LOCATED_CHANGED)
         ht_fail("%s %s", path, reason);
     free(reason);

@@ -459,11 +459,13 @@ void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_opti
     resolver.origin = ht_origin_of(profile, resolver.options);
     resolver.cache_folder = resolver.options->no_cache ? NULL : ht_cache_folder();
     ht_debuginfod_begin(resolver.options->debuginfod, resolver.options->debuginfod_timeout_ns);
-    resolve_modules(&resolver);
+    if (!resolver.options->names_only)
+        resolve_modules(&resolver);
     ht_debuginfod_end();
     demangle_all(profile, resolver.options);
     save_harvests(&resolver);
-    resolve_jit(&resolver);
+    if (!resolver.options->names_only)
+        resolve_jit(&resolver);
     if (resolver.missing_count > 0 && !resolver.options->quiet)
         ht_warn("no names for %s: the file%s cannot be read here", resolver.missing.data,
                 resolver.missing_count > 1 ? "s" : "");

@@ -39,6 +39,7 @@ struct ht_resolve_summary {
 struct ht_resolve_options {
     enum ht_demangle demangle;
     bool names_given; // demangle was asked for: names of symbolized profiles are made anew from system_name
+    bool names_only;  // no file is looked at: names come from elsewhere and are demangled
     const char *root; // in front of the mappings' file names (/proc/PID/root for a container), NULL: none
     const char
         *debug_path; // ':' list of folders with separate debug files, besides the usual ones; NULL: none
