@@ -1,5 +1,6 @@
 #!/usr/bin/python3 -B
-# A profile of 200 MB fits in 1 GB, and two of 100 MB merge by build id: memory and time of `heaptap top`.
+# A profile of 200 MB fits in 1 GB, and two of 100 MB merge by build id: memory and time of `heaptap top`. So does the worst
+# case, a profile of stacks that have nothing in common, where call edges and stacks are as many as frames and samples.
 #
 # The target `big_profile`; HT_BIG_MB sets another size. Fails above 1 GB at 200 MB, in proportion at others.
 import os
@@ -20,7 +21,20 @@ LOCATIONS, DEPTH = 60000, 30
 LIMIT_BYTES = (1 << 30) * max(MEGABYTES, 20) // 200
 
 
-def write(path, megabytes, start, seed):
+def draws_common(stable):
+    """Stacks of 30 through 300 crossroads: 3,000 ways below them, 20,000 above, all in combination."""
+    ids = [varint(i + 1) for i in range(LOCATIONS)]
+    heads = [b"".join(ids[stable.randrange(LOCATIONS)] for _ in range(6)) + ids[stable.randrange(300)] for _ in range(3000)]
+    tails = [ids[stable.randrange(1000)] + b"".join(ids[stable.randrange(LOCATIONS)] for _ in range(DEPTH - 8)) for _ in range(20000)]
+    return lambda bits: heads[(bits >> 30) % len(heads)] + tails[bits % len(tails)]
+
+
+def draws_random(stable):
+    ids = [varint(i + 1) for i in range(LOCATIONS)]
+    return lambda bits: b"".join(stable.choices(ids, k=DEPTH))
+
+
+def write(path, megabytes, start, seed, draws=draws_common):
     """A gzip file of so many uncompressed megabytes; the same program for every seed, mapped at another address."""
     profile = Profile()
     for kind in ("alloc", "inuse"):
@@ -32,11 +46,7 @@ def write(path, megabytes, start, seed):
     for i in range(LOCATIONS):
         profile.location(1, start + (i << 8), [(i // 4 + 1, i % 1000)])
     profile.header(time_ns=1, period=("space", "bytes", 524288))
-    stable, compressor, size = random.Random(5), zlib.compressobj(1, wbits=31), 0
-    ids = [varint(i + 1) for i in range(LOCATIONS)]
-    # Stacks of 30 through 300 crossroads: 3,000 ways below them, 20,000 above, all in combination.
-    heads = [b"".join(ids[stable.randrange(LOCATIONS)] for _ in range(6)) + ids[stable.randrange(300)] for _ in range(3000)]
-    tails = [ids[stable.randrange(1000)] + b"".join(ids[stable.randrange(LOCATIONS)] for _ in range(DEPTH - 8)) for _ in range(20000)]
+    compressor, size, stack = zlib.compressobj(1, wbits=31), 0, draws(random.Random(5))
     label = profile.text("bytes")
     labels = [block(3, number(1, label) + number(3, 16 << i)) for i in range(20)]
     varied = random.Random(seed)
@@ -50,18 +60,17 @@ def write(path, megabytes, start, seed):
             rows = []
             for _ in range(10000):
                 bits = varied.getrandbits(60)
-                stack = heads[(bits >> 30) % len(heads)] + tails[bits % len(tails)]
                 n = bits & 0xFFF
-                rows.append(block(2, block(1, stack) + packed(2, [n * 2, n * 64, n, n * 32]) + labels[n % 20]))
+                rows.append(block(2, block(1, stack(bits)) + packed(2, [n * 2, n * 64, n, n * 32]) + labels[n % 20]))
             put(b"".join(rows))
         file.write(compressor.flush())
     return size
 
 
-def run(title, *arguments):
+def run(title, *arguments, discard=False):
     begun = time.monotonic()
-    process = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE)
-    rows = process.stdout.read().decode().splitlines()
+    process = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.DEVNULL if discard else subprocess.PIPE)
+    rows = [] if discard else process.stdout.read().decode().splitlines()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = status
     print("%-38s %6.1f s (%.1f s of CPU)  %5.0f MB at most  %s" %
@@ -78,10 +87,13 @@ with tempfile.TemporaryDirectory(prefix="heaptap-big.") as folder:
     results = [run("heaptap top -n 5", "top", "-n", "5", "--nodefraction=0", "--symbolize=none", whole),
                run("heaptap top -n 5, two merged", "top", "-n", "5", "--nodefraction=0", "--symbolize=none", first, second),
                run("heaptap comments, two merged", "comments", "--symbolize=none", first, second)]
+    os.unlink(whole)
+    write(whole, MEGABYTES, 0x550000000000, 1, draws_random)
+    worst = [run("random stacks, heaptap " + " ".join(words), *words, "--symbolize=none", whole, discard=True) for words in
+             (("top", "--nodefraction=0"), ("tree", "--nodefraction=0"), ("peek", "^function_1$"), ("traces",), ("raw",), ("folded",), ("flame", "--svg"))]
     mappings = subprocess.run([COMMAND, "raw", "--json", "--symbolize=none", "--focus=^function_1$", first, second],
                               stdout=subprocess.PIPE, check=True).stdout.decode()
-failed = [title for title, (rows, memory, status) in zip(("one", "two", "comments"), results)
-          if status or memory > LIMIT_BYTES]
+failed = [number for number, (rows, memory, status) in enumerate(results + worst) if status or memory > LIMIT_BYTES]
 merged = mappings.count('"build_id": "00112233') - 1  # one is the header's
 if failed or merged != 1:
-    sys.exit("FAILED: %s; %d mappings with one build id" % (failed, merged))
+    sys.exit("FAILED: runs %s; %d mappings with one build id" % (failed, merged))

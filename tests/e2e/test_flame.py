@@ -528,9 +528,16 @@ def test_empty(browser, folder, files):
 
 
 def test_moving(browser, folder, files):
-    """Once with its animations."""
+    """Once with its animations. What is painted first stands still: only zooming and switching move."""
     browser.scheme(dark=False, calm=False)
+    drawn = """JSON.stringify(Array.from(document.querySelectorAll('#chart g.frame')).map(g => [g.getAttribute('transform'),
+        g.querySelector('rect').getAttribute('width'), g.querySelector('div').textContent]))"""
+    early = browser.call("Page.addScriptToEvaluateOnNewDocument", source="addEventListener('DOMContentLoaded', () => { window.early = %s })" % drawn)
     open_page(browser, folder, files["old"])
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=early["identifier"])
+    settle(browser)
+    assert len(json.loads(browser.run(drawn))) == 11
+    assert browser.run("window.early") == browser.run(drawn), browser.run("window.early")
     whole = box(browser, "all")[2]
     browser.click(*center(browser, "cache_add"))
     assert abs(box(browser, "cache_add")[2] - whole) < 1

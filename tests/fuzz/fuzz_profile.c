@@ -75,6 +75,9 @@ static void write_report(struct ht_profile *profile, size_t size, const struct h
     if (filter != NULL) {
         options.filter = *filter;
     }
+    if (strcmp(kind->name, "svg") == 0) {
+        kind--; // dot, which svg gives to a process of Graphviz
+    }
     ht_report_settle(kind, &options);
     if (ht_report_init(&report, profile, &options) == 0) {
         kind->write(&report, &form, &out);

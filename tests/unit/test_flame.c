@@ -385,6 +385,59 @@ static void test_empty(void **state)
     release(&b, p);
 }
 
+// 600 stacks with common beginnings, inlined frames, equal weights and one that is too deep.
+static struct ht_profile *make_bushy(void)
+{
+    enum { STACKS = 600, PLACES = 24, DEEP = HT_FLAME_DEPTH + 40 };
+    struct ht_profile *p = make();
+    uint32_t places[PLACES], stack[DEEP];
+    uint64_t random = 1;
+    for (int i = 0; i < PLACES; i++) {
+        char name[16], inner[16];
+        snprintf(name, sizeof name, "f%d", i % 17);
+        snprintf(inner, sizeof inner, "in%d", i % 5);
+        places[i] = place(p, name, i % 3 == 0 ? inner : NULL, i);
+    }
+    for (int i = 0; i < STACKS; i++) {
+        size_t count = i == 77 ? DEEP : 1 + (size_t)(i % 9);
+        for (size_t at = 0; at < count; at++) {
+            random = ht_mix64(random + 1);
+            stack[at] = places[random % (at + 4 > count ? 3 : PLACES)];
+        }
+        add(p, (int64_t)(random >> 32) % 3, (int64_t)(random >> 40) % 4 * 64, false, stack, count);
+    }
+    return p;
+}
+
+static struct ht_buffer bushy_json(int64_t node_count, size_t planned_frames)
+{
+    struct ht_profile *p = make_bushy();
+    struct ht_view_options options = defaults();
+    options.node_count = node_count;
+    struct built b;
+    if (ht_report_init(&b.report, p, &options) < 0 ||
+        ht_flame_build_planned(&b.flame, &b.report, planned_frames) < 0 || ht_flame_check(&b.flame) < 0)
+        fail_msg("%s", ht_error());
+    struct ht_buffer out = {0};
+    ht_flame_json(&b.flame, "flame", &out);
+    ht_flame_cut_words(&b.flame, 1, &out);
+    ht_flame_page_data(&b.flame, false, &out);
+    release(&b, p);
+    return out;
+}
+
+static void test_plan(void **state)
+{
+    (void)state;
+    static const int64_t limits[] = {1, 2, 3, 7, 40, 41, 200, 999, 20000};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        struct ht_buffer whole = bushy_json(limits[i], SIZE_MAX), planned = bushy_json(limits[i], 0);
+        assert_string_equal(planned.data, whole.data);
+        ht_buffer_free(&whole);
+        ht_buffer_free(&planned);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,7 +446,7 @@ int main(void)
         cmocka_unit_test(test_cut),    cmocka_unit_test(test_deep),
         cmocka_unit_test(test_random), cmocka_unit_test(test_mean_is_refused),
         cmocka_unit_test(test_escape), cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_plan),   cmocka_unit_test(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

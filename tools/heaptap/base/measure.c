@@ -125,6 +125,14 @@ void ht_measure_percent(int64_t value, int64_t total, char text[HT_MEASURE_TEXT_
         snprintf(text, HT_MEASURE_TEXT_BYTES, "%5.2g%%", ratio);
 }
 
+int ht_measure_is_unit(const char *name)
+{
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        if (find_unit(&families[i], name) != NULL)
+            return 1;
+    return 0;
+}
+
 int ht_measure_compatible(const char *unit_a, const char *unit_b)
 {
     if (strcmp(unit_a, unit_b) == 0)

@@ -21,6 +21,9 @@ void ht_measure_label(int64_t value, const char *from_unit, const char *to_unit,
 // |value / total| as a percentage, 6 wide: "  100%", "83.33%", "  0.5%".
 void ht_measure_percent(int64_t value, int64_t total, char text[HT_MEASURE_TEXT_BYTES]);
 
+// True if this is a unit of bytes, of time or of GCU, by any of its names.
+int ht_measure_is_unit(const char *name);
+
 // True if values of the two units can be converted into each other.
 int ht_measure_compatible(const char *unit_a, const char *unit_b);
 

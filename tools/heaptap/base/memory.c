@@ -185,6 +185,16 @@ void ht_buffer_printf(struct ht_buffer *buffer, const char *format, ...)
     }
 }
 
+void ht_buffer_drain(struct ht_buffer *buffer)
+{
+    enum { DRAINED_BYTES = 1 << 20 };
+    if (buffer->stream == NULL || buffer->length < DRAINED_BYTES)
+        return;
+    fwrite(buffer->data, 1, buffer->length, buffer->stream);
+    buffer->length = 0;
+    buffer->data[0] = '\0';
+}
+
 void ht_buffer_free(struct ht_buffer *buffer)
 {
     free(buffer->data);

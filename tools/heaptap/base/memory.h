@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 // Context: tool. These never return NULL; without memory the command says so and ends with status 1.
@@ -79,6 +80,7 @@ struct ht_buffer {
     char *data;
     size_t length;
     size_t capacity;
+    FILE *stream; // where ht_buffer_drain() writes to; NULL: all stays in memory
 };
 
 void ht_buffer_add(struct ht_buffer *buffer, const void *bytes, size_t length);
@@ -86,6 +88,10 @@ void ht_buffer_text(struct ht_buffer *buffer, const char *text);
 void ht_buffer_printf(struct ht_buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void ht_buffer_free(struct ht_buffer *buffer);
+
+// For reports that may be longer than memory, between two rows: writes what has gathered, from time to time.
+// Whether that failed the stream knows.
+void ht_buffer_drain(struct ht_buffer *buffer);
 
 static inline void ht_buffer_byte(struct ht_buffer *buffer, char byte)
 {

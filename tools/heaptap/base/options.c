@@ -149,8 +149,9 @@ static bool name_equal(const char *name, const char *typed, size_t length)
 static const struct ht_option *find_option(const struct ht_option *options, const char *typed, size_t length)
 {
     for (const struct ht_option *option = options; option->name != NULL; option++)
-        if (name_equal(option->name, typed, length) ||
-            (length == 1 && option->letter != 0 && option->letter == typed[0]))
+        if (option->kind != HT_OPT_HEADING &&
+            (name_equal(option->name, typed, length) ||
+             (length == 1 && option->letter != 0 && option->letter == typed[0])))
             return option;
     return NULL;
 }
@@ -170,6 +171,15 @@ static int parse_bool(const char *text, bool *ret)
             return 0;
         }
     return ht_fail("'%s' is neither true nor false", text);
+}
+
+static int store_duration(const struct ht_option *option, const char *text, uint64_t *ret_ns)
+{
+    bool is_bare = option->value != 0 && text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+    char *seconds = is_bare ? ht_format("%ss", text) : NULL;
+    int result = ht_parse_duration(is_bare ? seconds : text, ret_ns);
+    free(seconds);
+    return result;
 }
 
 static int store(const struct ht_option *option, const char *text, void *settings)
@@ -207,7 +217,9 @@ static int store(const struct ht_option *option, const char *text, void *setting
     case HT_OPT_SIZE:
         return ht_parse_size(text, (uint64_t *)(void *)at);
     case HT_OPT_DURATION:
-        return ht_parse_duration(text, (uint64_t *)(void *)at);
+        return store_duration(option, text, (uint64_t *)(void *)at);
+    case HT_OPT_HEADING:
+        break;
     }
     return ht_fail("option table is broken");
 }
@@ -219,7 +231,8 @@ static const char *nearest_option(const struct ht_option *options, const char *n
     const char *names[MAX];
     size_t count = 0;
     for (const struct ht_option *option = options; option->name != NULL && count < MAX; option++)
-        names[count++] = option->name;
+        if (option->kind != HT_OPT_HEADING)
+            names[count++] = option->name;
     char word[64];
     if (length >= sizeof word)
         length = sizeof word - 1;

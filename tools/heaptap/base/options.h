@@ -16,6 +16,7 @@ enum ht_option_kind {
     HT_OPT_NUMBER,   // double
     HT_OPT_SIZE,     // uint64_t bytes: 512K, 1.5G
     HT_OPT_DURATION, // uint64_t ns: 30s, 200ms, 5m, 1h
+    HT_OPT_HEADING,  // no option: `name` is the title of what follows in --help and the man page
 };
 
 // An option of a command. Tables end with an entry without name and are constant, so that --help, the man
@@ -25,7 +26,7 @@ struct ht_option {
     char letter;      // one-letter form, or 0
     enum ht_option_kind kind;
     size_t offset;        // of the variable inside the command's settings
-    int value;            // for HT_OPT_SET
+    int value;            // for HT_OPT_SET; HT_OPT_DURATION: not 0: a bare number is seconds
     const char *argument; // what the value is called in --help, NULL for flags
     const char *help;     // one line; NULL: works but is not listed (another spelling of a listed one)
 };
@@ -56,7 +57,7 @@ int ht_options_parse(const struct ht_option *options, enum ht_parse_mode mode, i
 // otherwise.
 int ht_parse_size(const char *text, uint64_t *ret_bytes);
 
-// Durations: digits with an optional fraction and ns, us, ms, s, m, h or d; a bare 0 is allowed.
+// Durations: digits with an optional fraction and ns, us, ms, s, m, h or d; of bare numbers only 0.
 int ht_parse_duration(const char *text, uint64_t *ret_ns);
 
 int ht_parse_int(const char *text, int64_t *ret);

@@ -3,6 +3,7 @@
 #define HT_CMD_CMD_H
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/options.h"
 
 #include <stdio.h>
@@ -52,6 +53,11 @@ int ht_cmd_prompt(int argc, char **argv);      // `heaptap FILE...`, without a c
 bool ht_prompt_is_input(const char *argument); // a file, PID or URL; not a misspelt command
 int ht_cmd_json_help(void);                    // `heaptap help json`: the words that reports use with --json
 int ht_cmd_diff(int argc, char **argv);
+
+// For the name of a report that pprof has and heaptap has not: what does its work here. NULL: it is no such
+// name.
+const char *ht_cmd_instead(const char *word, size_t length);
+
 int ht_cmd_run(int argc, char **argv);
 int ht_cmd_ps(int argc, char **argv);
 int ht_cmd_snap(int argc, char **argv);
@@ -89,5 +95,9 @@ int ht_cmd_usage_error(const char *name, const char *format, ...) __attribute__(
 // Ends a command that wrote to standard output: flushes; HT_EXIT_FAILED with a message if that failed (a full
 // disk), HT_EXIT_DONE otherwise. A reader that went away (SIGPIPE's EPIPE) is no failure.
 int ht_cmd_finish(const char *name);
+
+// Ends a command by writing what it has to say to a file, or to standard output (output NULL or "-"). Returns
+// the exit status, after a message if that is not 0.
+int ht_cmd_write(const char *name, const char *output, const struct ht_buffer *text);
 
 #endif

@@ -1,156 +1,89 @@
 // The commands that are reports: `heaptap NAME [options] [RE] FILE...`.
 #include "cmd/report.h"
 
-#include "base/output.h"
 #include "base/terminal.h"
+#include "cmd/load_program.h"
+#include "cmd/shared_options.h"
 #include "view/report_json.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *const shorthands[] = {
+const char *const ht_sample_shorthands[] = {
     NULL, "inuse_space", "inuse_objects", "alloc_space", "alloc_objects", "delay", "contentions"};
 const char *const ht_granularity_names[] = {"functions", "filefunctions", "files", "lines", "addresses"};
 
 #define AT(member) offsetof(struct ht_report_settings, member)
 
 const struct ht_option ht_options_report[] = {
-    {"nodecount", 'n', HT_OPT_INT, AT(view.node_count), 0, "N",
-     "show at most N nodes (default: all; graphs and trees 80)"},
-    {"cum", 0, HT_OPT_SET, AT(view.sort_by_cum), 1, NULL, "sort by the cumulative value"},
-    {"flat", 0, HT_OPT_SET, AT(view.sort_by_cum), 0, NULL, NULL},
-    {"sample-index", 0, HT_OPT_STRING, AT(view.sample_index), 0, "NAME",
-     "which value to show, by name or number"},
-    {"inuse-space", 0, HT_OPT_SET, AT(sample_shorthand), 1, NULL,
-     "live bytes (the default of heap profiles)"},
-    {"inuse-objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "live objects"},
-    {"alloc-space", 0, HT_OPT_SET, AT(sample_shorthand), 3, NULL, "all bytes ever allocated"},
-    {"alloc-objects", 0, HT_OPT_SET, AT(sample_shorthand), 4, NULL, "all objects ever allocated"},
+    HT_OPTION_TITLE("What is counted"),
+    HT_OPTIONS_SAMPLE_TYPE(struct ht_report_settings, view.sample_index, sample_shorthand),
     {"total-delay", 0, HT_OPT_SET, AT(sample_shorthand), 5, NULL, NULL},
     {"contentions", 0, HT_OPT_SET, AT(sample_shorthand), 6, NULL, NULL},
     {"mean-delay", 0, HT_OPT_FLAG, AT(mean_delay), 0, NULL, NULL},
-    {"functions", 0, HT_OPT_SET, AT(view.granularity), HT_BY_FUNCTIONS, NULL,
-     "a row for each function (default)"},
-    {"filefunctions", 0, HT_OPT_SET, AT(view.granularity), HT_BY_FILEFUNCTIONS, NULL,
-     "a row for each function in each file"},
-    {"files", 0, HT_OPT_SET, AT(view.granularity), HT_BY_FILES, NULL, "a row for each source file"},
-    {"lines", 0, HT_OPT_SET, AT(view.granularity), HT_BY_LINES, NULL, "a row for each source line"},
-    {"addresses", 0, HT_OPT_SET, AT(view.granularity), HT_BY_ADDRESSES, NULL, "a row for each address"},
-    {"granularity", 0, HT_OPT_STRING, AT(granularity), 0, "WHAT", NULL},
-    {"sort", 0, HT_OPT_STRING, AT(sort), 0, "HOW", NULL},
-    {"noinlines", 0, HT_OPT_FLAG, AT(view.noinlines), 0, NULL, "count inlined functions to their callers"},
-    {"focus", 0, HT_OPT_STRING, AT(view.filter.focus), 0, "RE",
-     "only stacks through a matching function, file or library"},
-    {"ignore", 0, HT_OPT_STRING, AT(view.filter.ignore), 0, "RE", "without stacks through a match"},
-    {"hide", 0, HT_OPT_STRING, AT(view.filter.hide), 0, "RE", "leave matching frames out of the stacks"},
-    {"show", 0, HT_OPT_STRING, AT(view.filter.show), 0, "RE", "leave all other frames out of the stacks"},
-    {"show-from", 0, HT_OPT_STRING, AT(view.filter.show_from), 0, "RE",
-     "leave out what is above the highest match"},
-    {"prune-from", 0, HT_OPT_STRING, AT(view.filter.prune_from), 0, "RE",
-     "leave out what is below the lowest match"},
-    {"tagfocus", 0, HT_OPT_STRING, AT(view.filter.tag_focus), 0, "TAG",
-     "only samples with a label: bytes=64kb:, thread=io"},
-    {"tagignore", 0, HT_OPT_STRING, AT(view.filter.tag_ignore), 0, "TAG",
-     "without samples with such a label"},
+    {"mean", 0, HT_OPT_FLAG, AT(view.mean), 0, NULL,
+     "divide by the profile's first value (mean size of objects)"},
+    {"divide-by", 0, HT_OPT_NUMBER, AT(view.divide_by), 0, "X", "divide all values"},
+    {"unit", 0, HT_OPT_STRING, AT(view.unit), 0, "UNIT", "kB, MB, s ...; auto: a unit for each value"},
+
+    HT_OPTION_TITLE("Which stacks"),
+    HT_OPTIONS_FILTER(struct ht_report_settings, view.filter),
     {"tagshow", 0, HT_OPT_STRING, AT(view.filter.tag_show), 0, "RE", "show only labels with such keys"},
     {"taghide", 0, HT_OPT_STRING, AT(view.filter.tag_hide), 0, "RE", "leave out labels with such keys"},
     {"tagroot", 0, HT_OPT_STRING, AT(view.tag_root), 0, "KEYS",
      "put these labels below the stacks: one tree a thread"},
     {"tagleaf", 0, HT_OPT_STRING, AT(view.tag_leaf), 0, "KEYS",
      "put these labels on top of the stacks: sizes by call site"},
-    {"base", 0, HT_OPT_LIST, AT(load.bases), 0, "FILE", "subtract this profile"},
-    {"diff-base", 0, HT_OPT_LIST, AT(load.diff_bases), 0, "FILE", "the same, with percentages of the base"},
-    {"normalize", 0, HT_OPT_FLAG, AT(load.normalize), 0, NULL, "scale to the base's total first"},
-    {"unit", 0, HT_OPT_STRING, AT(view.unit), 0, "UNIT", "kB, MB, s ...; auto: a unit for each value"},
-    {"divide-by", 0, HT_OPT_NUMBER, AT(view.divide_by), 0, "X", "divide all values"},
-    {"mean", 0, HT_OPT_FLAG, AT(view.mean), 0, NULL,
-     "divide by the profile's first value (mean size of objects)"},
+
+    HT_OPTION_TITLE("Which rows"),
+    HT_OPTIONS_GRANULARITY(struct ht_report_settings, view.granularity, " (default)", ""),
+    {"addresses", 0, HT_OPT_SET, AT(view.granularity), HT_BY_ADDRESSES, NULL, "a row for each address"},
+    {"granularity", 0, HT_OPT_STRING, AT(granularity), 0, "WHAT", NULL},
+    {"noinlines", 0, HT_OPT_FLAG, AT(view.noinlines), 0, NULL, "count inlined functions to their callers"},
+    {"cum", 0, HT_OPT_SET, AT(view.sort_by_cum), 1, NULL, "sort by the cumulative value"},
+    {"flat", 0, HT_OPT_SET, AT(view.sort_by_cum), 0, NULL, NULL},
+    {"sort", 0, HT_OPT_STRING, AT(sort), 0, "HOW", NULL},
+    {"nodecount", 'n', HT_OPT_INT, AT(view.node_count), 0, "N",
+     "show at most N nodes (default: all; graphs and trees 80)"},
     {"nodefraction", 0, HT_OPT_NUMBER, AT(view.node_fraction), 0, "X",
      "hide rows below this part of all (0.005)"},
     {"edgefraction", 0, HT_OPT_NUMBER, AT(view.edge_fraction), 0, "X",
      "hide calls below this part of all (0.001)"},
-    {"call-tree", 0, HT_OPT_FLAG, AT(view.call_tree), 0, NULL,
-     "graphs: a node for each way to reach a function"},
     {"trim", 0, HT_OPT_FLAG, AT(view.trim), 0, NULL,
      "hide what is negligible (default; --no-trim hides nothing)"},
     {"drop-negative", 0, HT_OPT_FLAG, AT(view.drop_negative), 0, NULL, "hide rows with negative values"},
+    {"call-tree", 0, HT_OPT_FLAG, AT(view.call_tree), 0, NULL,
+     "graphs: a node for each way to reach a function"},
     {"relative-percentages", 0, HT_OPT_FLAG, AT(view.relative_percentages), 0, NULL,
      "percentages of what filters left"},
-    {"compact-labels", 0, HT_OPT_FLAG, AT(view.compact_labels), 0, NULL, "no header lines"},
+
+    HT_OPTION_TITLE("Comparing"),
+    {"base", 0, HT_OPT_LIST, AT(load.bases), 0, "FILE", "subtract this profile"},
+    {"diff-base", 0, HT_OPT_LIST, AT(load.diff_bases), 0, "FILE", "the same, with percentages of the base"},
+    {"normalize", 0, HT_OPT_FLAG, AT(load.normalize), 0, NULL, "scale to the base's total first"},
+
+    HT_OPTION_TITLE("Names and sources"),
+    HT_OPTIONS_NAMES(struct ht_report_settings, load),
     {"source-path", 0, HT_OPT_STRING, AT(view.source_path), 0, "DIRS",
      "where source files are (a list with ':')"},
     {"trim-path", 0, HT_OPT_STRING, AT(view.trim_path), 0, "DIRS",
      "take these prefixes off source file names"},
-    {"no-cache", 0, HT_OPT_FLAG, AT(load.resolve.no_cache), 0, NULL,
-     "neither use nor fill the cache of names (see `heaptap symbolize`)"},
-    {"debug-dir", 0, HT_OPT_STRING, AT(load.resolve.debug_path), 0, "DIRS",
-     "folders with separate debug info, besides /usr/lib/debug (a list with ':')"},
-    {"symbolize", 0, HT_OPT_STRING, AT(symbolize), 0, "HOW",
-     "none: leave addresses without names as they are; debuginfod: ask servers; demangle=HOW"},
-    {"demangle", 0, HT_OPT_STRING, AT(demangle), 0, "simple|templates|full|none",
-     "how much of C++ and Rust names is shown"},
+
+    HT_OPTION_TITLE("URLs"),
     {"seconds", 0, HT_OPT_INT, AT(load.input.seconds), 0, "N",
-     "URLs: what happens within N seconds (CPU profiles, deltas)"},
-    {"timeout", 0, HT_OPT_DURATION, AT(load.input.timeout_ns), 0, "TIME",
-     "URLs: give up after TIME (60s; with seconds 1.5 times those)"},
-    {"insecure", 0, HT_OPT_FLAG, AT(load.input.insecure), 0, NULL,
-     "URLs: accept any certificate, as https+insecure:// does"},
+     "what happens within N seconds (CPU profiles, deltas)"},
+    HT_OPTIONS_URL(struct ht_report_settings, load),
+
+    HT_OPTION_TITLE("Output"),
     {"output", 'o', HT_OPT_STRING, AT(output), 0, "FILE", "write the report to FILE"},
     {"json", 0, HT_OPT_FLAG, AT(json), 0, NULL, "JSON instead of text; `heaptap help json` lists its words"},
+    {"compact-labels", 0, HT_OPT_FLAG, AT(view.compact_labels), 0, NULL, "no header lines"},
     {"svg", 0, HT_OPT_FLAG, AT(svg), 0, NULL, "flame: a static picture instead of a page"},
     {"icicle", 0, HT_OPT_FLAG, AT(icicle), 0, NULL, "flame: begin with the program's start on top"},
     {.name = NULL},
 };
-
-static bool is_word(const char *text, size_t length, const char *word)
-{
-    return strlen(word) == length && memcmp(text, word, length) == 0;
-}
-
-static int interpret_demangle(struct ht_report_settings *settings, const char *mode, size_t length)
-{
-    static const char *const modes[] = {"simple", "templates", "full", "none"};
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (is_word(mode, length, modes[i])) {
-            settings->load.resolve.demangle = (enum ht_demangle)i;
-            settings->load.resolve.names_given = true;
-            return HT_PARSED;
-        }
-    return ht_cmd_usage_error(settings->load.command,
-                              "--demangle is simple, templates, full or none, not '%.*s'", (int)length, mode);
-}
-
-// Words joined by ':', as pprof takes them.
-static int interpret_symbolize(struct ht_report_settings *settings)
-{
-    static const char demangle[] = "demangle=";
-    const char *word = settings->symbolize;
-    while (word != NULL && *word != '\0') {
-        size_t length = strcspn(word, ":"), prefix = sizeof demangle - 1;
-        if (length > prefix && strncmp(word, demangle, prefix) == 0) {
-            int status = interpret_demangle(settings, word + prefix, length - prefix);
-            if (status != HT_PARSED)
-                return status;
-        } else if (is_word(word, length, "none") || is_word(word, length, "no")) {
-            settings->load.no_symbols = true;
-        } else if (is_word(word, length, "debuginfod")) {
-            settings->load.resolve.debuginfod = true;
-            settings->load.resolve.debuginfod_timeout_ns = HT_DEBUGINFOD_TIMEOUT_NS;
-        } else if (is_word(word, length, "local") || is_word(word, length, "fastlocal")) {
-            settings->load.no_remote_names = true;
-        } else {
-            return ht_cmd_usage_error(settings->load.command,
-                                      "--symbolize is local, none, debuginfod or demangle=HOW, not '%s'",
-                                      settings->symbolize);
-        }
-        word += length;
-        word += *word == ':';
-    }
-    return HT_PARSED;
-}
 
 // What pprof's prompt and its saved settings spell as name=value.
 static int interpret_choices(struct ht_report_settings *settings)
@@ -176,7 +109,7 @@ static int interpret_choices(struct ht_report_settings *settings)
 int ht_report_interpret(struct ht_report_settings *settings)
 {
     const char *command = settings->load.command;
-    const char *shorthand = settings->mean_delay ? "delay" : shorthands[settings->sample_shorthand];
+    const char *shorthand = settings->mean_delay ? "delay" : ht_sample_shorthands[settings->sample_shorthand];
     bool is_given = settings->view.sample_index != NULL && settings->view.sample_index[0] != '\0';
     if (shorthand != NULL && is_given && strcmp(settings->view.sample_index, shorthand) != 0)
         ht_warn("--sample-index=%s wins over %s", settings->view.sample_index, shorthand);
@@ -190,24 +123,12 @@ int ht_report_interpret(struct ht_report_settings *settings)
         return ht_cmd_usage_error(command, "give --base or --diff-base, not both");
     if (settings->load.normalize && settings->load.bases.count + settings->load.diff_bases.count == 0)
         return ht_cmd_usage_error(command, "--normalize needs a --base or --diff-base");
+    if (settings->output != NULL && (settings->output[0] == '\0' || strcmp(settings->output, "-") == 0))
+        settings->output = NULL; // standard output; so a prompt's "output=" takes a file back
     int status = interpret_choices(settings);
     if (status == HT_PARSED)
-        status = interpret_symbolize(settings);
-    if (status == HT_PARSED && settings->demangle != NULL)
-        status = interpret_demangle(settings, settings->demangle, strlen(settings->demangle));
+        status = ht_load_interpret(&settings->load);
     return status;
-}
-
-static int write_out(const struct ht_report_settings *settings, const struct ht_buffer *out)
-{
-    const char *command = settings->load.command;
-    if (settings->output != NULL && strcmp(settings->output, "-") != 0)
-        return ht_output_write(settings->output, out->data, out->length) < 0
-                   ? ht_cmd_error(command, "%s: %s", settings->output, ht_error())
-                   : HT_EXIT_DONE;
-    if (fwrite(out->data, 1, out->length, stdout) < out->length && errno == EPIPE)
-        return HT_EXIT_DONE; // the reader had enough
-    return ht_cmd_finish(command);
 }
 
 int ht_report_run(const struct ht_report_settings *settings, const struct ht_report_kind *kind,
@@ -236,15 +157,17 @@ int ht_report_run(const struct ht_report_settings *settings, const struct ht_rep
         form.columns = 0;
     }
     struct ht_buffer out = {0};
+    if (settings->output == NULL || strcmp(settings->output, "-") == 0)
+        out.stream = stdout;
     ht_buffer_text(&out, ""); // an empty report has bytes to point at as well
     int status = kind->write(&report, &form, &out) < 0 ? ht_cmd_error(command, "%s", ht_error())
-                                                       : write_out(settings, &out);
+                                                       : ht_cmd_write(command, settings->output, &out);
     ht_buffer_free(&out);
     ht_report_free(&report);
     return status;
 }
 
-static int load_and_run(const struct ht_report_settings *settings, const struct ht_report_kind *kind,
+static int load_and_run(struct ht_report_settings *settings, const struct ht_report_kind *kind,
                         const struct ht_operands *operands)
 {
     const char *expression = NULL;
@@ -259,10 +182,13 @@ static int load_and_run(const struct ht_report_settings *settings, const struct 
     }
     if (count == 0)
         return ht_cmd_usage_error(settings->load.command, "name a profile, a region file or a process");
+    int status = ht_load_take_program(&settings->load, &files, &count);
     struct ht_profile *profile;
+    if (status != HT_PARSED)
+        return status;
     if (ht_load_profile(&settings->load, files, count, &profile) < 0)
         return HT_EXIT_FAILED;
-    int status = ht_report_run(settings, kind, expression, profile);
+    status = ht_report_run(settings, kind, expression, profile);
     ht_profile_free(profile);
     return status;
 }

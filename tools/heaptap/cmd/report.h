@@ -9,9 +9,8 @@
 struct ht_report_settings {
     struct ht_view_options view;
     struct ht_load load;
-    const char *symbolize, *demangle; // as given
-    const char *output;               // NULL: standard output
-    const char *granularity, *sort;   // as pprof's prompt spells them: granularity=lines, sort=cum
+    const char *output;             // NULL: standard output
+    const char *granularity, *sort; // as pprof's prompt spells them: granularity=lines, sort=cum
     int sample_shorthand;
     bool mean_delay;
     bool is_plain; // neither colour nor cut names, also on a terminal

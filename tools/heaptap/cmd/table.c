@@ -1,7 +1,7 @@
 // The one table of commands: names, help by example, options and functions; and what every command shares.
 #include "cmd/cmd.h"
 
-#include "base/memory.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -172,7 +172,8 @@ const struct ht_command ht_commands[] = {
             "functions included.\n"
             "\n"
             "Reads pprof profiles of any writer (.pb.gz or plain), running processes (PID), regions of dead ones (*.live)\n"
-            "and the URLs of /debug/pprof endpoints. Several inputs are added up.\n",
+            "and the URLs of /debug/pprof endpoints. Several inputs are added up. The program's own file may stand in front\n"
+            "of them, where it is no longer at the path that the profile names.\n",
         .examples = "  heaptap top heap.pb.gz\n"
                     "      live bytes by function\n"
                     "  heaptap top --cum -n 20 heap.pb.gz\n"
@@ -183,6 +184,8 @@ const struct ht_command ht_commands[] = {
                     "      only stacks through functions, files or libraries that match, in process 4242\n"
                     "  heaptap top --diff-base first.pb.gz last.pb.gz\n"
                     "      what changed between the two\n"
+                    "  heaptap top ./build/server heap.pb.gz\n"
+                    "      names from this copy of the program\n"
                     "  heaptap top --seconds 10 host:6060/debug/pprof/profile\n"
                     "      where a Go server spends its time in the next 10 seconds\n",
         .options = ht_options_report,
@@ -456,13 +459,15 @@ static void print_option(const struct ht_option *option)
 
 static void print_help(const struct ht_command *command)
 {
-    printf("heaptap %s: %s\n\nusage: heaptap %s %s\n\n%s", command->name, command->summary, command->name,
-           command->usage, command->text);
+    printf("heaptap %s: %s\n\nusage: heaptap %s %s\n", command->name, command->summary, command->name,
+           command->usage);
     if (command->examples != NULL)
         printf("\nexamples:\n%s", command->examples);
-    printf("\noptions:\n");
+    printf("\n%s\noptions:\n", command->text);
     for (const struct ht_option *option = command->options; option->name != NULL; option++)
-        if (option->help != NULL)
+        if (option->kind == HT_OPT_HEADING)
+            printf("\n %s\n", option->name);
+        else if (option->help != NULL)
             print_option(option);
     printf("  %-28s  %s\n", "-h, --help", "this text");
 }
@@ -508,7 +513,10 @@ int ht_cmd_usage_error(const char *name, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     bool is_question = text[0] != '\0' && text[strlen(text) - 1] == '?';
-    ht_cmd_error(name, "%s%s 'heaptap %s --help'", text, is_question ? " See" : "; see", name);
+    if (find_command(name) == NULL) // the prompt
+        ht_cmd_error(name, "%s", text);
+    else
+        ht_cmd_error(name, "%s%s 'heaptap %s --help'", text, is_question ? " See" : "; see", name);
     return HT_EXIT_USAGE;
 }
 
@@ -520,4 +528,15 @@ int ht_cmd_finish(const char *name)
     if (errno == EPIPE)
         return HT_EXIT_DONE;
     return ht_cmd_error(name, "cannot write the output: %s", strerror(errno != 0 ? errno : EIO));
+}
+
+int ht_cmd_write(const char *name, const char *output, const struct ht_buffer *text)
+{
+    if (output != NULL && strcmp(output, "-") != 0)
+        return ht_output_write(output, text->data, text->length) < 0
+                   ? ht_cmd_error(name, "%s: %s", output, ht_error())
+                   : HT_EXIT_DONE;
+    if (fwrite(text->data, 1, text->length, stdout) < text->length && errno == EPIPE)
+        return HT_EXIT_DONE; // the reader had enough
+    return ht_cmd_finish(name);
 }

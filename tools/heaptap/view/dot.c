@@ -44,6 +44,19 @@ static void add_escaped_text(struct ht_buffer *out, const char *text)
     add_escaped(out, text, strlen(text));
 }
 
+// A unit may be any text in a foreign profile.
+static void tame(char *label)
+{
+    for (char *at = label + strcspn(label, "\"\\\n"); *at != '\0'; at += strcspn(at, "\"\\\n"))
+        *at = '_';
+}
+
+static void label_of(const struct ht_report *report, int64_t value, char label[HT_MEASURE_TEXT_BYTES])
+{
+    ht_report_label(report, value, label);
+    tame(label);
+}
+
 // A function's name without what is common to many: namespaces, module paths, packages.
 static void shorten(const struct writer *writer, const char *name, struct ht_buffer *ret_short)
 {
@@ -161,7 +174,7 @@ static void add_colour(struct ht_buffer *out, const char *key, int64_t value, in
 static void add_share(const struct writer *writer, const char *words, int64_t value)
 {
     char label[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES];
-    ht_report_label(writer->graph->report, value, label);
+    label_of(writer->graph->report, value, label);
     ht_measure_percent(value, writer->graph->report->total, percent);
     ht_buffer_printf(writer->out, "%s%s (%s)", words, label, percent + strspn(percent, " "));
 }
@@ -182,12 +195,12 @@ static void add_node(const struct writer *writer, uint32_t position)
     if (cum != flat)
         add_share(writer, flat != 0 ? "\\nof " : " of ", cum);
     int size = 8;
-    double magnitude = (double)ht_wrap_abs(flat);
+    double magnitude = fabs((double)flat);
     if (writer->largest_flat != 0 && flat != 0 && magnitude <= writer->largest_flat)
         size += (int)ceil(16 * sqrt(magnitude / writer->largest_flat));
     ht_buffer_printf(out, "\" id=\"node%u\" fontsize=%d shape=box tooltip=\"", number, size);
     char label[HT_MEASURE_TEXT_BYTES];
-    ht_report_label(report, cum, label);
+    label_of(report, cum, label);
     add_escaped_text(out, ht_graph_text(writer->graph, position));
     ht_buffer_printf(out, " (%s)\"", label);
     add_colour(out, "color", cum, report->total, false);
@@ -209,7 +222,7 @@ static void add_edge(const struct writer *writer, const struct ht_edge *edge)
     struct ht_buffer *out = writer->out, tooltip = {0};
     int64_t weight = ht_report_mean(edge->weight, edge->divisor);
     char label[HT_MEASURE_TEXT_BYTES];
-    ht_report_label(report, weight, label);
+    label_of(report, weight, label);
     ht_buffer_printf(out, "N%u -> N%u [label=\" %s%s\"", writer->numbers[edge->from],
                      writer->numbers[edge->to], label, edge->is_inline ? "\\n (inline)" : "");
     if (report->total != 0) {
@@ -314,6 +327,8 @@ static size_t join_boxes(const struct writer *writer, struct box *boxes, size_t 
         struct ht_node_tag *sum = &boxes[i].sum;
         ht_measure_label(low[i], unit, "auto", from);
         ht_measure_label(high[i], unit, "auto", to);
+        tame(from);
+        tame(to);
         ret_names[i] = is_range[i] ? ht_format("%s..%s", from, to) : ht_strdup(from);
         boxes[i].name = ret_names[i];
         sum->flat = ht_report_mean(sum->flat, sum->flat_divisor);
@@ -328,7 +343,7 @@ static void add_box(const struct writer *writer, const char *from, const char *i
                     int64_t value, const char *style)
 {
     char weight[HT_MEASURE_TEXT_BYTES];
-    ht_report_label(writer->graph->report, value, weight);
+    label_of(writer->graph->report, value, weight);
     ht_buffer_printf(writer->out, "%s [label = \"%s\" id=\"%s\" fontsize=8 shape=box3d tooltip=\"%s\"]\n", id,
                      name, id, weight);
     ht_buffer_printf(writer->out,

@@ -1,5 +1,6 @@
 // Builds the flame graph's tree from a report's samples and cuts what is too small to be seen.
 #include "view/flame.h"
+#include "view/flame_plan.h"
 
 #include "base/error.h"
 #include "base/path.h"
@@ -17,7 +18,15 @@ struct builder {
     struct ht_flame *flame;
     struct child_table table;
     double *weight; // by node: its largest part of any sample type
+    struct ht_flame_plan plan;
+    uint32_t depth_limit; // of the sample's stack, by the plan
 };
+
+// With a plan, all that goes from a node is in one child of it, which stands for no frame.
+static bool is_rest(const struct ht_flame *flame, size_t node)
+{
+    return node > 0 && flame->nodes[node].frame == HT_NONE;
+}
 
 static void table_resize(struct child_table *table, size_t count)
 {
@@ -98,7 +107,7 @@ static uint32_t add_location(struct builder *builder, uint32_t parent, uint32_t 
     const struct ht_location *location = &profile->locations[position];
     uint32_t first = flame->names.location_first[position], end = flame->names.location_first[position + 1];
     uint32_t skipped = location->line_count == 0 ? 0 : location->line_count - (end - first); // by --noinlines
-    for (uint32_t at = end; at > first; at--) {
+    for (uint32_t at = end; at > first && flame->nodes[parent].depth < builder->depth_limit; at--) {
         uint32_t child = find_or_add(builder, parent, flame->names.location_nodes[at - 1]);
         struct ht_flame_node *node = &flame->nodes[child];
         if (at == end)
@@ -146,8 +155,14 @@ static void add_samples(struct builder *builder, const bool *is_base)
         uint32_t node = 0;
         if (!has_value(flame, i))
             continue;
+        const struct ht_flame_share *share = builder->plan.shares != NULL ? &builder->plan.shares[i] : NULL;
+        builder->depth_limit = share != NULL ? share->depth : UINT32_MAX;
         for (uint32_t frame = sample->frame_count; frame > 0; frame--)
             node = add_location(builder, node, profile->frames[sample->frames + frame - 1]);
+        if (share != NULL && share->frames > share->depth) {
+            node = find_or_add(builder, node, HT_NONE);
+            flame->nodes[node].cut_frames += share->cut_frames;
+        }
         int64_t *self = (is_base[i] ? flame->base.self : flame->now.self) + node * flame->type_count;
         for (size_t type = 0; type < flame->type_count; type++) // a base's values come negated
             self[type] =
@@ -267,7 +282,8 @@ static void cut(struct builder *builder, uint32_t position, enum ht_flame_cut re
     struct ht_flame *flame = builder->flame;
     flame->nodes[position].kept = false;
     flame->nodes[position].cut = reason;
-    if (reason == HT_FLAME_SMALL && builder->weight[position] > flame->cut_fraction)
+    if (reason == HT_FLAME_SMALL && !is_rest(flame, position) &&
+        builder->weight[position] > flame->cut_fraction)
         flame->cut_fraction = builder->weight[position];
 }
 
@@ -284,6 +300,8 @@ static void keep(struct builder *builder)
         size_t at = i * flame->type_count + selected;
         if (!parent->kept)
             cut(builder, i, parent->cut);
+        else if (is_rest(flame, i))
+            cut(builder, i, HT_FLAME_SMALL);
         else if (options->drop_negative && flame->now.cum[at] < base_value(flame, flame->base.cum, at))
             cut(builder, i, HT_FLAME_NEGATIVE);
         else if (options->trim && node->depth > HT_FLAME_DEPTH)
@@ -325,8 +343,9 @@ static void count_cut(struct ht_flame *flame)
         struct ht_flame_node *node = &flame->nodes[i], *parent = &flame->nodes[node->parent];
         if (node->kept)
             continue;
-        flame->cut_frames[node->cut]++;
-        parent->cut_frames += 1 + node->cut_frames;
+        uint32_t frames = is_rest(flame, i) ? node->cut_frames : 1;
+        flame->cut_frames[node->cut] += frames;
+        parent->cut_frames += is_rest(flame, i) ? frames : frames + node->cut_frames;
         if (!parent->kept)
             continue;
         add_cut(flame, flame->now.cum, flame->now.cut, i);
@@ -387,6 +406,12 @@ static void sort_nodes(struct ht_flame *flame)
 
 int ht_flame_build(struct ht_flame *flame, struct ht_report *report)
 {
+    enum { PLANNED_FRAMES = 4000000 }; // from where on the tree could be too large
+    return ht_flame_build_planned(flame, report, PLANNED_FRAMES);
+}
+
+int ht_flame_build_planned(struct ht_flame *flame, struct ht_report *report, size_t planned_frames)
+{
     if (report->options.mean)
         return ht_fail(
             "--mean does not go with a flame graph: means of callees do not add up to their caller's");
@@ -394,6 +419,8 @@ int ht_flame_build(struct ht_flame *flame, struct ht_report *report)
     struct builder builder = {.flame = flame};
     bool *is_base = find_base(flame);
     ht_graph_build_names(&flame->names, report, true);
+    ht_flame_plan(flame, is_base, planned_frames, &builder.plan);
+    flame->cut_fraction = builder.plan.cut_fraction;
     table_resize(&builder.table, 1024);
     add_node(flame, HT_NONE, HT_NONE);
     add_samples(&builder, is_base);
@@ -401,11 +428,14 @@ int ht_flame_build(struct ht_flame *flame, struct ht_report *report)
     weigh(&builder);
     keep(&builder);
     count_cut(flame);
+    flame->cut_frames[HT_FLAME_SMALL] -= builder.plan.deep_frames;
+    flame->cut_frames[HT_FLAME_DEEP] += builder.plan.deep_frames;
     sort_nodes(flame);
     free(is_base);
     free(builder.table.keys);
     free(builder.table.nodes);
     free(builder.weight);
+    free(builder.plan.shares);
     return 0;
 }
 

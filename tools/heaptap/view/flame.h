@@ -70,6 +70,10 @@ enum {
 // Context: tool; pure. Builds the tree of an initialised report and cuts it by its options: node_fraction,
 // node_count (0: no limit), trim, drop_negative. Fails with --mean: means do not add up.
 int ht_flame_build(struct ht_flame *flame, struct ht_report *report);
+
+// The same, with the number of frames in all samples from which on the cut is planned before the tree is
+// built. For tests: the result is the same with and without a plan.
+int ht_flame_build_planned(struct ht_flame *flame, struct ht_report *report, size_t planned_frames);
 void ht_flame_free(struct ht_flame *flame);
 
 // Fails with the invariant that does not hold. For tests.

@@ -72,7 +72,7 @@ void ht_flame_json(struct ht_flame *flame, const char *name, struct ht_buffer *o
     }
     ht_json_end_array(&json);
     ht_json_bool(&json, "has_base", flame->has_base);
-    ht_json_int(&json, "nodes", (int64_t)flame->node_count - 1);
+    ht_json_int(&json, "nodes", (int64_t)(flame->order_count - 1 + ht_flame_cut_frames(flame)));
     ht_json_int(&json, "cut_frames", (int64_t)ht_flame_cut_frames(flame));
     ht_json_number(&json, "cut_percent", flame->cut_fraction * 100);
     ht_json_begin_array(&json, "rows");

@@ -13,7 +13,6 @@ struct stack {
     uint64_t first;
     uint32_t count;
     int64_t value, divisor;
-    char *text;
 };
 
 struct folder {
@@ -27,22 +26,24 @@ struct folder {
 
 // ';' parts the frames and the last blank the value; the usual replacements for both, and for what ends a
 // line.
-static void add_frame(struct ht_buffer *out, const char *name)
+static char replaced(char c)
 {
-    for (; *name != '\0'; name++)
-        ht_buffer_byte(out, *name == ';' ? ':' : (unsigned char)*name <= ' ' || *name == 0x7f ? '_' : *name);
+    return c == ';' ? ':' : (unsigned char)c <= ' ' || c == 0x7f ? '_' : c;
 }
 
-static char *text_of(struct folder *folder, const struct stack *stack)
+static const char *frame_text(const struct folder *folder, const struct stack *stack, uint32_t frame)
 {
-    struct ht_buffer text = {0};
-    ht_buffer_text(&text, ""); // all names may be empty
+    return ht_graph_text(folder->graph, folder->nodes[stack->first + frame]);
+}
+
+static void add_stack(const struct folder *folder, const struct stack *stack, struct ht_buffer *out)
+{
     for (uint32_t i = 0; i < stack->count; i++) {
         if (i > 0)
-            ht_buffer_byte(&text, ';');
-        add_frame(&text, ht_graph_text(folder->graph, folder->nodes[stack->first + i]));
+            ht_buffer_byte(out, ';');
+        for (const char *name = frame_text(folder, stack, i); *name != '\0'; name++)
+            ht_buffer_byte(out, replaced(*name));
     }
-    return text.data;
 }
 
 // Pushes the sample's nodes; returns where they begin.
@@ -81,9 +82,43 @@ static struct stack *find_or_add_stack(struct folder *folder, size_t first)
     return stack;
 }
 
-static int compare_stacks(const void *left, const void *right)
+// A place in a stack's text, which is never there as a whole: all of them together may be longer than memory.
+struct reader {
+    const struct folder *folder;
+    const struct stack *stack;
+    uint32_t frame;
+    const char *at; // in the frame's name
+};
+
+// The next character, or 0 at the end.
+static unsigned char next_character(struct reader *reader)
 {
-    return strcmp(((const struct stack *)left)->text, ((const struct stack *)right)->text);
+    if (*reader->at != '\0')
+        return (unsigned char)replaced(*reader->at++);
+    if (reader->frame + 1 >= reader->stack->count)
+        return 0;
+    reader->at = frame_text(reader->folder, reader->stack, ++reader->frame);
+    return ';';
+}
+
+// By their texts.
+static int compare_stacks(const void *left, const void *right, void *context)
+{
+    const struct folder *folder = context;
+    const struct stack *a = left, *b = right;
+    uint32_t same = 0;
+    while (same < a->count && same < b->count &&
+           folder->nodes[a->first + same] == folder->nodes[b->first + same])
+        same++;
+    uint32_t frame = same > 0 ? same - 1 : 0;
+    struct reader reader_a = {folder, a, frame, frame_text(folder, a, frame)};
+    struct reader reader_b = {folder, b, frame, frame_text(folder, b, frame)};
+    unsigned char next_a, next_b;
+    do {
+        next_a = next_character(&reader_a);
+        next_b = next_character(&reader_b);
+    } while (next_a == next_b && next_a != 0);
+    return (next_a > next_b) - (next_a < next_b);
 }
 
 static void fold(struct folder *folder)
@@ -98,10 +133,8 @@ static void fold(struct folder *folder)
         stack->value = ht_wrap_add(stack->value, ht_report_value(report, i));
         stack->divisor = ht_wrap_add(stack->divisor, ht_report_divisor(report, i));
     }
-    for (size_t i = 0; i < folder->stack_count; i++)
-        folder->stacks[i].text = text_of(folder, &folder->stacks[i]);
     if (folder->stack_count > 0)
-        qsort(folder->stacks, folder->stack_count, sizeof *folder->stacks, compare_stacks);
+        qsort_r(folder->stacks, folder->stack_count, sizeof *folder->stacks, compare_stacks, folder);
 }
 
 static int64_t value_of(const struct folder *folder, const struct stack *stack)
@@ -117,8 +150,11 @@ static void folded_text(const struct folder *folder, struct ht_buffer *out)
     for (size_t i = 0; i < folder->stack_count; i++) {
         int64_t value = value_of(folder, &folder->stacks[i]);
         negative += value < 0;
-        if (value > 0)
-            ht_buffer_printf(out, "%s %lld\n", folder->stacks[i].text, (long long)value);
+        if (value <= 0)
+            continue;
+        add_stack(folder, &folder->stacks[i], out);
+        ht_buffer_printf(out, " %lld\n", (long long)value);
+        ht_buffer_drain(out);
     }
     if (negative > 0)
         ht_warn("%zu stack%s with a negative value left out: folded stacks have no sign (--json writes them)",
@@ -145,6 +181,7 @@ static void folded_json(const struct folder *folder, const char *name, struct ht
         }
         ht_json_end_array(&json);
         ht_json_end_object(&json);
+        ht_buffer_drain(out);
     }
     ht_json_end_array(&json);
     ht_json_end_object(&json);
@@ -160,8 +197,6 @@ int ht_write_folded(struct ht_report *report, const struct ht_report_form *form,
         folded_json(&folder, form->name, out);
     else
         folded_text(&folder, out);
-    for (size_t i = 0; i < folder.stack_count; i++)
-        free(folder.stacks[i].text);
     free(folder.stacks);
     free(folder.nodes);
     ht_index_free(&folder.index);

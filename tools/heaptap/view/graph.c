@@ -4,6 +4,7 @@
 #include "view/graph.h"
 
 #include "base/path.h"
+#include "base/regex.h"
 #include "view/graph_visual.h"
 #include "view/text.h"
 
@@ -16,6 +17,8 @@ struct edge_table {
     uint32_t *edges;
     size_t count;
 };
+
+enum { EDGES_IN = 1, EDGES_OUT = 2 };
 
 struct builder {
     struct ht_graph *graph;
@@ -30,6 +33,7 @@ struct builder {
     uint32_t *node_sample; // by node likewise
     uint32_t *tree_edge;   // by node of a tree: the edge from its caller, HT_NONE: none
     size_t tree_edge_capacity;
+    uint8_t *ends;            // by node: which of its edges are wanted, EDGES_IN and EDGES_OUT; NULL: all
     bool is_visual, is_whole; // HT_GRAPH_VISUAL, HT_GRAPH_WHOLE
     struct ht_tag_table tags;
 };
@@ -189,6 +193,11 @@ static inline void count_edge(struct builder *builder, uint32_t from, uint32_t t
     edge->is_inline = edge->is_inline && is_inline;
 }
 
+static inline bool is_wanted(const struct builder *builder, uint32_t from, uint32_t to)
+{
+    return builder->ends == NULL || (builder->ends[from] & EDGES_OUT) || (builder->ends[to] & EDGES_IN);
+}
+
 // One sample from the root to the leaf; frames of nodes that are not kept are stepped over.
 static void count_sample(struct builder *builder, size_t position, bool with_edges)
 {
@@ -221,7 +230,8 @@ static void count_sample(struct builder *builder, size_t position, bool with_edg
                 if (with_tags)
                     ht_tags_add(&builder->tags, position_of_node, weight.value, weight.divisor, false);
             }
-            if (with_edges && parent != HT_NONE && parent != position_of_node)
+            if (with_edges && parent != HT_NONE && parent != position_of_node &&
+                is_wanted(builder, parent, position_of_node))
                 count_edge(builder, parent, position_of_node, stamp, weight, is_residual, at != end);
             parent = position_of_node;
             is_residual = false;
@@ -644,14 +654,19 @@ static void trim(struct builder *builder)
         if (graph->dropped_nodes == 0)
             keep_all(graph);
     }
-    count_all(builder, true);
+    // Edges can be far more than anything else. Only pictures need those of the nodes that the limit takes
+    // away, for the order.
+    bool is_limited = !builder->is_visual && node_limit > 0;
+    count_all(builder, !is_limited);
     graph->original_count = graph->shown_count;
     sort_shown(builder);
     size_t limit = limit_of(builder, node_limit, node_cutoff);
     if (limit > 0) {
         trim_edges(graph, edge_cutoff);
-        if (limit < graph->shown_count) {
+        bool is_cut = limit < graph->shown_count;
+        if (is_cut)
             keep_shown(graph, limit, 0);
+        if (is_cut || is_limited) {
             count_all(builder, true);
             sort_shown(builder);
         }
@@ -669,7 +684,26 @@ void ht_graph_build_names(struct ht_graph *graph, struct ht_report *report, bool
     free(builder.clean_file);
 }
 
-void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigned flags)
+// Edges into nodes that are inlined somewhere, which are few: what ht_graph_inlined() needs.
+static void want_inlined(struct builder *builder)
+{
+    const struct ht_graph *graph = builder->graph;
+    for (size_t i = 0; i < graph->report->profile->location_count; i++)
+        for (uint32_t at = graph->location_first[i]; at + 1 < graph->location_first[i + 1]; at++)
+            builder->ends[graph->location_nodes[at]] = EDGES_IN;
+}
+
+static void want_matching(struct builder *builder, const struct ht_regex *regex)
+{
+    for (size_t i = 0; i < builder->graph->node_count; i++) {
+        const char *text = ht_graph_text(builder->graph, (uint32_t)i);
+        if (ht_regex_match(regex, text, strlen(text)))
+            builder->ends[i] = EDGES_IN | EDGES_OUT;
+    }
+}
+
+static void build(struct ht_graph *graph, struct ht_report *report, unsigned flags,
+                  const struct ht_regex *regex)
 {
     *graph = (struct ht_graph){.report = report};
     struct builder builder = {.graph = graph,
@@ -680,6 +714,12 @@ void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigne
     ht_tags_start(&builder.tags, report);
     graph->shown = ht_realloc_array(NULL, graph->node_count, sizeof *graph->shown);
     builder.node_sample = ht_realloc_array(NULL, graph->node_count, sizeof *builder.node_sample);
+    if ((flags & (HT_GRAPH_INLINED | HT_GRAPH_NO_EDGES)) || regex != NULL)
+        builder.ends = ht_alloc_zero(graph->node_count + 1, sizeof *builder.ends);
+    if (flags & HT_GRAPH_INLINED)
+        want_inlined(&builder);
+    if (regex != NULL)
+        want_matching(&builder, regex);
     if ((flags & HT_GRAPH_TREE) && report->options.call_tree)
         make_tree(&builder);
     trim(&builder);
@@ -699,6 +739,17 @@ void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigne
     free(builder.edge_sample);
     free(builder.node_sample);
     free(builder.tree_edge);
+    free(builder.ends);
+}
+
+void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigned flags)
+{
+    build(graph, report, flags, NULL);
+}
+
+void ht_graph_build_around(struct ht_graph *graph, struct ht_report *report, const struct ht_regex *regex)
+{
+    build(graph, report, 0, regex);
 }
 
 void ht_graph_free(struct ht_graph *graph)

@@ -5,6 +5,8 @@
 
 #include "view/report.h"
 
+struct ht_regex;
+
 // What one node is; strings of the profile. Two nodes of a graph never have the same; in a tree of calls they
 // differ in their ways from the root.
 struct ht_node_info {
@@ -58,10 +60,12 @@ struct ht_graph {
 };
 
 enum {
-    HT_GRAPH_TREE = 1,    // a tree of calls if --call-tree asks for one (pprof: dot and callgrind)
-    HT_GRAPH_OBJECTS = 2, // functions of different files and objects stay apart (pprof: list and callgrind)
-    HT_GRAPH_VISUAL = 4,  // for the eye: with tags, what tells most first, no superfluous edges (pprof: dot)
-    HT_GRAPH_WHOLE = 8,   // values will be written as whole numbers (pprof: callgrind)
+    HT_GRAPH_TREE = 1,     // a tree of calls if --call-tree asks for one (pprof: dot and callgrind)
+    HT_GRAPH_OBJECTS = 2,  // functions of different files and objects stay apart (pprof: list and callgrind)
+    HT_GRAPH_VISUAL = 4,   // for the eye: with tags, what tells most first, no superfluous edges (pprof: dot)
+    HT_GRAPH_WHOLE = 8,    // values will be written as whole numbers (pprof: callgrind)
+    HT_GRAPH_INLINED = 16, // no edges but those that ht_graph_inlined() needs
+    HT_GRAPH_NO_EDGES = 32, // none at all
 };
 
 enum { HT_NODE_TAGS = 4 }; // that are drawn at one node
@@ -70,10 +74,8 @@ enum { HT_NODE_TAGS = 4 }; // that are drawn at one node
 // must outlive the graph. `flags` as above.
 void ht_graph_build_as(struct ht_graph *graph, struct ht_report *report, unsigned flags);
 
-static inline void ht_graph_build(struct ht_graph *graph, struct ht_report *report)
-{
-    ht_graph_build_as(graph, report, 0);
-}
+// Likewise without flags, with the edges of those nodes alone whose text matches; NULL: of all.
+void ht_graph_build_around(struct ht_graph *graph, struct ht_report *report, const struct ht_regex *regex);
 
 void ht_graph_free(struct ht_graph *graph);
 

@@ -68,7 +68,8 @@ static void find_range(const struct ht_graph *graph, struct routine *routine)
     enum { MARGIN = 5 };
     for (size_t i = 0; i < routine->count; i++) {
         const struct ht_node *node = &graph->nodes[routine->nodes[i]];
-        int64_t line = node->info.line;
+        int64_t line = node->info.line; // of a foreign file: any number
+        line = line < 0 ? 0 : line > INT64_MAX - MARGIN ? INT64_MAX - MARGIN : line;
         int64_t first = node->info.start_line != 0 ? node->info.start_line : line - MARGIN,
                 last = line + MARGIN;
         routine->first = i == 0 || first < routine->first ? first : routine->first;
@@ -240,7 +241,7 @@ int ht_write_list(struct ht_report *report, const struct ht_report_form *form, s
 {
     struct ht_graph graph;
     const char *unit = report->output_unit;
-    ht_graph_build_as(&graph, report, HT_GRAPH_OBJECTS);
+    ht_graph_build_as(&graph, report, HT_GRAPH_OBJECTS | HT_GRAPH_NO_EDGES);
     report->output_unit = unit; // each value has its own
     struct listing listing = {.graph = &graph, .form = form};
     ht_sources_init(&listing.sources, report->options.source_path, report->options.trim_path);

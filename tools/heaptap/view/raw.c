@@ -201,8 +201,10 @@ static void add_mapping(const struct ht_profile *profile, size_t position, struc
 static void raw_text(const struct ht_profile *profile, struct ht_buffer *out)
 {
     add_header(profile, out);
-    for (size_t i = 0; i < profile->sample_count; i++)
+    for (size_t i = 0; i < profile->sample_count; i++) {
         add_sample(profile, i, out);
+        ht_buffer_drain(out);
+    }
     ht_buffer_text(out, "Locations\n");
     for (size_t i = 0; i < profile->location_count; i++)
         add_location(profile, i, out);
@@ -299,8 +301,10 @@ void ht_raw_json(const struct ht_report *report, const char *name, struct ht_buf
     ht_report_json_begin(&json, report, name);
     json_header(&json, profile);
     ht_json_begin_array(&json, "rows");
-    for (size_t i = 0; i < profile->sample_count; i++)
+    for (size_t i = 0; i < profile->sample_count; i++) {
         json_sample(&json, report, i);
+        ht_buffer_drain(out);
+    }
     ht_json_end_array(&json);
     ht_json_begin_array(&json, "locations");
     for (size_t i = 0; i < profile->location_count; i++)

@@ -65,6 +65,14 @@ const char *ht_report_label_unit(const struct ht_report *report, uint32_t key)
     return unit != NULL ? unit : ht_filter_implied_unit(report->profile, key);
 }
 
+static void warn_unit(const char *unit, const char *sample_unit)
+{
+    bool is_rule = unit[0] == '\0' || strcmp(unit, "minimum") == 0 || strcmp(unit, "auto") == 0;
+    if (!is_rule && strcmp(unit, sample_unit) != 0 && !ht_measure_is_unit(unit))
+        ht_warn("--unit: '%s' is no unit that is known; write for example kB, MB, ms, s, auto or minimum",
+                unit);
+}
+
 int ht_report_init(struct ht_report *report, struct ht_profile *profile,
                    const struct ht_view_options *options)
 {
@@ -76,6 +84,7 @@ int ht_report_init(struct ht_report *report, struct ht_profile *profile,
     const struct ht_value_type *type = &profile->sample_types[report->sample_index];
     report->sample_unit = ht_profile_text(profile, type->unit);
     report->output_unit = options->unit != NULL ? options->unit : "minimum";
+    warn_unit(report->output_unit, report->sample_unit);
     find_label_units(report);
     ht_filter_add_label_frames(profile, options->tag_root, options->tag_leaf, report->output_unit);
     if (!options->relative_percentages)

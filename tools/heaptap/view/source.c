@@ -105,6 +105,8 @@ static char *open_error(const char *path, const char *reason)
     return text;
 }
 
+// Where a part of an absolute name was taken off and nothing is found without it, the whole name counts:
+// pprof then reports a file that lies there as not found.
 static int open_source(const struct ht_sources *sources, const char *path, char **ret_error)
 {
     const char *name = ht_path_trim(path, sources->trim_path, sources->search_path), *reason;
@@ -123,8 +125,10 @@ static int open_source(const struct ht_sources *sources, const char *path, char 
             break;
         dir += length + 1;
     }
-    *ret_error = ht_format("could not find file %s on path %s", name, sources->search_path);
-    return -1;
+    int fd = path[0] == '/' ? open_plain(path, &reason) : -1;
+    if (fd < 0)
+        *ret_error = ht_format("could not find file %s on path %s", name, sources->search_path);
+    return fd;
 }
 
 // Splits at line ends ("\n" or "\r\n"); what follows the last one is a line unless it is empty.

@@ -50,7 +50,7 @@ static void top_json(struct ht_graph *graph, const char *name, struct ht_buffer 
 int ht_write_top(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out)
 {
     struct ht_graph graph;
-    ht_graph_build(&graph, report);
+    ht_graph_build_as(&graph, report, HT_GRAPH_INLINED);
     if (form->json)
         top_json(&graph, form->name, out);
     else

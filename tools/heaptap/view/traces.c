@@ -95,6 +95,7 @@ static void traces_text(struct ht_graph *graph, int columns, struct ht_buffer *o
         add_labels(report, sample, false, out);
         add_labels(report, sample, true, out);
         add_stack(graph, i, columns, out);
+        ht_buffer_drain(out);
     }
     ht_buffer_text(out, separator);
 }
@@ -130,6 +131,7 @@ static void traces_json(struct ht_graph *graph, const char *name, struct ht_buff
         ht_report_json_labels(&json, report, sample);
         json_stack(&json, graph, sample);
         ht_json_end_object(&json);
+        ht_buffer_drain(out);
     }
     ht_json_end_array(&json);
     ht_json_end_object(&json);

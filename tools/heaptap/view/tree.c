@@ -121,7 +121,7 @@ int ht_write_tree(struct ht_report *report, const struct ht_report_form *form, s
     if (form->expression != NULL && ht_regex_compile(form->expression, &regex) < 0)
         return -1;
     struct ht_graph graph;
-    ht_graph_build(&graph, report);
+    ht_graph_build_around(&graph, report, regex);
     ht_graph_sort_edges(&graph);
     size_t shown =
         form->json ? tree_json(&graph, regex, form->name, out) : tree_text(&graph, regex, form->columns, out);

@@ -6,6 +6,7 @@ import { expression, frames, Model, percent, shorter } from './model.js'
 
 const ROW = 20 // height of a frame
 const NARROWEST = 0.5 // pixels; narrower frames are not drawn until one zooms in
+const MOVING = 200 // milliseconds that frames move when one zooms or switches
 const THEMES = ['auto', 'light', 'dark']
 const byId = id => document.getElementById(id)
 
@@ -28,7 +29,7 @@ const state = {
 const chart = flamegraph()
   .cellHeight(ROW)
   .minFrameSize(NARROWEST)
-  .transitionDuration(calm.matches ? 0 : 200)
+  .transitionDuration(0) // until the first drawing stands
   .resetHeightOnZoom(true)
   .inverted(state.rootOnTop)
   .sort((a, b) => b.value - a.value || (a.data.name < b.data.name ? -1 : 1))
@@ -144,10 +145,21 @@ function decorate () {
     .classed('cut', d => d.data.cut > 0)
     .classed('match', d => Boolean(state.pattern && d.highlight))
     .on('focus', (_, d) => { setCurrent(d) })
+  if (chart.transitionDuration() === 0) still()
   byId('chart').className = state.rootOnTop ? 'icicle' : 'flame'
   byId('reset').disabled = !state.zoomed
   showCut(narrow)
   showDetails(null)
+}
+
+// d3-flame-graph draws new frames by a transition, whatever its duration: this is how they look at its end.
+function still () {
+  const svg = select('#chart svg')
+  const height = Number(svg.attr('height'))
+  const frames = svg.selectAll('g.frame').interrupt()
+    .attr('transform', d => `translate(${d.x0 * chart.width()},${state.rootOnTop ? d.depth * ROW : height - (d.depth + 1) * ROW})`)
+  frames.select('rect').interrupt().attr('width', visibleWidth)
+  frames.select('div').interrupt().text(fitting)
 }
 
 function draw () {
@@ -493,6 +505,11 @@ function resize () {
   chart.width(width)
   setWidths()
   draw()
+  still()
+}
+
+function setMotion () {
+  chart.transitionDuration(calm.matches ? 0 : MOVING)
 }
 
 function start () {
@@ -521,6 +538,8 @@ function start () {
   byId('search').addEventListener('input', search)
   document.addEventListener('keydown', onKey)
   darkSystem.addEventListener('change', () => setTheme(state.theme))
+  calm.addEventListener('change', setMotion)
+  setMotion()
   new ResizeObserver(resize).observe(byId('box'))
 }
 
