@@ -44,10 +44,10 @@ def run(*words, script=None, **environment):
 class Terminal:
     """heaptap on a pseudo terminal, 100 columns wide."""
 
-    def __init__(self, *words, **environment):
+    def __init__(self, *words, folder=PROFILES, **environment):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.chdir(PROFILES)
+            os.chdir(folder)
             environment = {"TERM": "xterm", "TZ": "UTC", **environment}
             os.environ.update(environment)
             for name in ("NO_COLOR", "COLUMNS", "EDITRC"):
@@ -226,7 +226,6 @@ def test_terminal():
         want_in("colour", terminal.ask("list leak$"), "\x1b[1m")
         want_in("written", terminal.ask(f"top3 >{state}/out"), f"written to {state}/out")
         want("file", pathlib.Path(state, "out").read_text(), top)
-        want_in("binary", terminal.ask("proto"), "is not text")
         if not os.path.exists(f"{state}/heaptap/history"):
             print("built without libedit: no completion, no history")
             terminal.say("\x04")
@@ -245,6 +244,10 @@ def test_editing(terminal, state):
         terminal.say(typed + "\x01#\r") # a remark: nothing is done, but the history has it
         terminal.wait("\n")
         terminal.prompt()
+        # What completion lists may hold a prompt, too, so the last one does not tell that the line was read.
+        deadline = time.monotonic() + 10
+        while history.read_text().splitlines()[-1] != "#" + line and time.monotonic() < deadline:
+            time.sleep(0.02)
         want(f"completion of {typed!r}", history.read_text().splitlines()[-1], "#" + line)
     terminal.say("alloc\t\t")
     terminal.wait("alloc_objects")
@@ -292,6 +295,23 @@ def test_signals():
         want_in("after signals", plain(terminal.ask("top2")), "Showing top 2 nodes")
         terminal.say("\x04")
         want("status", terminal.end()[1], 0)
+
+
+def test_named_files():
+    """What is no text gets a file of its own, as from pprof; typed in the shell it is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "profile001.html").write_text("mine")
+        terminal = Terminal(str(PROFILES / HEAP), folder=folder, XDG_STATE_HOME=folder)
+        terminal.prompt()
+        want_in("proto", terminal.ask("proto"), "written to profile001.pb.gz")
+        want_in("flame", terminal.ask("flame"), "written to profile002.html")
+        want_in("json is text", terminal.ask("proto --json"), '"report": "proto"')
+        terminal.say("\x04")
+        terminal.end()
+        want("proto", run("raw", f"{folder}/profile001.pb.gz")[1], run("raw", HEAP)[1])
+        want("mine", pathlib.Path(folder, "profile001.html").read_text(), "mine")
+        text, status = Terminal("proto", HEAP, folder=PROFILES).end()
+        want("in the shell", ("is not text" in text, status), (True, 2))
 
 
 def test_dumb_terminals():

@@ -66,6 +66,7 @@ struct settings {
 
 #define AT(member) offsetof(struct settings, member)
 static const struct ht_option options[] = {
+    {"Titles", 0, HT_OPT_HEADING, 0, 0, NULL, NULL},
     {"flag", 'f', HT_OPT_FLAG, AT(flag), 0, NULL, "h"},
     {"json", 0, HT_OPT_FLAG, AT(json), 0, NULL, "h"},
     {"alloc-space", 0, HT_OPT_SET, AT(choice), 3, NULL, "h"},
@@ -77,6 +78,7 @@ static const struct ht_option options[] = {
     {"nodefraction", 0, HT_OPT_NUMBER, AT(fraction), 0, "X", "h"},
     {"rate", 0, HT_OPT_SIZE, AT(size_bytes), 0, "SIZE", "h"},
     {"interval", 0, HT_OPT_DURATION, AT(time_ns), 0, "TIME", "h"},
+    {"timeout", 0, HT_OPT_DURATION, AT(time_ns), 1, "TIME", "h"},
     {.name = NULL},
 };
 
@@ -138,6 +140,10 @@ static void test_options_as_people_type_them(void **state)
     assert_int_equal(o.count, 2);
     assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("-output=z")), 0);
     assert_string_equal(s.output, "z");
+    assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("-timeout=3")), 0); // pprof's are seconds
+    assert_int_equal(s.time_ns, 3000000000);
+    assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--timeout", "20ms")), 0);
+    assert_int_equal(s.time_ns, 20000000);
     assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("-ouput=z")), -1); // no file named "uput=z"
     assert_non_null(strstr(ht_error(), "did you mean '--output'?"));
 }
@@ -168,6 +174,10 @@ static void test_options_wrong(void **state)
     assert_null(strstr(ht_error(), "did you mean"));
     assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--sample-index")), -1);
     assert_non_null(strstr(ht_error(), "needs a value"));
+    assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--Titles")), -1); // a heading is no option
+    assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--Title")), -1);
+    assert_null(strstr(ht_error(), "did you mean"));
+    assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--interval=3")), -1);
     assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--rate=x")), -1);
     assert_non_null(strstr(ht_error(), "--rate"));
     assert_int_equal(parse(&s, HT_PARSE_ANYWHERE, &o, WORDS("--flag=perhaps")), -1);

@@ -8,14 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int unknown_command(const char *word)
+static int unknown_command(const char *text, size_t length)
 {
+    char word[64];
+    snprintf(word, sizeof word, "%.*s", (int)length, text);
     const char *names[64];
     size_t count = 0;
     for (const struct ht_command *command = ht_commands; command->name != NULL && count < 64; command++)
         names[count++] = command->name;
-    const char *nearest = ht_nearest(word, names, count);
-    if (nearest != NULL)
+    const char *nearest = ht_nearest(word, names, count), *instead = ht_cmd_instead(word, strlen(word));
+    if (instead != NULL)
+        fprintf(stderr, "heaptap: there is no report '%s'; %s\n", word, instead);
+    else if (nearest != NULL)
         fprintf(stderr, "heaptap: unknown command '%s'; did you mean '%s'?\n", word, nearest);
     else
         fprintf(stderr, "heaptap: unknown command '%s'; see 'heaptap --help'\n", word);
@@ -58,6 +62,10 @@ static int run_without_command(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         char *expression = NULL;
         const struct ht_report_kind *kind = find_report(argv[i], &expression);
+        const char *word = argv[i] + strspn(argv[i], "-");
+        size_t length = strcspn(word, "=");
+        if (kind == NULL && argv[i][0] == '-' && ht_cmd_instead(word, length) != NULL)
+            return unknown_command(word, length);
         if (kind == NULL)
             continue;
         char **words = ht_alloc_zero((size_t)argc + 2, sizeof *words), *name = ht_strdup(kind->name);
@@ -77,7 +85,7 @@ static int run_without_command(int argc, char **argv)
         return status;
     }
     if (argv[1][0] != '-' && !ht_prompt_is_input(argv[1]))
-        return unknown_command(argv[1]);
+        return unknown_command(argv[1], strlen(argv[1]));
     return ht_cmd_prompt(argc, argv);
 }
 

@@ -2,6 +2,7 @@
 #include "base/terminal.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
+#include "cmd/shared_options.h"
 #include "view/compare.h"
 
 #include <stdio.h>
@@ -11,53 +12,41 @@
 struct settings {
     struct ht_compare_options compare;
     struct ht_load load;
-    const char *fail_above;
+    const char *fail_above, *output;
     int64_t node_count, paths;
     bool json;
     int sample_shorthand;
 };
 
-static const char *const shorthands[] = {NULL, "inuse_space", "inuse_objects", "alloc_space",
-                                         "alloc_objects"};
-
 #define AT(member) offsetof(struct settings, member)
 
 const struct ht_option ht_options_diff[] = {
-    {"nodecount", 'n', HT_OPT_INT, AT(node_count), 0, "N", "show at most N rows (default 20, 0: all)"},
-    {"paths", 0, HT_OPT_INT, AT(paths), 0, "N", "show the heaviest stack of the first N rows (default 1)"},
-    {"sample-index", 0, HT_OPT_STRING, AT(compare.sample_index), 0, "NAME",
-     "which value to compare, by name or number"},
-    {"inuse-space", 0, HT_OPT_SET, AT(sample_shorthand), 1, NULL, "live bytes (the default)"},
-    {"inuse-objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "live objects"},
-    {"objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "the same"},
-    {"alloc-space", 0, HT_OPT_SET, AT(sample_shorthand), 3, NULL, "all bytes ever allocated"},
-    {"alloc-objects", 0, HT_OPT_SET, AT(sample_shorthand), 4, NULL, "all objects ever allocated"},
-    {"lines", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_LINES, NULL,
-     "a row for each call site (default)"},
-    {"functions", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_FUNCTIONS, NULL, "a row for each function"},
-    {"filefunctions", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_FILEFUNCTIONS, NULL,
-     "a row for each function in each file"},
-    {"files", 0, HT_OPT_SET, AT(compare.granularity), HT_BY_FILES, NULL, "a row for each source file"},
-    {"leaf", 0, HT_OPT_FLAG, AT(compare.leaf_sites), 0, NULL,
-     "take the frame next to the allocation, even in a container or the C library"},
-    {"focus", 0, HT_OPT_STRING, AT(compare.filter.focus), 0, "RE",
-     "only stacks through a matching function, file or library"},
-    {"ignore", 0, HT_OPT_STRING, AT(compare.filter.ignore), 0, "RE", "without stacks through a match"},
-    {"hide", 0, HT_OPT_STRING, AT(compare.filter.hide), 0, "RE", "leave matching frames out of the stacks"},
-    {"show", 0, HT_OPT_STRING, AT(compare.filter.show), 0, "RE", "leave all other frames out of the stacks"},
-    {"prune-from", 0, HT_OPT_STRING, AT(compare.filter.prune_from), 0, "RE",
-     "leave out what is below the lowest match"},
-    {"tagfocus", 0, HT_OPT_STRING, AT(compare.filter.tag_focus), 0, "TAG",
-     "only samples with a label: bytes=64kb:"},
-    {"tagignore", 0, HT_OPT_STRING, AT(compare.filter.tag_ignore), 0, "TAG",
-     "without samples with such a label"},
+    HT_OPTION_TITLE("What is counted"),
+    HT_OPTIONS_SAMPLE_TYPE(struct settings, compare.sample_index, sample_shorthand),
+    {"objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "the same as --inuse-objects"},
     {"unit", 0, HT_OPT_STRING, AT(compare.unit), 0, "UNIT",
      "kB, MB ... for all values (default: what fits each)"},
-    {"timeout", 0, HT_OPT_DURATION, AT(load.input.timeout_ns), 0, "TIME",
-     "URLs: give up after TIME (default 60s)"},
-    {"insecure", 0, HT_OPT_FLAG, AT(load.input.insecure), 0, NULL, "URLs: accept any certificate"},
+
+    HT_OPTION_TITLE("Which stacks"),
+    HT_OPTIONS_FILTER(struct settings, compare.filter),
+    {"leaf", 0, HT_OPT_FLAG, AT(compare.leaf_sites), 0, NULL,
+     "take the frame next to the allocation, even in a container or the C library"},
+
+    HT_OPTION_TITLE("Which rows"),
+    HT_OPTIONS_GRANULARITY(struct settings, compare.granularity, "", " (default)"),
+    {"nodecount", 'n', HT_OPT_INT, AT(node_count), 0, "N", "show at most N rows (default 20, 0: all)"},
+    {"paths", 0, HT_OPT_INT, AT(paths), 0, "N", "show the heaviest stack of the first N rows (default 1)"},
+
+    HT_OPTION_TITLE("Names"),
+    HT_OPTIONS_NAMES(struct settings, load),
+
+    HT_OPTION_TITLE("URLs"),
+    HT_OPTIONS_URL(struct settings, load),
+
+    HT_OPTION_TITLE("Output"),
     {"fail-above", 0, HT_OPT_STRING, AT(fail_above), 0, "SIZE[/min]",
      "exit with status 3 if the total grew by more"},
+    {"output", 'o', HT_OPT_STRING, AT(output), 0, "FILE", "write the report to FILE"},
     {"json", 0, HT_OPT_FLAG, AT(json), 0, NULL, "JSON instead of text"},
     {.name = NULL},
 };
@@ -114,9 +103,8 @@ static int print_report(const struct settings *settings, const struct threshold 
         ht_compare_json(&compare, limit, &out);
     else
         ht_compare_text(&compare, limit, settings->paths > 0 ? (size_t)settings->paths : 0,
-                        ht_terminal_of(STDOUT_FILENO).columns, &out);
-    fwrite(out.data, 1, out.length, stdout);
-    int status = ht_cmd_finish("diff");
+                        ht_terminal_of(settings->output == NULL ? STDOUT_FILENO : -1).columns, &out);
+    int status = ht_cmd_write("diff", settings->output, &out);
     if (status == HT_EXIT_DONE)
         status = check_threshold(threshold, &compare);
     ht_buffer_free(&out);
@@ -133,12 +121,14 @@ int ht_cmd_diff(int argc, char **argv)
     int status = ht_cmd_parse("diff", argc, argv, &settings, &files);
     if (status == HT_PARSED)
         status = parse_threshold(settings.fail_above, &threshold);
+    if (status == HT_PARSED)
+        status = ht_load_interpret(&settings.load);
     if (status != HT_PARSED)
         return status;
     if (files.count != 2)
         return ht_cmd_usage_error("diff", "name two snapshots, the older one first");
     if (settings.sample_shorthand != 0)
-        settings.compare.sample_index = shorthands[settings.sample_shorthand];
+        settings.compare.sample_index = ht_sample_shorthands[settings.sample_shorthand];
     struct ht_profile *profile;
     struct ht_load_times times;
     if (ht_load_pair(&settings.load, files.items[0], files.items[1], &profile, &times) < 0)

@@ -187,7 +187,9 @@ void ht_generate_man_command(const struct ht_command *command, const char *date,
     add_paragraphs(out, command->text);
     ht_buffer_text(out, ".SH OPTIONS\n");
     for (const struct ht_option *option = command->options; option->name != NULL; option++)
-        if (option->help != NULL)
+        if (option->kind == HT_OPT_HEADING)
+            ht_buffer_printf(out, ".SS %s\n", option->name);
+        else if (option->help != NULL)
             add_option(out, option);
     ht_buffer_text(out, ".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\na shorter form of this page\n");
     add_json(out, command->name);

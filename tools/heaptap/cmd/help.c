@@ -27,6 +27,9 @@ const char ht_inputs_text[] =
     "PID of a profiled program, the region that a dead one left behind (FILE.live), the URL of a /debug/pprof "
     "endpoint (http://, https://, host:port or host:port/path; host:port alone is its heap profile), or - for "
     "standard input. Several are added up.\n\n"
+    "A report and the prompt take the program's own file (ELF) in front of the profiles, as pprof does: it stands for the "
+    "file that the first mapping names, and gives its names and lines. One whose build id is not that of the profile is "
+    "left aside, with a warning.\n\n"
     "Options can stand anywhere on the line, with one dash or two, with `_` for `-`: --sample-index=alloc_space, "
     "--alloc-space and -alloc_space are the same.\n";
 

@@ -2,12 +2,79 @@
 #include "cmd/load.h"
 
 #include "cmd/cmd.h"
+#include "cmd/load_program.h"
 #include "profile/filter.h"
 #include "profile/input.h"
 #include "view/compare.h"
 #include "view/health.h"
 
 #include <stdlib.h>
+#include <strings.h>
+
+static bool is_word(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && strncasecmp(text, word, length) == 0;
+}
+
+static int interpret_demangle(struct ht_load *load, const char *mode, size_t length)
+{
+    static const char *const modes[] = {"simple", "templates", "full", "none"};
+    if (is_word(mode, length, "default")) // pprof's word for what happens anyhow
+        return HT_PARSED;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (is_word(mode, length, modes[i])) {
+            load->resolve.demangle = (enum ht_demangle)i;
+            load->resolve.names_given = true;
+            return HT_PARSED;
+        }
+    return ht_cmd_usage_error(load->command, "--demangle is simple, templates, full or none, not '%.*s'",
+                              (int)length, mode);
+}
+
+// One of the words that --symbolize takes; pprof's are among them.
+static int interpret_word(struct ht_load *load, const char *word, size_t length)
+{
+    static const char demangle[] = "demangle=";
+    size_t prefix = sizeof demangle - 1;
+    if (length > prefix && strncasecmp(word, demangle, prefix) == 0)
+        return interpret_demangle(load, word + prefix, length - prefix);
+    if (is_word(word, length, "none") || is_word(word, length, "no")) {
+        load->no_symbols = true;
+    } else if (is_word(word, length, "debuginfod")) {
+        load->resolve.debuginfod = true;
+        load->resolve.debuginfod_timeout_ns = HT_DEBUGINFOD_TIMEOUT_NS;
+    } else if (is_word(word, length, "local") || is_word(word, length, "fastlocal")) {
+        load->no_remote_names = true;
+        load->resolve.names_only = false;
+    } else if (is_word(word, length, "remote")) {
+        load->no_remote_names = false;
+        load->resolve.names_only = true;
+    } else if (is_word(word, length, "force")) {
+        ht_warn(
+            "--symbolize=force is not supported: names that the profile carries are kept, only missing ones are "
+            "looked for");
+    } else {
+        return ht_cmd_usage_error(
+            load->command, "--symbolize is local, remote, none, debuginfod or demangle=HOW, not '%.*s'",
+            (int)length, word);
+    }
+    return HT_PARSED;
+}
+
+int ht_load_interpret(struct ht_load *load)
+{
+    int status = HT_PARSED;
+    for (const char *word = load->symbolize; word != NULL && *word != '\0' && status == HT_PARSED;) {
+        size_t length = strcspn(word, ":");
+        if (length > 0)
+            status = interpret_word(load, word, length);
+        word += length;
+        word += *word == ':';
+    }
+    if (status == HT_PARSED && load->demangle != NULL)
+        status = interpret_demangle(load, load->demangle, strlen(load->demangle));
+    return status;
+}
 
 static void warn_one(void *name, const char *text)
 {
@@ -26,6 +93,7 @@ static int open_one(const struct ht_load *load, struct ht_inputs *inputs, size_t
     }
     ht_health_each(*ret_profile, warn_one, name);
     ht_profile_ensure_mapping(*ret_profile);
+    ht_load_use_program(load, name, *ret_profile);
     if (!ht_inputs_is_url(inputs, position) || load->no_symbols || load->no_remote_names)
         return 0;
     struct ht_resolve_options quiet = load->resolve;

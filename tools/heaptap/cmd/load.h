@@ -11,11 +11,17 @@ struct ht_load {
     const char *command; // for messages
     struct ht_strings bases, diff_bases;
     bool normalize;
-    bool no_symbols;      // --symbolize=none
-    bool no_remote_names; // --symbolize=local
+    const char *symbolize, *demangle; // as given, or NULL; ht_load_interpret() makes of them:
+    bool no_symbols;                  // --symbolize=none
+    bool no_remote_names;             // --symbolize=local
+    const char *program; // the profiles' program named in front of them, NULL: none (load_program.h)
     struct ht_input_options input;
     struct ht_resolve_options resolve;
 };
+
+// Makes options for the layers below of the words of --symbolize and --demangle. Returns HT_PARSED, or the
+// exit status after a message.
+int ht_load_interpret(struct ht_load *load);
 
 // Opens and merges the inputs, subtracts the base, resolves and prunes. Prints the error and returns -1 on
 // failure.

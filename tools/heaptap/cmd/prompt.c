@@ -2,6 +2,7 @@
 #include "cmd/prompt.h"
 
 #include "base/terminal.h"
+#include "cmd/load_program.h"
 #include "profile/input.h"
 #include "profile/url.h"
 
@@ -12,6 +13,7 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +21,11 @@ bool ht_prompt_is_input(const char *argument)
 {
     if (argument[0] != '\0' && argument[strspn(argument, "0123456789")] == '\0')
         return true; // a PID
-    return access(argument, F_OK) == 0 || ht_url_matches(argument);
+    struct stat status;
+    if (stat(argument, &status) < 0)
+        return ht_url_matches(argument);
+    return !S_ISDIR(status.st_mode) ||
+           ht_cmd_instead(argument, strlen(argument)) == NULL; // a folder called web
 }
 
 static int fail(struct ht_prompt *prompt, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -57,7 +63,9 @@ static int unknown(struct ht_prompt *prompt, const char *word)
     for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
         if (strcmp(command->name, word) == 0)
             return fail(prompt, "'%s' is a command of the shell: heaptap %s %s", word, word, command->usage);
-    const char *nearest = ht_nearest(word, names, count);
+    const char *nearest = ht_nearest(word, names, count), *instead = ht_cmd_instead(word, strlen(word));
+    if (instead != NULL)
+        return fail(prompt, "there is no report '%s'; %s", word, instead);
     if (nearest != NULL)
         return fail(prompt, "unknown command '%s'; did you mean '%s'?", word, nearest);
     return fail(prompt, "unknown command '%s'; 'help' lists them", word);
@@ -164,8 +172,28 @@ static int read_request(struct ht_prompt *prompt, const struct ht_prompt_line *l
     return 0;
 }
 
+// A person who wants a picture or a profile and names no file gets one with a new name here, as from pprof.
+static void name_file(struct ht_prompt *prompt, struct request *request)
+{
+    const char *name = request->kind->name;
+    const char *type = strcmp(name, "proto") == 0                             ? "pb.gz"
+                       : strcmp(name, "flame") == 0 && !request->settings.svg ? "html"
+                                                                              : "svg";
+    for (int number = 1; number < 1000; number++) {
+        char file[32];
+        snprintf(file, sizeof file, "profile%03d.%s", number, type);
+        if (access(file, F_OK) == 0)
+            continue;
+        request->settings.output = ht_arena_copy(&prompt->texts, file, strlen(file));
+        return;
+    }
+}
+
 static void make_report(struct ht_prompt *prompt, struct request *request)
 {
+    if ((request->kind->flags & HT_REPORT_BINARY) && !request->settings.json &&
+        request->settings.output == NULL && prompt->is_terminal && ht_terminal_of(STDOUT_FILENO).is_terminal)
+        name_file(prompt, request);
     struct ht_profile *copy = ht_profile_copy(prompt->profile);
     request->settings.load.command = request->kind->name;
     int status = ht_report_run(&request->settings, request->kind, request->expression, copy);
@@ -463,6 +491,8 @@ int ht_cmd_prompt(int argc, char **argv)
             status = ht_cmd_error("prompt", "the commands come from standard input; name the profile's file");
     if (status == HT_PARSED)
         status = ht_report_interpret(settings);
+    if (status == HT_PARSED)
+        status = ht_load_take_program(&settings->load, &operands.items, &operands.count);
     if (status == HT_PARSED &&
         ht_load_profile(&settings->load, operands.items, operands.count, &prompt.profile) < 0)
         status = HT_EXIT_FAILED;

@@ -10,9 +10,7 @@
 static bool is_of_loading(const struct ht_option *option)
 {
     size_t load = offsetof(struct ht_report_settings, load);
-    return (option->offset >= load && option->offset < load + sizeof(struct ht_load)) ||
-           option->offset == offsetof(struct ht_report_settings, symbolize) ||
-           option->offset == offsetof(struct ht_report_settings, demangle);
+    return option->offset >= load && option->offset < load + sizeof(struct ht_load);
 }
 
 static const struct ht_option *find(const char *name, size_t length)
@@ -21,7 +19,7 @@ static const struct ht_option *find(const char *name, size_t length)
         size_t i = 0;
         while (i < length && option->name[i] != '\0' && option->name[i] == (name[i] == '_' ? '-' : name[i]))
             i++;
-        if (i == length && option->name[i] == '\0')
+        if (i == length && option->name[i] == '\0' && option->kind != HT_OPT_HEADING)
             return option;
     }
     return NULL;
@@ -193,7 +191,8 @@ void ht_prompt_print_options(const struct ht_prompt *prompt)
     char **lines = NULL;
     size_t count = 0, capacity = 0;
     for (const struct ht_option *option = ht_options_report; option->name != NULL; option++) {
-        if (is_of_loading(option) || option->kind == HT_OPT_SET || is_member(option, AT(mean_delay)))
+        if (is_of_loading(option) || option->kind == HT_OPT_HEADING || option->kind == HT_OPT_SET ||
+            is_member(option, AT(mean_delay)))
             continue;
         struct ht_buffer value = {0}, comment = {0}, line = {0};
         char name[40];
