@@ -266,6 +266,9 @@ def check_cache(t):
     case.symbolize("--no-cache")
     t.need(not os.path.exists(path), "--no-cache wrote the cache")
     t.need(case.symbolize(env=clean_environment(HOME="/nowhere", XDG_CACHE_HOME="/proc/nowhere"))[0] == first, "no place for a cache")
+    homeless = t.path("no_such_home")
+    t.need(case.symbolize(env=clean_environment(HOME=homeless))[0] == first, "no home")
+    t.need(not os.path.exists(homeless), "a home was made")
     check_cache_bounds(t, case, path, first)
     # Many at once, each with its own addresses: no torn file, and in the end most is there.
     inputs, runs = [], []

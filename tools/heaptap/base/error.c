@@ -51,26 +51,28 @@ const char *ht_error(void)
     return error_text;
 }
 
-void ht_warn(const char *format, ...)
+static void print_line(const char *prefix, const char *format, va_list args)
 {
     char text[1024];
+    vsnprintf(text, sizeof text, format, args);
+    make_one_line(text);
+    fprintf(stderr, "heaptap: %s%s\n", prefix, text);
+}
+
+void ht_warn(const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    make_one_line(text);
     fflush(stdout);
-    fprintf(stderr, "heaptap: warning: %s\n", text);
+    print_line("warning: ", format, args);
+    va_end(args);
 }
 
 void ht_die(const char *format, ...)
 {
-    char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    print_line("", format, args);
     va_end(args);
-    make_one_line(text);
-    fprintf(stderr, "heaptap: %s\n", text);
     exit(1);
 }

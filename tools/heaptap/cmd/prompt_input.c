@@ -2,6 +2,7 @@
 // (libedit).
 #include "cmd/prompt.h"
 
+#include "base/folders.h"
 #include "base/terminal.h"
 #include "view/text.h"
 
@@ -176,23 +177,6 @@ static unsigned char complete(EditLine *line, int key)
     return result;
 }
 
-static void make_folders(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-}
-
-static char *history_path(void)
-{
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state != NULL && state[0] == '/')
-        return ht_format("%s/heaptap/history", state);
-    return home != NULL && home[0] == '/' ? ht_format("%s/.local/state/heaptap/history", home) : NULL;
-}
-
 static FILE *open_history(const char *path, int flags, const char *mode)
 {
     int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
@@ -271,9 +255,9 @@ static bool start_editor(void)
     editor.history = history_init();
     history(editor.history, &event, H_SETSIZE, HISTORY_LINES);
     history(editor.history, &event, H_SETUNIQUE, 1);
-    editor.path = history_path();
+    editor.path = ht_folders_of_user("XDG_STATE_HOME", ".local/state", "heaptap/history");
     if (editor.path != NULL)
-        make_folders(editor.path);
+        ht_folders_make_above(editor.path);
     load_history();
     el_set(editor.line, EL_PROMPT, prompt_of);
     el_set(editor.line, EL_EDITOR, "emacs");

@@ -1,6 +1,7 @@
 // heaptap run: runs a program under the profiler, refuses what cannot work, and leaves its profiles behind.
 #include "cmd/run.h"
 
+#include "base/folders.h"
 #include "base/memory.h"
 #include "cmd/cmd.h"
 #include "cmd/elfcheck.h"
@@ -124,13 +125,7 @@ static int prepare_out(const char *given, char directory[PATH_MAX])
         ht_cmd_error("run", "-o %s: the path is too long", given);
         return HT_RUN_OWN_FAILURE;
     }
-    for (char *at = directory + 1; *at != '\0'; at++) {
-        if (*at != '/')
-            continue;
-        *at = '\0';
-        mkdir(directory, 0700);
-        *at = '/';
-    }
+    ht_folders_make_above(directory);
     struct stat stat_of;
     if ((mkdir(directory, 0700) != 0 && errno != EEXIST) || stat(directory, &stat_of) != 0) {
         ht_cmd_error("run", "-o %s: cannot be made: %s", directory, strerror(errno));

@@ -1,6 +1,8 @@
 // The cache's files: read with every number checked, written as a whole.
 #include "resolve/cache.h"
 
+#include "base/folders.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,21 +33,10 @@ struct ht_cache_entry {
 
 char *ht_cache_folder(void)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char *folder;
-    if (base != NULL && base[0] == '/')
-        folder = ht_format("%s/heaptap/symbols", base);
-    else if (home != NULL && home[0] == '/')
-        folder = ht_format("%s/.cache/heaptap/symbols", home);
-    else
+    char *folder = ht_folders_of_user("XDG_CACHE_HOME", ".cache", "heaptap/symbols");
+    if (folder == NULL)
         return NULL;
-    for (char *at = folder + 1; *at != '\0'; at++) {
-        if (*at != '/')
-            continue;
-        *at = '\0';
-        mkdir(folder, 0700);
-        *at = '/';
-    }
+    ht_folders_make_above(folder);
     struct stat stat_of;
     if ((mkdir(folder, 0700) != 0 && errno != EEXIST) || stat(folder, &stat_of) != 0 ||
         !S_ISDIR(stat_of.st_mode) || stat_of.st_uid != geteuid()) {

@@ -3,21 +3,15 @@
 #include "view/flame_plan.h"
 
 #include "base/error.h"
+#include "base/pairs.h"
 #include "base/path.h"
 
 #include <stdlib.h>
 
-// (parent, frame) -> node; open addressing, the hottest loop of the report.
-struct child_table {
-    uint64_t *keys; // parent << 32 | frame, UINT64_MAX: empty
-    uint32_t *nodes;
-    size_t count, used;
-};
-
 struct builder {
     struct ht_flame *flame;
-    struct child_table table;
-    double *weight; // by node: its largest part of any sample type
+    struct ht_pairs table; // (parent, frame) -> node
+    double *weight;        // by node: its largest part of any sample type
     struct ht_flame_plan plan;
     uint32_t depth_limit; // of the sample's stack, by the plan
 };
@@ -26,26 +20,6 @@ struct builder {
 static bool is_rest(const struct ht_flame *flame, size_t node)
 {
     return node > 0 && flame->nodes[node].frame == HT_NONE;
-}
-
-static void table_resize(struct child_table *table, size_t count)
-{
-    struct child_table grown = {.count = count, .used = table->used};
-    grown.keys = ht_realloc_array(NULL, count, sizeof *grown.keys);
-    grown.nodes = ht_realloc_array(NULL, count, sizeof *grown.nodes);
-    memset(grown.keys, 0xff, count * sizeof *grown.keys);
-    for (size_t i = 0; i < table->count; i++) {
-        if (table->keys[i] == UINT64_MAX)
-            continue;
-        size_t at = ht_mix64(table->keys[i]) & (count - 1);
-        while (grown.keys[at] != UINT64_MAX)
-            at = (at + 1) & (count - 1);
-        grown.keys[at] = table->keys[i];
-        grown.nodes[at] = table->nodes[i];
-    }
-    free(table->keys);
-    free(table->nodes);
-    *table = grown;
 }
 
 static uint32_t add_node(struct ht_flame *flame, uint32_t parent, uint32_t frame)
@@ -67,18 +41,11 @@ static uint32_t add_node(struct ht_flame *flame, uint32_t parent, uint32_t frame
 
 static uint32_t find_or_add(struct builder *builder, uint32_t parent, uint32_t frame)
 {
-    struct child_table *table = &builder->table;
-    uint64_t key = (uint64_t)parent << 32 | frame;
-    size_t at = ht_mix64(key) & (table->count - 1);
-    for (; table->keys[at] != UINT64_MAX; at = (at + 1) & (table->count - 1))
-        if (table->keys[at] == key)
-            return table->nodes[at];
-    uint32_t added = add_node(builder->flame, parent, frame);
-    table->keys[at] = key;
-    table->nodes[at] = added;
-    if (++table->used * 2 > table->count)
-        table_resize(table, table->count * 2);
-    return added;
+    bool is_new;
+    uint32_t *node = ht_pairs_at(&builder->table, parent, frame, &is_new);
+    if (is_new)
+        *node = add_node(builder->flame, parent, frame);
+    return *node;
 }
 
 // The places of all stacks through a node become one: the same file with a range of lines, or nothing.
@@ -421,7 +388,6 @@ int ht_flame_build_planned(struct ht_flame *flame, struct ht_report *report, siz
     ht_graph_build_names(&flame->names, report, true);
     ht_flame_plan(flame, is_base, planned_frames, &builder.plan);
     flame->cut_fraction = builder.plan.cut_fraction;
-    table_resize(&builder.table, 1024);
     add_node(flame, HT_NONE, HT_NONE);
     add_samples(&builder, is_base);
     sum_values(flame);
@@ -432,8 +398,7 @@ int ht_flame_build_planned(struct ht_flame *flame, struct ht_report *report, siz
     flame->cut_frames[HT_FLAME_DEEP] += builder.plan.deep_frames;
     sort_nodes(flame);
     free(is_base);
-    free(builder.table.keys);
-    free(builder.table.nodes);
+    ht_pairs_free(&builder.table);
     free(builder.weight);
     free(builder.plan.shares);
     return 0;

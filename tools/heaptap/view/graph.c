@@ -3,20 +3,13 @@
 // order, unit.
 #include "view/graph.h"
 
+#include "base/pairs.h"
 #include "base/path.h"
 #include "base/regex.h"
 #include "view/graph_visual.h"
 #include "view/text.h"
 
 #include <stdlib.h>
-
-// Open-addressing table from (caller, callee) to edge, apart from struct ht_index because it is the hottest
-// loop.
-struct edge_table {
-    uint64_t *keys; // caller << 32 | callee, UINT64_MAX: empty
-    uint32_t *edges;
-    size_t count;
-};
 
 enum { EDGES_IN = 1, EDGES_OUT = 2 };
 
@@ -25,9 +18,9 @@ struct builder {
     struct ht_index node_index;
     uint32_t *clean_file; // by string: trimmed and cleaned, HT_NONE: not yet
     size_t clean_count;
-    bool keep_paths;   // clean, but do not trim
-    bool with_objects; // HT_GRAPH_OBJECTS
-    struct edge_table table;
+    bool keep_paths;       // clean, but do not trim
+    bool with_objects;     // HT_GRAPH_OBJECTS
+    struct ht_pairs table; // (caller, callee) -> edge; of a tree, (caller + 1, node) -> node
     uint32_t *edge_sample; // by edge: last sample that was counted, +1
     size_t edge_sample_capacity;
     uint32_t *node_sample; // by node likewise
@@ -129,26 +122,6 @@ static void create_nodes(struct builder *builder)
     graph->location_first[profile->location_count] = end;
 }
 
-static void edge_table_resize(struct edge_table *table, size_t count)
-{
-    struct edge_table grown = {.count = count};
-    grown.keys = ht_realloc_array(NULL, count, sizeof *grown.keys);
-    grown.edges = ht_realloc_array(NULL, count, sizeof *grown.edges);
-    memset(grown.keys, 0xff, count * sizeof *grown.keys);
-    for (size_t i = 0; i < table->count; i++) {
-        if (table->keys[i] == UINT64_MAX)
-            continue;
-        size_t at = ht_mix64(table->keys[i]) & (count - 1);
-        while (grown.keys[at] != UINT64_MAX)
-            at = (at + 1) & (count - 1);
-        grown.keys[at] = table->keys[i];
-        grown.edges[at] = table->edges[i];
-    }
-    free(table->keys);
-    free(table->edges);
-    *table = grown;
-}
-
 static uint32_t add_edge(struct builder *builder, uint32_t from, uint32_t to)
 {
     struct ht_graph *graph = builder->graph;
@@ -161,18 +134,11 @@ static uint32_t add_edge(struct builder *builder, uint32_t from, uint32_t to)
 
 static inline uint32_t find_or_add_edge(struct builder *builder, uint32_t from, uint32_t to)
 {
-    struct edge_table *table = &builder->table;
-    uint64_t key = (uint64_t)from << 32 | to;
-    size_t at = ht_mix64(key) & (table->count - 1);
-    for (; table->keys[at] != UINT64_MAX; at = (at + 1) & (table->count - 1))
-        if (table->keys[at] == key)
-            return table->edges[at];
-    uint32_t edge = add_edge(builder, from, to);
-    table->keys[at] = key;
-    table->edges[at] = edge;
-    if (builder->graph->edge_count * 2 > table->count)
-        edge_table_resize(table, table->count * 2);
-    return edge;
+    bool is_new;
+    uint32_t *edge = ht_pairs_at(&builder->table, from, to, &is_new);
+    if (is_new)
+        *edge = add_edge(builder, from, to);
+    return *edge;
 }
 
 struct weight {
@@ -274,8 +240,7 @@ static void count_all(struct builder *builder, bool with_edges)
     graph->edge_count = 0;
     if (with_edges) {
         ht_tags_clear(&builder->tags);
-        builder->table.count = 0; // nothing to carry over
-        edge_table_resize(&builder->table, 1024);
+        ht_pairs_free(&builder->table);
     }
     for (size_t i = 0; i < graph->report->profile->sample_count; i++)
         count_sample(builder, i, with_edges);
@@ -481,26 +446,20 @@ static uint32_t find_or_add_tree_node(struct builder *builder, const struct ht_n
                                       uint32_t base, bool is_inline)
 {
     struct ht_graph *graph = builder->graph;
-    struct edge_table *table = &builder->table;
-    uint64_t key = (uint64_t)(parent + 1) << 32 | base; // HT_NONE + 1 is 0
-    size_t at = ht_mix64(key) & (table->count - 1);
-    for (; table->keys[at] != UINT64_MAX; at = (at + 1) & (table->count - 1))
-        if (table->keys[at] == key) {
-            if (parent != HT_NONE && !is_inline)
-                graph->edges[builder->tree_edge[table->edges[at]]].is_inline = false;
-            return table->edges[at];
-        }
+    bool is_new;
+    uint32_t *node = ht_pairs_at(&builder->table, parent + 1, base, &is_new); // HT_NONE + 1 is 0
+    if (!is_new) {
+        if (parent != HT_NONE && !is_inline)
+            graph->edges[builder->tree_edge[*node]].is_inline = false;
+        return *node;
+    }
     HT_RESERVE(graph->nodes, graph->node_capacity, graph->node_count + 1);
     HT_RESERVE(builder->tree_edge, builder->tree_edge_capacity, graph->node_count + 1);
-    uint32_t added = (uint32_t)graph->node_count++;
+    uint32_t added = *node = (uint32_t)graph->node_count++;
     graph->nodes[added] = (struct ht_node){.info = bases[base].info, .kept = true, .parent = parent};
     builder->tree_edge[added] = parent == HT_NONE ? HT_NONE : add_edge(builder, parent, added);
     if (parent != HT_NONE)
         graph->edges[builder->tree_edge[added]].is_inline = is_inline;
-    table->keys[at] = key;
-    table->edges[at] = added;
-    if (graph->node_count * 2 > table->count)
-        edge_table_resize(table, table->count * 2);
     return added;
 }
 
@@ -553,7 +512,7 @@ static void make_tree(struct builder *builder)
     graph->nodes = NULL;
     graph->node_count = graph->node_capacity = 0;
     graph->is_tree = true;
-    edge_table_resize(&builder->table, 1024);
+    ht_pairs_free(&builder->table);
     for (size_t i = 0; i < graph->report->profile->sample_count; i++)
         grow_tree(builder, bases, i);
     free(bases);
@@ -734,8 +693,7 @@ static void build(struct ht_graph *graph, struct ht_report *report, unsigned fla
     ht_tags_free(&builder.tags);
     ht_index_free(&builder.node_index);
     free(builder.clean_file);
-    free(builder.table.keys);
-    free(builder.table.edges);
+    ht_pairs_free(&builder.table);
     free(builder.edge_sample);
     free(builder.node_sample);
     free(builder.tree_edge);
