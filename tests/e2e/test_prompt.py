@@ -304,7 +304,9 @@ def test_named_files():
         terminal = Terminal(str(PROFILES / HEAP), folder=folder, XDG_STATE_HOME=folder)
         terminal.prompt()
         want_in("proto", terminal.ask("proto"), "written to profile001.pb.gz")
-        want_in("flame", terminal.ask("flame"), "written to profile002.html")
+        flame = terminal.ask("flame")
+        if "built without the page" not in flame:
+            want_in("flame", flame, "written to profile002.html")
         want_in("json is text", terminal.ask("proto --json"), '"report": "proto"')
         terminal.say("\x04")
         terminal.end()

@@ -82,8 +82,8 @@ def work(side):
     replica = server("replica", second, 0)
     ask(second, "REPLICAOF", "127.0.0.1", str(port), quiet=True)
     wait_until("master_link_status", "up", second)
-    ask(name, "SET", "after", "sync")
-    ask(name, "WAIT", "1", "10000")
+    # By one connection: WAIT waits for what its own connection has written.
+    side.run([CLIENT, "-s", name], title="SET and WAIT", input="SET after sync\nWAIT 1 60000\n")
     suite.need(ask(second, "DEBUG", "DIGEST") == ask(name, "DEBUG", "DIGEST"), "%s: the replica has other data", side.name)
     side.idle("redis-server at rest", master.pid)
     ask(second, "SHUTDOWN", "NOSAVE")

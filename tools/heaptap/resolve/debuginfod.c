@@ -19,6 +19,7 @@ static struct {
     char *saved[VARIABLE_COUNT];
     bool is_on;
     uint64_t deadline_ns;
+    void *library; // no dependency: most never ask a server
 } state;
 
 static uint64_t now_ns(void)
@@ -38,6 +39,12 @@ void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns)
     state.deadline_ns = now_ns() + timeout_ns;
     if (wanted && !state.is_on)
         ht_warn("no debuginfod server is asked: DEBUGINFOD_URLS names none");
+    if (state.is_on && state.library == NULL)
+        state.library = dlopen("libdebuginfod.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (state.is_on && state.library == NULL) {
+        ht_warn("no debuginfod server is asked: libdebuginfod is not installed (Debian: libdebuginfod1)");
+        state.is_on = false;
+    }
     unsetenv("DEBUGINFOD_URLS");
 }
 
@@ -70,21 +77,17 @@ static bool allow_servers(void)
     return true;
 }
 
-// libdebuginfod is no dependency: most never ask a server.
 int ht_debuginfod_fetch(const char *build_id)
 {
     struct client;
     if (!allow_servers())
         return ht_fail("no debuginfod server is asked");
-    void *library = dlopen("libdebuginfod.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        return ht_fail("libdebuginfod is not installed");
     struct client *(*begin)(void);
     int (*find)(struct client *, const unsigned char *, int, char **);
     void (*end)(struct client *);
-    *(void **)&begin = dlsym(library, "debuginfod_begin");
-    *(void **)&find = dlsym(library, "debuginfod_find_debuginfo");
-    *(void **)&end = dlsym(library, "debuginfod_end");
+    *(void **)&begin = dlsym(state.library, "debuginfod_begin");
+    *(void **)&find = dlsym(state.library, "debuginfod_find_debuginfo");
+    *(void **)&end = dlsym(state.library, "debuginfod_end");
     struct client *client = begin != NULL && find != NULL && end != NULL ? begin() : NULL;
     if (client == NULL)
         return ht_fail("libdebuginfod cannot be used");
