@@ -266,11 +266,11 @@ static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old
 static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 {
     ht_copy_modules(region, old);
-    struct ht_fork_copy *copy = ht_inherited;
     if (ht_thread.fork_copy != NULL) { // a fork handler of the host's allocates before ours has run
-        copy = ht_thread.fork_copy;
+        ht_inherited = ht_thread.fork_copy;
         ht_thread.fork_copy = NULL;
     }
+    const struct ht_fork_copy *copy = ht_inherited;
     if (copy == NULL) {
         // Copied behind atfork's back (raw clone, _Fork): what the parent held is unknown, and so is which
         // child we are.
@@ -293,8 +293,25 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
     }
     ht_health_add(region->header, HT_HEALTH_INHERITED, copy->count);
     ht_health_add(region->header, HT_HEALTH_INHERIT_LOST, lost);
+}
+
+// What a process that is copied at this moment reads is the old region and what came with it, or the new one:
+// no handler that forks may come in between, and the old one goes last.
+static void ht_switch_region(const struct ht_region *old, const struct ht_region *fresh, uint32_t pid)
+{
+    struct ht_fork_copy *copy = ht_inherited;
+    uint64_t mask = ht_signal_mask(~UINT64_C(0));
+    ht_region = *fresh;
+    ht_owner_pid = pid;
     ht_inherited = NULL;
-    ht_memory_unmap(copy, copy->mapped_bytes);
+    ht_store_release(ht_owner, HT_OWNER_READY);
+    ht_signal_mask(mask);
+    if (old->base != NULL) {
+        ht_raw2(SYS_munmap, (long)old->base, (long)old->mapped_bytes);
+    }
+    if (copy != NULL) {
+        ht_memory_unmap(copy, copy->mapped_bytes);
+    }
 }
 
 static void ht_make_region(void)
@@ -321,14 +338,24 @@ static void ht_make_region(void)
     }
     if (old.base != NULL) {
         ht_inherit(&fresh, &old);
-        ht_raw2(SYS_munmap, (long)old.base, (long)old.mapped_bytes);
     }
     ht_region_publish(&fresh); // not before what was taken over is in it
-    ht_region = fresh;
-    ht_owner_pid = identity.pid;
-    ht_store_release(ht_owner, HT_OWNER_READY);
+    ht_switch_region(&old, &fresh, identity.pid);
     if (ht_after_create != NULL) {
         ht_after_create(&ht_region);
+    }
+}
+
+// Another thread is making it: a fraction of a millisecond, once in a process.
+static void ht_wait_until_made(void)
+{
+    uint64_t begun_ns = ht_clock_monotonic_ns();
+    for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
+        ht_raw0(SYS_sched_yield);
+    }
+    struct ht_region *made = ht_process_region_if_made();
+    if (made != NULL) {
+        ht_region_blocked(made, ht_clock_monotonic_ns() - begun_ns);
     }
 }
 
@@ -348,16 +375,7 @@ struct ht_region *ht_process_region(void)
     if (ht_cas_acqrel(ht_owner, &none, HT_OWNER_MAKING)) {
         ht_make_region();
     } else {
-        // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1
-        // exact.
-        uint64_t begun_ns = ht_clock_monotonic_ns();
-        for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
-            ht_raw0(SYS_sched_yield);
-        }
-        struct ht_region *made = ht_process_region_if_made();
-        if (made != NULL) {
-            ht_region_blocked(made, ht_clock_monotonic_ns() - begun_ns);
-        }
+        ht_wait_until_made(); // keeps rate 1 exact
     }
     return ht_process_region_if_made();
 }
@@ -377,6 +395,11 @@ void ht_fork_prepare(void)
 {
     ht_thread.fork_copy = NULL;
     ht_thread.fork_ordinal = ht_add_relaxed(&ht_forks, 1) + 1;
+    // A child that is copied in the midst of it would start from half of a region. (A handler that forks
+    // within the recorder may have the maker below itself; see ht_switch_region.)
+    if (ht_owner_state() == HT_OWNER_MAKING && ht_thread.inside == HT_OUTSIDE) {
+        ht_wait_until_made();
+    }
     struct ht_region *region = ht_process_region_if_made();
     if (region == NULL || ht_load_relaxed(&region->header->failed) != 0 || !ht_region_is_sound(region)) {
         return; // nothing of our own; what we ourselves inherited and have not touched goes on to the child

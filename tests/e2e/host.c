@@ -6,13 +6,18 @@
 //   handler, sigwait       have SIGUSR2 for themselves and say "usr2" for each
 //   return, exit, quick_exit, _exit, thread_exit     end in that way, status 7 (thread_exit: 0)
 //   raise                  raise SIGUSR2 against itself
-//   fork                   a child frees half of the blocks and keeps 100 more from child_blocks()
+//   fork PLUGIN            load a plugin, let it allocate; then a child frees half of the blocks and keeps
+//                          100 more from child_blocks()
+//   vfork                  a vfork child says its pid, waits for a line, and leaves by exit, not by _exit;
+//                          keep 100 blocks from new_blocks(), say "more", sit in poll
+//   refused_filter         keep 100 blocks from new_blocks() after the kernel has refused a seccomp filter
 //   exec PROGRAM           replace itself
 //   grow                   keep 40 blocks of 1 MiB from grow_blocks(), 10 ms apart, then sit in poll
 //   churn                  allocate and free from churn_blocks() until it is killed
 //   dormant                wait for a line, keep 100 blocks from new_blocks(), free the old ones, say "more",
-//   wait again plugins A B            load A, let it allocate, unload it, load B, let it allocate, say
-//   whether at one address
+//                          wait again
+//   plugins A B            load A, let it allocate, unload it, load B, let it allocate, say whether at one
+//                          address
 #include <dlfcn.h>
 #include <link.h>
 #include <poll.h>
@@ -21,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +122,23 @@ static void wait_for_line(void)
         ;
 }
 
+static void vfork_child(void)
+{
+    char line[32];
+    pid_t child = vfork();
+    if (child == 0) {
+        snprintf(line, sizeof line, "%ld\n", (long)getpid());
+        say(line);
+        wait_for_line();
+        exit(3);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    new_blocks();
+    say("more\n");
+    sit();
+}
+
 static void dormant(void)
 {
     wait_for_line();
@@ -191,8 +214,18 @@ int main(int argc, char **argv)
             say("usr2\n");
     for (; !strcmp(mode, "churn"); usleep(500))
         churn_blocks();
-    if (!strcmp(mode, "fork"))
+    if (!strcmp(mode, "fork")) {
+        void *library;
+        load_and_call(argv[2], &library);
         fork_child();
+    }
+    if (!strcmp(mode, "vfork"))
+        vfork_child();
+    if (!strcmp(mode, "refused_filter")) {
+        if (prctl(PR_SET_SECCOMP, 2, NULL, 0, 0) != -1)
+            return 9;
+        new_blocks();
+    }
     if (!strcmp(mode, "exec")) {
         execv(argv[2], argv + 2);
         return 1;

@@ -4,6 +4,7 @@
 import gzip
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -116,6 +117,32 @@ def outputs():
     test.need(full.returncode == bare.returncode and full.output == bare.output,
               "RLIMIT_FSIZE=0: status %s, output %r", full.returncode, full.output)
     test.need(os.listdir(test.path("full")) == [], "RLIMIT_FSIZE=0 left %s", os.listdir(test.path("full")))
+
+
+def setuid_program():
+    """A setuid program that is linked with the shim believes nothing of what its user says."""
+    gcc = shutil.which("gcc")
+    program = test.path("linked")
+    if os.geteuid() != 0 or not gcc or os.statvfs(os.path.dirname(program)).f_flag & os.ST_NOSUID:
+        print("  not tested: a setuid program (needs root, gcc and a file system that allows it)")
+        return
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host.c")
+    built = test.run([gcc, "-D_GNU_SOURCE", "-o", program, source, SHIM, "-Wl,--no-as-needed,-rpath," + BUILD, "-pthread",
+                      "-ldl"])
+    test.need(built.returncode == 0, "gcc: %s", built.errors)
+    for mode, wanted in ((0o755, 1), (0o4755, 0)):
+        os.chmod(program, mode)
+        out, log, start = test.new_folder("out.%o" % mode), test.new_folder("log.%o" % mode), test.new_folder("in.%o" % mode)
+        for folder in (out, log, start):
+            os.chmod(folder, 0o777)
+        settings = ["HEAPTAP_OUT=" + out, "HEAPTAP_RATE=1", "HEAPTAP_SEED=wrong", "HEAPTAP_LOG=" + log + "/log"]
+        done = test.run(as_nobody(["env"] + settings + [program, "return"]), clean_environment(), cwd=start)
+        test.need(done.returncode == 7 and not done.errors, "mode %o: status %s, %s", mode, done.returncode, done.errors)
+        test.need((len(os.listdir(out)), len(os.listdir(log))) == (wanted, wanted), "mode %o: files %s, log %s", mode,
+                  os.listdir(out), os.listdir(log))
+    # There is something to complain about: nothing can be written where it starts.
+    done = test.run(as_nobody(["env"] + settings + [program, "return"]), clean_environment(), cwd="/proc")
+    test.need(done.returncode == 7 and not os.listdir(log), "in /proc: status %s, log %s", done.returncode, os.listdir(log))
 
 
 def fails(title, *arguments, status=1):
@@ -402,6 +429,6 @@ def run_refusals():
 with Test("bad input") as test:
     test.need(os.path.exists(SHIM) and os.path.exists(COMMAND), "nothing is built in %s", BUILD)
     wanted = sys.argv[1:]
-    for part in (variables, outputs, files, references, streams, bombs, regions, processes, usage, run_refusals):
+    for part in (variables, outputs, setuid_program, files, references, streams, bombs, regions, processes, usage, run_refusals):
         if not wanted or part.__name__ in wanted:
             part()

@@ -162,7 +162,7 @@ def triggers():
 
 
 def forks():
-    host = Host("fork")
+    host = Host("fork", BUILD + "/e2e/libplugin_a.so")
     words = host.process.stdout.readline().split()
     test.need(words[:1] == ["child"] and words[2] == "3", "fork: the host said %s", words)
     child = int(words[1])
@@ -177,6 +177,9 @@ def forks():
         profile = holds("child", path, values=[200, 2000000, 100, 1000000])
         test.need(profile.by_any("child_blocks") == [100, 1000000, 100, 1000000], "child: child_blocks %s",
                   profile.by_any("child_blocks"))
+        # The child never calls into the plugin, so that its place is known from the parent alone.
+        test.need(profile.by_any("alpha_blocks") == [50, 55550, 50, 55550], "child: alpha_blocks %s",
+                  profile.by_any("alpha_blocks"))
     out = test.new_folder("exec")
     done = test.run([HOST, "exec", HOST, "return"], test.shim(out, rate=1))
     test.need(done.returncode == 7, "exec: status %d", done.returncode)
@@ -186,6 +189,23 @@ def forks():
         holds("after exec", path)
     test.need(not [f for f in os.listdir("/dev/shm") if ".%d." % done.pid in f], "exec left a region: %s",
               [f for f in os.listdir("/dev/shm") if ".%d." % done.pid in f])
+
+
+def vforks():
+    """A vfork child stands in its parent's memory: neither its signals nor its exit are the parent's."""
+    host = Host("vfork")
+    child = int(host.process.stdout.readline())
+    os.kill(child, signal.SIGUSR2)
+    host.say("leave")
+    host.expect("more")
+    regions = [f for f in os.listdir("/dev/shm") if f.startswith("heaptap.host.%d." % host.pid)]
+    test.need(len(regions) == 1, "a vfork child left by exit: regions %s", regions)
+    time.sleep(0.2)
+    test.need(os.listdir(host.out) == [], "a vfork child was signalled and left by exit: files %s", os.listdir(host.out))
+    host.signal()
+    for path in host.wait_files(1, "signal"):
+        holds("after vfork", path)
+    host.kill()
 
 
 def plugins():
@@ -308,7 +328,7 @@ def run_command():
 
 with Test("snapshots") as test:
     wanted = sys.argv[1:]
-    for part in (signals, claimed_signals, endings, triggers, forks, plugins, killed, control, labels, run_command):
+    for part in (signals, claimed_signals, endings, triggers, forks, vforks, plugins, killed, control, labels, run_command):
         if not wanted or part.__name__ in wanted:
             begin = time.monotonic()
             part()

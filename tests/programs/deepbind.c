@@ -6,6 +6,25 @@
 #include <dlfcn.h>
 #include <malloc.h>
 
+// Blocks that only libc has seen are freed by name while many others are remembered by their addresses: each
+// of them goes back to libc all the same.
+static void all_go_back(void *(*make)(size_t))
+{
+    enum { OURS = 20000, THEIRS = 4000, BYTES = 2000 };
+    static void *ours[OURS], *theirs[THEIRS];
+    for (size_t i = 0; i < OURS; i++)
+        CHECK((ours[i] = malloc(16)));
+    size_t before = mallinfo2().uordblks;
+    for (size_t i = 0; i < THEIRS; i++)
+        CHECK((theirs[i] = make(BYTES)));
+    CHECK(mallinfo2().uordblks >= before + THEIRS * BYTES);
+    for (size_t i = 0; i < THEIRS; i++)
+        free(theirs[i]);
+    CHECK(mallinfo2().uordblks < before + 20 * BYTES);
+    for (size_t i = 0; i < OURS; i++)
+        free(ours[i]);
+}
+
 int main(void)
 {
     record_some();
@@ -15,6 +34,7 @@ int main(void)
     void *(*resize)(void *, size_t) = (void *(*)(void *, size_t))dlsym(handle, "deep_resize");
     void (*release)(void *) = (void (*)(void *))dlsym(handle, "deep_free");
     CHECK(make && resize && release);
+    all_go_back(make);
     void *blocks[500];
     for (size_t round = 0; round < 4; round++)
         for (size_t i = 0; i < 500; i++) {

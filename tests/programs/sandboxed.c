@@ -15,9 +15,11 @@ static void *blocks[20000];
 
 __attribute__((noinline)) static void in_the_sandbox(int depth)
 {
+    char room[1000], *all = room; // 60 KB deeper than ever before
+    KEEP(all);
     if (depth > 0) {
         in_the_sandbox(depth - 1);
-        KEEP(depth);
+        KEEP(all);
         return;
     }
     for (size_t i = 0; i < 20000; i++) {

@@ -1,9 +1,11 @@
 // vfork: the child allocates and frees in its parent's memory, leaves by _exit or execs, also from one of
-// many threads; nothing that belongs to the parent may be changed by it.
+// many threads; nothing that belongs to the parent may be changed by it, and no thread may come up in it.
 //@ profiles some
+//@ set interval=1ms
 #include "children.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 static volatile int stop;
 
@@ -59,6 +61,24 @@ __attribute__((noinline)) static void exec_fails(void)
     expect_exit(child, 23);
 }
 
+// A snapshot falls due in the child again and again: it is the parent's to take. (The number of threads is
+// that of the folder's links less two.)
+__attribute__((noinline)) static void child_stays_alone(void)
+{
+    pid_t child = vfork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        for (int i = 0; i < 60; i++) {
+            struct stat status;
+            use_heap();
+            if (stat("/proc/self/task", &status) || status.st_nlink != 3)
+                _exit(9);
+        }
+        _exit(25);
+    }
+    expect_exit(child, 25);
+}
+
 static void *vfork_often(void *unused)
 {
     for (int i = 0; i < 5; i++) {
@@ -89,6 +109,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         return atoi(argv[1]); // no allocation here: the profile that is asked for is that of the parent
     child_is_first();
+    child_stays_alone();
     pthread_t threads[3];
     vfork_often(NULL);
     for (size_t i = 0; i < 3; i++)

@@ -23,6 +23,12 @@ static uint64_t torn, lost;
 // there.
 static uint64_t mailbox[THREADS][HELD];
 
+// Each record of an address is another one: its parts belong together by this alone.
+static uint64_t size_of(uint64_t address, uint64_t birth_ns)
+{
+    return (address ^ (birth_ns * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & 0xfff0;
+}
+
 static void free_block(uint64_t address, bool may_be_thinned)
 {
     struct ht_live_copy got;
@@ -32,7 +38,7 @@ static void free_block(uint64_t address, bool may_be_thinned)
         }
         return;
     }
-    if (got.size_bytes != (address & 0xfff0) || got.birth_ns != address) {
+    if (got.size_bytes != size_of(address, got.birth_ns)) {
         ht_add_relaxed(&torn, 1);
     }
 }
@@ -55,8 +61,11 @@ static void *work(void *arg)
     uint64_t frames[3] = {worker->id, 2, 3};
     for (uint64_t i = 0; i < ROUNDS; i++) {
         frames[1] = next_random(&worker->seed) % 100;
-        uint64_t address = UINT64_C(0x100000000) * (worker->id + 1) + i % 30000 * 16;
-        struct ht_live_copy live = {address, address & 0xfff0, address, 1.0f, 1e30f, 0};
+        // Half are freed here at once, and come again soon; half by another thread later.
+        bool at_once = next_random(&worker->seed) & 1;
+        uint64_t address =
+            UINT64_C(0x100000000) * (worker->id + 1) + (at_once ? UINT64_C(0x80000000) + i % 8 * 16 : i * 16);
+        struct ht_live_copy live = {address, size_of(address, i + 1), i + 1, 1.0f, 1e30f, 0};
         if (worker->thinning && (i & 1)) {
             live.rank_bytes = 1.25f;
         }
@@ -66,8 +75,7 @@ static void *work(void *arg)
             ht_add_relaxed(&lost, 1);
             continue;
         }
-        // Half are freed here at once, half by another thread later.
-        if (next_random(&worker->seed) & 1) {
+        if (at_once) {
             free_block(address, worker->thinning);
         } else {
             uint64_t *slot =
@@ -84,7 +92,7 @@ static void *work(void *arg)
 static bool look(void *arg, const struct ht_live_copy *live)
 {
     (void)arg;
-    if (live->size_bytes != (live->address & 0xfff0) || live->birth_ns != live->address) {
+    if (live->size_bytes != size_of(live->address, live->birth_ns)) {
         ht_add_relaxed(&torn, 1);
     }
     return true;

@@ -5,11 +5,13 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -144,8 +146,10 @@ static void test_the_living_stay(void **state)
     pid_t pids[MANY];
     for (unsigned i = 0; i < MANY; i++) {
         pids[i] = fork();
-        if (pids[i] == 0)
+        if (pids[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); // also when this test fails
             pause();
+        }
         struct ht_identity alive = identity_of((uint32_t)pids[i], ht_process_start_ticks((uint32_t)pids[i]));
         leave(&alive, paths[i]);
     }
@@ -219,6 +223,7 @@ static void test_what_is_not_ours(void **state)
 {
     (void)state;
     char hostile[10][256], target[3][256], dead[MANY][256], moved[256];
+    char foreign[256];
     struct ht_region_header header = {.magic = HT_REGION_MAGIC};
     for (unsigned i = 0; i < 10; i++)
         snprintf(hostile[i], sizeof hostile[i], "%s/heaptap.leftover.%u.%x.live", directory, dead_pid,
@@ -232,13 +237,15 @@ static void test_what_is_not_ours(void **state)
     assert_int_equal(mkdir(hostile[3], 0700), 0);             // not to be emptied or removed
     assert_int_equal(link(target[1], hostile[4]), 0);         // two names of one region: neither goes
     write_file(hostile[5], "not a region at all", 19, 0600);  // too short
-    char garbage[sizeof header];
-    memset(garbage, 0x5a, sizeof garbage);
-    write_file(hostile[6], garbage, sizeof garbage, 0600); // no magic
-    write_file(hostile[7], &header, sizeof header, 0600);  // magic and nothing else: no pid, no namespace
+    struct ht_identity dead_one = identity_of(dead_pid, dead_start);
+    leave(&dead_one, foreign);
+    assert_int_equal(rename(foreign, hostile[6]), 0);
+    int fd = open(hostile[6], O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "ZZZZZZZZ", 8, 0), 8); // all is right but the magic
+    close(fd);
+    write_file(hostile[7], &header, sizeof header, 0600); // magic and nothing else: no pid, no namespace
     struct ht_identity elsewhere = identity_of(dead_pid, dead_start);
     elsewhere.pid_namespace ^= 1;
-    char foreign[256];
     leave(&elsewhere, foreign);
     assert_int_equal(rename(foreign, hostile[8]), 0); // of another pid namespace
     assert_int_equal(rename(target[2], hostile[9]), 0);

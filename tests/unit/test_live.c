@@ -10,8 +10,19 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HT_TEST_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HT_TEST_SANITIZED
+#endif
+#endif
 
 static struct ht_region make_region(uint64_t limit_bytes)
 {
@@ -285,9 +296,32 @@ static void test_entries_intern_and_overflow(void **state)
     ht_region_destroy(&region);
 }
 
+// A process whose address space is limited needs nearly all of it for itself.
+static void test_little_address_space(void **state)
+{
+    (void)state;
+#ifdef HT_TEST_SANITIZED
+    print_message("not run: sanitizers need all of the address space\n");
+#else
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {UINT64_C(256) << 20, UINT64_C(256) << 20};
+        if (setrlimit(RLIMIT_AS, &limit) != 0)
+            _exit(2);
+        struct ht_region region = make_region(UINT64_C(512) << 20);
+        _exit(region.header->size_bytes <= UINT64_C(32) << 20 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_little_address_space),
         cmocka_unit_test(test_grows_and_empties),
         cmocka_unit_test(test_passed_counts_return_to_zero),
         cmocka_unit_test(test_stale_record_is_replaced),
