@@ -56,7 +56,7 @@
     X(INHERIT_LOST, "inherit_lost", "live samples of the parent that could not be taken over")               \
     X(RAW_FORK, "raw_fork", "1 if this process was copied without atfork handlers and started empty")        \
     X(SNAPSHOT_NS, "snapshot_ns", "nanoseconds of CPU time spent in snapshots")                              \
-    X(RECORDER_NS, "recorder_ns", "nanoseconds spent on samples and their frees, from every 16th")           \
+    X(RECORDER_NS, "recorder_ns", "nanoseconds spent on samples and their frees; one in 16 is timed")        \
     X(BLOCKED_NS, "blocked_ns", "nanoseconds that threads of the program waited for each other in us")       \
     X(PRIVATE_BYTES, "private_bytes", "our memory beside the region at the last snapshot")
 

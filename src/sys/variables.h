@@ -32,7 +32,7 @@
     X("HEAPTAP_UNWIND", unwind, "auto", "auto, cfi, fp, libunwind",                                          \
       "auto, cfi, fp or libunwind; using auto")                                                              \
     X("HEAPTAP_LABELS", labels, "none",                                                                      \
-      "thread = the thread's name as a label; user = labels set through heaptap.h",                          \
+      "thread = the thread's name as a label; user = labels set through heaptap.h (no call for that yet)",   \
       "none, thread or user; using none")                                                                    \
     X("HEAPTAP_SEED", seed, "random", "fixes the distribution for tests",                                    \
       "a number from 1, or random; using random")                                                            \

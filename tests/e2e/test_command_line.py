@@ -111,7 +111,8 @@ def help_lines(test):
             (["top", "--nodecount=x", HEAP], 2, "whole number"), (["top", "--sort=x", HEAP], 2, "flat or cum"),
             (["top", "--granularity=x", HEAP], 2, "addresses"), (["top", "--sample-index=x", HEAP], 2, "inuse_space"),
             (["top", "--focus=(", HEAP], 2, "parenthesis"), (["diff", "--symbolize=x", OLD, HEAP], 2, "not 'x'"),
-            (["top", "--base", OLD, "--diff-base", OLD, HEAP], 2, "not both"), (["peek", HEAP], 2, "regular expression")):
+            (["top", "--base", OLD, "--diff-base", OLD, HEAP], 2, "not both"), (["peek", HEAP], 2, "regular expression"),
+            (["--vesrion"], 2, "see 'heaptap --help'")):
         done = test.heaptap(*words)
         test.need(done.returncode == status and len(done.errors.splitlines()) == 1 and part in done.errors, "%s: %d %s", words,
                   done.returncode, done.errors)
@@ -131,6 +132,8 @@ def comparing(test):
     done = test.heaptap("diff", OLD, HEAP, "-o", out)
     with open(out) as file:
         test.need(done.returncode == 0 and not done.output and file.read() == whole, "diff -o: %s", done.errors)
+    shown = test.heaptap("diff", "--trim-path=runtime", OLD, HEAP).output
+    test.need("  runtime/sema.go:" in whole and "  sema.go:" in shown, "diff --trim-path: %s", shown)
     shown = test.heaptap("diff", "-show_from=main.main", OLD, HEAP)
     test.need(shown.returncode == 0 and shown.output != whole, "diff --show-from: %s", shown.errors)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import BUILD, Test  # noqa: E402
+from e2e import BUILD, COMMAND, Test  # noqa: E402
 
 
 def program(name):
@@ -78,8 +78,41 @@ def sealed():
         test.need(health.get("sealed") == "1", "sealed is not in the comments: %s", health)
 
 
+WORKER = """
+import os, time
+if os.fork() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+    kept = [bytearray(1 << 16) for i in range(100)]
+    time.sleep(1.5)
+else:
+    os.wait()
+"""
+
+
+def gave_up_root():
+    """A worker that may not write where root made the directory: heaptap run saves its heap; its own pid is explained."""
+    if os.geteuid() != 0:
+        return
+    out = test.path("gave_up_root")
+    run = test.start([COMMAND, "run", "-v", "--interval", "500ms", "--no-symbolize", "--rate", "64K", "-o", out, "/usr/bin/python3",
+                      "-c", WORKER], stderr=subprocess.PIPE)
+    test.wait_for(lambda: os.path.isdir(out) and test.files(out, "interval"), "no snapshot by the interval")
+    top = test.heaptap("top", run.pid)
+    test.need(top.returncode == 1 and re.search(r": is heaptap itself; the program that it runs is \d+$", top.errors.strip()),
+              "top of heaptap's own pid: %s", top.errors)
+    _, errors = run.communicate(timeout=60)
+    test.need(run.returncode == 0, "status %s: %s", run.returncode, errors)
+    saved = test.files(out, "recovered")
+    if test.need(len(saved) == 1 and "could not write at exit" in errors, "%s: %s", os.listdir(out), errors):
+        worker = test.profile(saved[0]).pid
+        test.need(test.files(out, "interval", worker), "no snapshot of the worker by the interval: %s", os.listdir(out))
+        test.need(not glob.glob("/dev/shm/heaptap.*.%d.*.live" % worker), "its region is still there")
+
+
 with Test("health") as test:
     figures()
     thinned()
     given_up()
     sealed()
+    gave_up_root()

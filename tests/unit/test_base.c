@@ -193,6 +193,7 @@ static void test_nearest(void **state)
     assert_string_equal(ht_nearest("tpo", names, 8), "top");
     assert_string_equal(ht_nearest("snapshot", names, 8), "snap");
     assert_null(ht_nearest("xyzzy", names, 8));
+    assert_null(ht_nearest("foo", names, 8));
     assert_int_equal(ht_edit_distance("abc", "abc"), 0);
     assert_int_equal(ht_edit_distance("abcd", "abdc"), 1);
     assert_int_equal(ht_edit_distance("", "abc"), 3);

@@ -168,8 +168,8 @@ static void test_compare_finds_the_leak(void **state)
     ht_compare_text(&c, 1, 1, 0, &out);
     assert_non_null(
         strstr(out.data, "        1MB         3MB        +2MB        +1MB  dup  /srv/demo.c:4\n"));
-    assert_non_null(strstr(out.data, "(1 more call sites changed by +511.90kB in sum)\n"));
-    assert_non_null(strstr(out.data, "(1 call sites unchanged)\n"));
+    assert_non_null(strstr(out.data, "(1 more call site changed by +511.90kB in sum)\n"));
+    assert_non_null(strstr(out.data, "(1 call site unchanged)\n"));
     assert_non_null(strstr(out.data,
                            "came this way:\n    strdup  string/strdup.c:42\n    dup  /srv/demo.c:4 (inline)\n"
                            "    parse  /srv/demo.c:9\n    main  /srv/demo.c:30\n"));
@@ -187,6 +187,36 @@ static void test_compare_finds_the_leak(void **state)
     assert_int_equal(c.row_count, 1);
     ht_compare_free(&c);
     ht_profile_free(p);
+}
+
+// Names of allocators are nobody's call site; other words with "alloc" in them are.
+static void test_compare_skips_wrappers(void **state)
+{
+    (void)state;
+    static const char *const wrappers[] = {"zmalloc_usable",   "zrealloc",  "ngx_pcalloc",
+                                           "CRYPTO_zalloc",    "g_malloc0", "PyMem_RawMalloc",
+                                           "PyMem_RawRealloc", "calloc"};
+    static const char *const others[] = {"session_alloc",  "prealloc_pages", "reallocate",
+                                         "mallocgc",       "dealloc",        "streamAlloc",
+                                         "add<my_malloc>", "alloc",          "f(malloc *)"};
+    for (size_t i = 0; i < 17; i++) {
+        bool is_wrapper = i < 8;
+        struct frames f;
+        struct ht_profile *p = make(&f);
+        struct ht_compare c;
+        struct ht_compare_options options = {.granularity = HT_BY_LINES, .trim_path = "/elsewhere:/srv"};
+        uint32_t leaf = one_line(p, 0, is_wrapper ? wrappers[i] : others[i - 8], "/srv/memory.c", 7);
+        add(p, 4096, false, STACK(leaf, f.main));
+        compare(&c, p, &options);
+        assert_string_equal(ht_profile_text(p, c.rows[0].name), is_wrapper ? "main" : others[i - 8]);
+        struct ht_buffer out = {0};
+        ht_compare_text(&c, 0, 1, 0, &out);
+        assert_non_null(strstr(out.data, is_wrapper ? "main  demo.c:30\n" : "  memory.c:7\n"));
+        assert_null(strstr(out.data, "/srv/"));
+        ht_buffer_free(&out);
+        ht_compare_free(&c);
+        ht_profile_free(p);
+    }
 }
 
 // A foreign profile's names may hold anything, and a short line of them too.
@@ -220,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_extreme_values),
         cmocka_unit_test(test_compare_finds_the_leak),
+        cmocka_unit_test(test_compare_skips_wrappers),
         cmocka_unit_test(test_compare_newline_in_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,7 +132,7 @@ const char *ht_nearest(const char *word, const char *const *names, size_t count)
             best = names[i];
         }
     }
-    int tolerated = 1 + (int)strlen(word) / 3;
+    int tolerated = 1 + (int)strlen(word) / 4;
     return best != NULL && best_distance <= tolerated && best_distance < (int)strlen(best) ? best : NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "cmd/shared_options.h"
 #include "view/compare.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -39,6 +40,8 @@ const struct ht_option ht_options_diff[] = {
 
     HT_OPTION_TITLE("Names"),
     HT_OPTIONS_NAMES(struct settings, load),
+    {"trim-path", 0, HT_OPT_STRING, AT(compare.trim_path), 0, "DIRS",
+     "take these prefixes off source file names (default: the current folder)"},
 
     HT_OPTION_TITLE("URLs"),
     HT_OPTIONS_URL(struct settings, load),
@@ -93,7 +96,10 @@ static int print_report(const struct settings *settings, const struct threshold 
     struct ht_compare compare;
     struct ht_buffer out = {0};
     struct ht_compare_options options = settings->compare;
+    char folder[PATH_MAX];
     size_t ignored;
+    if (options.trim_path == NULL && getcwd(folder, sizeof folder) != NULL && strcmp(folder, "/") != 0)
+        options.trim_path = folder;
     if (options.sample_index == NULL && ht_profile_sample_index(profile, "inuse_space", &ignored) == 0)
         options.sample_index = "inuse_space"; // whatever the profile itself prefers
     if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)

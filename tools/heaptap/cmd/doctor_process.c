@@ -442,6 +442,10 @@ void ht_doctor_check_signal(struct ht_doctor *doctor)
     else if (!process)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot, unless the program handles it itself",
                       name);
+    else if (has_signal(&doctor->status, "SigCgt", signal) && !doctor->may_look)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "%s is handled, by the program or by the profiler: that cannot be seen from here",
+                      name);
     else if (has_signal(&doctor->status, "SigCgt", signal) && !on)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "the program handles %s itself: it would keep it",
                       name);

@@ -352,6 +352,34 @@ int ht_process_list(struct ht_process **ret_processes, size_t *ret_count)
     return 0;
 }
 
+// The profiled child of a `heaptap run`, whose own pid is what a shell's $! gives; 0: none.
+static uint32_t profiled_child(uint32_t pid)
+{
+    struct ht_buffer text = {0};
+    char path[64];
+    uint32_t found = 0;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/task/%" PRIu32 "/children", pid, pid);
+    if (ht_process_read_file(path, &text)) {
+        const char *at = text.data;
+        uint64_t child;
+        struct ht_process process;
+        while (found == 0 && take_number(&at, 10, &child))
+            if (look((uint32_t)child, &process) == 1)
+                found = (uint32_t)child;
+    }
+    ht_buffer_free(&text);
+    return found;
+}
+
+static int fail_not_profiled(uint32_t pid, const struct ht_process *process)
+{
+    uint32_t child = strcmp(process->program, "heaptap") == 0 ? profiled_child(pid) : 0;
+    if (child != 0)
+        return ht_fail("is heaptap itself; the program that it runs is %" PRIu32, child);
+    return ht_fail("%s is not being profiled; start it with 'heaptap run' or LD_PRELOAD=libheaptap.so",
+                   process->program);
+}
+
 int ht_process_find(uint32_t pid, struct ht_process *ret_process)
 {
     struct ht_process process;
@@ -370,8 +398,7 @@ int ht_process_find(uint32_t pid, struct ht_process *ret_process)
         return ht_fail("%s has ended and waits for its parent; 'heaptap ps --dead' lists what it left",
                        process.program);
     if (found == 0)
-        return ht_fail("%s is not being profiled; start it with 'heaptap run' or LD_PRELOAD=libheaptap.so",
-                       process.program);
+        return fail_not_profiled(pid, &process);
     *ret_process = process;
     return 0;
 }

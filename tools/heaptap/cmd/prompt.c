@@ -476,7 +476,9 @@ int ht_cmd_prompt(int argc, char **argv)
     settings->view.node_fraction = -1;
     int status = HT_PARSED;
     if (ht_options_parse(ht_options_report, HT_PARSE_ANYWHERE, argc, argv, settings, &operands, &help) < 0) {
-        fprintf(stderr, "heaptap: %s; see 'heaptap top --help'\n", ht_error());
+        fprintf(stderr,
+                "heaptap: %s; see 'heaptap --help', and 'heaptap top --help' for the options of reports\n",
+                ht_error());
         status = HT_EXIT_USAGE;
     } else if (help) {
         ht_help_print(stdout);

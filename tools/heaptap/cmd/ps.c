@@ -432,8 +432,8 @@ int ht_cmd_ps(int argc, char **argv)
         print_table(&rows, settings.verbose);
     else if (all)
         fprintf(stderr,
-                "heaptap: ps: nothing is being profiled; start a program with 'heaptap run PROGRAM'%s\n",
-                settings.dead ? "" : ", or see 'heaptap ps --dead'");
+                "heaptap: ps: nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s\n",
+                geteuid() == 0 ? "" : " of yours", settings.dead ? "" : ", or see 'heaptap ps --dead'");
     for (size_t i = 0; i < rows.count; i++) {
         free(rows.items[i].note);
         ht_live_set_free(&rows.items[i].first);

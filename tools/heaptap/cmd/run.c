@@ -178,6 +178,38 @@ static const char *live_directory(char *const *environment)
     return live[0] == '/' ? live : "";
 }
 
+// Where profiles go, absolute; false when that is not known.
+static bool profile_directory(const struct run *run, char ret_path[PATH_MAX])
+{
+    char here[PATH_MAX];
+    const char *out = ht_run_variable(run->environment, "HEAPTAP_OUT");
+    if (out != NULL && out[0] == '/')
+        return (size_t)snprintf(ret_path, PATH_MAX, "%s", out) < PATH_MAX;
+    if (getcwd(here, sizeof here) == NULL)
+        return false;
+    return (size_t)snprintf(ret_path, PATH_MAX, "%s%s%s", here, out != NULL && *out != '\0' ? "/" : "",
+                            out != NULL ? out : "") < PATH_MAX;
+}
+
+// A worker that gave up root may not write where root made the directory. The directory that we were given is
+// no word of the worker's: there the file is made with our rights.
+static int write_snapshot(const struct run *run, const struct ht_target *target, struct ht_snap *snap,
+                          char ret_path[PATH_MAX])
+{
+    char own[PATH_MAX];
+    struct stat stat_of;
+    struct ht_region_header header;
+    if (geteuid() == 0 && target->stat.st_uid != 0 && profile_directory(run, own) &&
+        stat(own, &stat_of) == 0 && stat_of.st_uid != target->stat.st_uid &&
+        (stat_of.st_mode & S_IWOTH) == 0 &&
+        pread(target->fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
+        strncmp(header.out_dir, own, sizeof header.out_dir) == 0)
+        snap->directory = own;
+    int result = ht_snap_write(target, snap, ret_path);
+    snap->directory = NULL;
+    return result;
+}
+
 static struct ht_rotation *rotation_of(struct run *run, const struct ht_process *process)
 {
     for (int i = 0; run->watched != NULL && i < MAX_WATCHED; i++) {
@@ -201,7 +233,7 @@ static void snap_process(struct run *run, uint32_t pid)
         return; // not profiled, or nothing sampled yet
     struct ht_snap snap = {.trigger = HT_TRIGGER_INTERVAL, .rotation = rotation_of(run, &target.process)};
     snap.keep = run->settings->keep > 0 ? (uint32_t)run->settings->keep : 0;
-    ht_snap_write(&target, &snap, path);
+    write_snapshot(run, &target, &snap, path);
     ht_target_close(&target);
 }
 
@@ -303,7 +335,8 @@ static const char *file_name(const char *path)
 }
 
 // Makes a profile of a dead process's region and removes the region. Says so itself when that fails.
-static bool save_region(const char *program, const char *region, char ret_path[PATH_MAX])
+static bool save_region(const struct run *run, const char *program, const char *region,
+                        char ret_path[PATH_MAX])
 {
     struct ht_target target;
     struct ht_snap snap = {.trigger = HT_TRIGGER_RECOVERED};
@@ -315,7 +348,7 @@ static bool save_region(const char *program, const char *region, char ret_path[P
         ht_target_close(&target);
         return false;
     }
-    int written = ht_snap_write(&target, &snap, ret_path);
+    int written = write_snapshot(run, &target, &snap, ret_path);
     ht_target_close(&target);
     if (written != 0) {
         ht_cmd_error("run", "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s", program,
@@ -339,7 +372,7 @@ static void recover(struct run *run, pid_t child, const siginfo_t *info)
     if (!killed && (run->settings->no_exit || !is_same_program((uint32_t)child, &header)))
         return;
     ht_process_printable(header.program);
-    if (!save_region(header.program, region, path))
+    if (!save_region(run, header.program, region, path))
         return;
     if (killed)
         fprintf(stderr, "heaptap: run: %.64s died of signal %d (%s); its heap was saved: %s\n",
@@ -357,14 +390,15 @@ static bool is_polite(int number)
 }
 
 // In the watching process: a process below the program has ended and left its region. One that left by _exit
-// meant to: whoever forks many of them wants no file from each. One under a seccomp filter of its own could
-// not write its last profile.
+// meant to: whoever forks many of them wants no file from each. One under a seccomp filter of its own, or
+// with a directory that it may not write to, could not write its last profile.
 static void on_death(const struct ht_death *death, void *arg)
 {
     struct run *run = arg;
     char program[sizeof death->header->program], path[PATH_MAX];
     bool killed = death->is_known && WIFSIGNALED(death->status);
-    bool meant_to = death->is_known && !killed && !death->header->sealed;
+    bool could_not = death->header->sealed || death->header->health[HT_HEALTH_SNAPSHOT_FAILURES] > 0;
+    bool meant_to = death->is_known && !killed && !could_not;
     if (meant_to || (!killed && run->settings->no_exit))
         return;
     unsigned *saved = killed ? &run->saved_killed : &run->saved_unknown;
@@ -379,7 +413,7 @@ static void on_death(const struct ht_death *death, void *arg)
     }
     snprintf(program, sizeof program, "%.63s", death->header->program);
     ht_process_printable(program);
-    if (!save_region(program, death->region_path, path))
+    if (!save_region(run, program, death->region_path, path))
         return;
     ++*saved;
     if (killed && (run->talks || !is_polite(WTERMSIG(death->status))))

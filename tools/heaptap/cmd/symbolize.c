@@ -145,7 +145,10 @@ static void print_modules(const struct ht_profile *profile, const struct ht_reso
     if (summary->jit_locations > 0)
         fprintf(stderr, "heaptap: symbolize: %7zu of %7zu  %-10s\n", summary->jit_named,
                 summary->jit_locations, "perf map");
-    fprintf(stderr, "heaptap: symbolize: %zu of %zu addresses got names\n", named, locations);
+    if (locations == 0)
+        fprintf(stderr, "heaptap: symbolize: all addresses had names before\n");
+    else
+        fprintf(stderr, "heaptap: symbolize: %zu of %zu addresses got names\n", named, locations);
 }
 
 static int write_output(const struct symbolize_settings *settings, const struct ht_profile *profile)

@@ -417,12 +417,15 @@ const struct ht_command ht_commands[] = {
     {
         .name = "diff",
         .summary = "show what grew between two snapshots, the leak on top",
-        .usage = "[options] OLD NEW",
-        .text = "One row for each allocating call site (allocator wrappers left out), sorted by growth of "
-                "live bytes:\n"
-                "old, new, change, and change per minute from the times of the two profiles. NEW may be a "
-                "running\n"
-                "process.\n",
+        .usage = "[options] OLD NEW|PID",
+        .text =
+            "One row for each allocating call site, sorted by growth of live bytes: old, new, change, and change per\n"
+            "minute from the times of the two profiles. The call site is the caller nearest to the allocation that is not\n"
+            "the C or C++ library or a wrapper with malloc, calloc, realloc, palloc or zalloc in its name (g_malloc0);\n"
+            "--leaf takes those as well. NEW may be a running process.\n"
+            "\n"
+            "Below the table: the stack of the largest growth (--paths N: of the first N rows). What grew between two\n"
+            "snapshots may still be a cache that fills: compare later ones before calling it a leak.\n",
         .examples = "  heaptap diff first.pb.gz last.pb.gz\n"
                     "  heaptap diff --inuse-objects first.pb.gz last.pb.gz\n"
                     "      count objects instead of bytes\n"

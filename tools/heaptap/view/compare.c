@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "base/terminal.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -25,6 +26,22 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+// malloc, calloc, realloc, palloc or zalloc, alone or in a longer name: zmalloc_usable, g_malloc0,
+// ngx_palloc, PyMem_RawRealloc. Other words: tree_alloc, prealloc, reallocate, mallocgc; and what stands in a
+// template's arguments.
+static bool is_allocator_name(const char *name)
+{
+    const char *end = name + strcspn(name, "<(");
+    for (const char *at = name; (at = strstr(at, "alloc")) != NULL && at < end; at += 5) {
+        bool re = at >= name + 2 && at[-1] == 'e' && strchr("rR", at[-2]) != NULL &&
+                  (at == name + 2 || at[-3] != 'p');
+        bool head = re || (at > name && strchr("mMcCpPzZ", at[-1]) != NULL);
+        if (head && !islower((unsigned char)at[5]))
+            return true;
+    }
+    return false;
+}
+
 static bool any_prefix(const char *text, const char *const *prefixes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -39,16 +56,15 @@ static bool is_plumbing_function(const struct ht_profile *profile, const struct 
     static const char *const names[] = {"std::",          "__gnu_cxx::", "alloc::", "core::",
                                         "<alloc::",       "<core::",     "<std::",  "operator new",
                                         "__rust_realloc", "__rust_alloc"};
-    static const char *const whole[] = {"malloc",         "calloc",   "realloc",
-                                        "reallocarray",   "memalign", "aligned_alloc",
+    static const char *const whole[] = {"reallocarray",   "memalign", "aligned_alloc",
                                         "posix_memalign", "valloc",   "pvalloc"};
     const char *name = ht_profile_text(profile, function->name),
                *file = ht_profile_text(profile, function->file);
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         if (strcmp(name, whole[i]) == 0)
             return true;
-    return any_prefix(name, names, sizeof names / sizeof names[0]) || strstr(file, "/include/c++/") != NULL ||
-           starts_with(file, "/rustc/");
+    return is_allocator_name(name) || any_prefix(name, names, sizeof names / sizeof names[0]) ||
+           strstr(file, "/include/c++/") != NULL || starts_with(file, "/rustc/");
 }
 
 static bool is_plumbing_object(const char *file)
@@ -258,6 +274,7 @@ int ht_compare_init(struct ht_compare *compare, struct ht_profile *profile,
 {
     struct builder builder = {.compare = compare, .profile = profile, .options = options};
     *compare = (struct ht_compare){.profile = profile,
+                                   .trim_path = options->trim_path,
                                    .output_unit = options->unit != NULL ? options->unit : "auto"};
     if (ht_profile_sample_index(profile, options->sample_index, &builder.sample_index) < 0 ||
         ht_filter_apply(profile, &options->filter) < 0)
@@ -289,14 +306,15 @@ void ht_compare_free(struct ht_compare *compare)
 }
 
 // "function file:line", "[object+0xoffset]" or "<unknown>".
-static void add_site(const struct ht_profile *profile, const struct ht_compare_row *row,
+static void add_site(const struct ht_compare *compare, const struct ht_compare_row *row,
                      struct ht_buffer *out)
 {
+    const struct ht_profile *profile = compare->profile;
     if (row->name != 0)
         ht_buffer_text(out, ht_profile_text(profile, row->name));
     if (row->file != 0) {
         ht_buffer_text(out, row->name != 0 ? "  " : "");
-        ht_path_clean(ht_profile_text(profile, row->file), out);
+        ht_path_clean(ht_path_trim(ht_profile_text(profile, row->file), compare->trim_path, NULL), out);
         if (row->line != 0)
             ht_buffer_printf(out, ":%lld", (long long)row->line);
     }
@@ -365,10 +383,11 @@ static void add_rest(const struct ht_compare *compare, size_t shown, struct ht_b
         change = ht_wrap_add(change, compare->rows[i].change);
     label(compare, change, true, text);
     if (shown < compare->row_count)
-        ht_buffer_printf(out, "%47s  (%zu more call sites changed by %s in sum)\n", "",
-                         compare->row_count - shown, text);
+        ht_buffer_printf(out, "%47s  (%zu more call site%s changed by %s in sum)\n", "",
+                         compare->row_count - shown, compare->row_count - shown == 1 ? "" : "s", text);
     if (compare->unchanged > 0)
-        ht_buffer_printf(out, "%47s  (%zu call sites unchanged)\n", "", compare->unchanged);
+        ht_buffer_printf(out, "%47s  (%zu call site%s unchanged)\n", "", compare->unchanged,
+                         compare->unchanged == 1 ? "" : "s");
 }
 
 // A location has at least one frame: itself, or each of its inlined functions.
@@ -378,9 +397,10 @@ static uint32_t frames_of(const struct ht_location *location)
 }
 
 // One frame of a location as "function file:line".
-static void add_frame(const struct ht_profile *profile, const struct ht_location *location, uint32_t i,
+static void add_frame(const struct ht_compare *compare, const struct ht_location *location, uint32_t i,
                       struct ht_buffer *out)
 {
+    const struct ht_profile *profile = compare->profile;
     struct ht_compare_row row = {0};
     if (location->line_count > 0) {
         const struct ht_line *line = &profile->lines[location->lines + i];
@@ -392,16 +412,16 @@ static void add_frame(const struct ht_profile *profile, const struct ht_location
         row.object = mapping->file;
         row.object_offset = location->address - mapping->start + mapping->offset;
     }
-    add_site(profile, &row, out);
+    add_site(compare, &row, out);
     ht_buffer_text(out, i + 1 < location->line_count ? " (inline)" : "");
 }
 
-static void add_location(const struct ht_profile *profile, const struct ht_location *location,
+static void add_location(const struct ht_compare *compare, const struct ht_location *location,
                          struct ht_buffer *out)
 {
     for (uint32_t i = 0; i < frames_of(location); i++) {
         ht_buffer_text(out, "    ");
-        add_frame(profile, location, i, out);
+        add_frame(compare, location, i, out);
         ht_buffer_byte(out, '\n');
     }
 }
@@ -415,10 +435,10 @@ static void add_path(const struct ht_compare *compare, const struct ht_compare_r
     char text[HT_MEASURE_TEXT_BYTES];
     struct ht_buffer site = {0};
     label(compare, row->heaviest_change, true, text);
-    add_site(profile, row, &site);
+    add_site(compare, row, &site);
     ht_buffer_printf(out, "\n%s of %s came this way:\n", text, site.data);
     for (uint32_t i = 0; i < sample->frame_count && i < LIMIT; i++)
-        add_location(profile, &profile->locations[profile->frames[sample->frames + i]], out);
+        add_location(compare, &profile->locations[profile->frames[sample->frames + i]], out);
     if (sample->frame_count > LIMIT)
         ht_buffer_printf(out, "    (%u more)\n", sample->frame_count - LIMIT);
     ht_buffer_free(&site);
@@ -443,7 +463,7 @@ void ht_compare_text(const struct ht_compare *compare, size_t limit, size_t path
     ht_buffer_printf(out, "%11s %11s %11s %11s\n", "old", "new", "change", "change/min");
     for (size_t i = 0; i < shown; i++) {
         struct ht_buffer name = {0};
-        add_site(profile, &compare->rows[i], &name);
+        add_site(compare, &compare->rows[i], &name);
         add_table_row(compare, compare->rows[i].old, compare->rows[i].new, name.data, columns, out);
         ht_buffer_free(&name);
     }
@@ -472,7 +492,7 @@ static void add_json_path(const struct ht_compare *compare, struct ht_json *json
         const struct ht_location *location = &profile->locations[profile->frames[sample->frames + i]];
         for (uint32_t j = 0; j < frames_of(location); j++) {
             struct ht_buffer frame = {0};
-            add_frame(profile, location, j, &frame);
+            add_frame(compare, location, j, &frame);
             ht_json_string(json, NULL, frame.data);
             ht_buffer_free(&frame);
         }
@@ -499,7 +519,7 @@ void ht_compare_json(const struct ht_compare *compare, size_t limit, struct ht_b
     for (size_t i = 0; i < shown; i++) {
         const struct ht_compare_row *row = &compare->rows[i];
         struct ht_buffer name = {0};
-        add_site(profile, row, &name);
+        add_site(compare, row, &name);
         ht_json_begin_object(&json, NULL);
         ht_json_string(&json, "name", name.data);
         ht_json_string(&json, "function", row->name != 0 ? ht_profile_text(profile, row->name) : NULL);

@@ -29,13 +29,15 @@ struct ht_compare {
     double minutes; // between the snapshots; 0: unknown
     const char *sample_type, *unit;
     const char *output_unit; // "auto" or one unit for all
+    const char *trim_path;   // as in the options
 };
 
 struct ht_compare_options {
     const char *sample_index;
-    int granularity;  // HT_BY_LINES, HT_BY_FUNCTIONS, HT_BY_FILEFUNCTIONS or HT_BY_FILES
-    bool leaf_sites;  // the frame nearest to the allocation, whatever it is
-    const char *unit; // NULL: auto
+    int granularity;       // HT_BY_LINES, HT_BY_FUNCTIONS, HT_BY_FILEFUNCTIONS or HT_BY_FILES
+    bool leaf_sites;       // the frame nearest to the allocation, whatever it is
+    const char *unit;      // NULL: auto
+    const char *trim_path; // prefixes that file names are shown without (base/path.h), NULL: none; lives on
     struct ht_filter filter;
 };
 
