@@ -26,16 +26,19 @@
 #define HT_REGION_MAKING        UINT64_C(0x5041545041454800) // the first byte 0: not finished yet
 #define HT_REGION_SUFFIX        ".live"
 #define HT_REGION_MAKING_SUFFIX ".new" // until it is published: what is called .live is whole
-#define HT_REGION_VERSION       1u
-#define HT_REGION_HEADER_BYTES  16384u
-#define HT_REF_UNIT             8u
-#define HT_MAX_FRAMES           256u
-#define HT_LIVE_LEVELS          24u
-#define HT_STRIPES              16u
-#define HT_SIZE_CLASSES         512u
-#define HT_BUCKET_SLOTS         8u
-#define HT_HEALTH_ROOM          40u
-#define HT_SLOT_BUSY            UINT64_C(1) // a key that is being written; no allocator returns address 1
+// Making one takes a millisecond; a file that is still without its magic number after so long is nobody's
+// any more.
+#define HT_REGION_MAKING_SECONDS 600
+#define HT_REGION_VERSION        1u
+#define HT_REGION_HEADER_BYTES   16384u
+#define HT_REF_UNIT              8u
+#define HT_MAX_FRAMES            256u
+#define HT_LIVE_LEVELS           24u
+#define HT_STRIPES               16u
+#define HT_SIZE_CLASSES          512u
+#define HT_BUCKET_SLOTS          8u
+#define HT_HEALTH_ROOM           40u
+#define HT_SLOT_BUSY             UINT64_C(1) // a key that is being written; no allocator returns address 1
 
 // Why something was not recorded, or a figure of our own work. One table: name in comments, meaning.
 #define HT_HEALTH_TABLE(X)                                                                                   \

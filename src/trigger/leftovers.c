@@ -2,6 +2,7 @@
 #include "trigger/leftovers.h"
 
 #include "capture/process.h"
+#include "sys/clock.h"
 #include "sys/fmt.h"
 #include "sys/io.h"
 #include "sys/memory.h"
@@ -109,18 +110,34 @@ static bool ht_read_head(int directory, const char *name, const struct stat *bef
     return whole;
 }
 
+// A file whose process died before it had written whose it is; the magic number comes last.
+static bool ht_is_abandoned(const char *name, const struct stat *status, const struct ht_head *head)
+{
+    const char *suffix = name + strlen(name) - strlen(HT_REGION_MAKING_SUFFIX);
+    uint64_t now_seconds = ht_clock_raw_realtime_ns() / UINT64_C(1000000000);
+    return strcmp(suffix, HT_REGION_MAKING_SUFFIX) == 0 && head->magic == 0 &&
+           now_seconds > (uint64_t)status->st_mtime + HT_REGION_MAKING_SECONDS;
+}
+
 // Looks at one file; only a region of this user and pid namespace is taken down.
 static void ht_consider(struct ht_leftovers *list, int directory, const char *name,
                         const struct ht_region_header *own)
 {
     struct stat status;
-    struct ht_head head;
+    struct ht_head head = {0};
     if (list->count == MAX_FILES) {
         ht_keep_dead(list);
     }
     if (list->count == MAX_FILES ||
         ht_raw4(SYS_newfstatat, directory, (long)name, (long)&status, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !ht_is_plain(&status, own) || !ht_read_head(directory, name, &status, &head)) {
+        !ht_is_plain(&status, own)) {
+        return;
+    }
+    if (status.st_size > 0 && !ht_read_head(directory, name, &status, &head)) {
+        return;
+    }
+    if (ht_is_abandoned(name, &status, &head)) {
+        ht_raw3(SYS_unlinkat, directory, (long)name, 0);
         return;
     }
     bool is_region = head.magic == HT_REGION_MAGIC || head.magic == HT_REGION_MAKING;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -116,6 +117,38 @@ static void test_the_oldest_go_first(void **state)
     for (unsigned i = 0; i < MANY; i++)
         assert_int_equal(exists(paths[i]), i >= MANY - HT_LEFTOVER_FILES);
     assert_true(exists(own.header->region_path));
+}
+
+// A process that died between making the file and writing whose it is.
+static void leave_without_header(const char *name, off_t size_bytes, time_t age_seconds, char ret_path[256])
+{
+    snprintf(ret_path, 256, "%s/%s", directory, name);
+    int fd = open(ret_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct timespec times[2] = {{time(NULL) - age_seconds, 0}, {time(NULL) - age_seconds, 0}};
+    assert_int_equal(ftruncate(fd, size_bytes), 0);
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+}
+
+static void test_files_without_a_header(void **state)
+{
+    (void)state;
+    char gone[2][256], kept[4][256];
+    time_t old = HT_REGION_MAKING_SECONDS + 100;
+    leave_without_header("heaptap.a.4000001.1.new", 0, old, gone[0]);
+    leave_without_header("heaptap.a.4000001.2.new", 1 << 20, old, gone[1]);
+    leave_without_header("heaptap.a.4000001.3.new", 0, HT_REGION_MAKING_SECONDS - 100, kept[0]);
+    leave_without_header("heaptap.a.4000001.4.new", 1 << 20, 0, kept[1]);
+    leave_without_header("heaptap.a.4000001.5.live", 1 << 20, old, kept[2]);
+    leave_without_header("heaptap.a.4000001.6.new", 1 << 20, old, kept[3]);
+    int fd = open(kept[3], O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, "somebody's own", 14), 14);
+    struct timespec times[2] = {{time(NULL) - old, 0}, {time(NULL) - old, 0}};
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+    ht_leftovers_clean(&own);
+    assert_int_equal(count_existing(gone, 2), 0);
+    assert_int_equal(count_existing(kept, 4), 4);
 }
 
 static void test_bounded_in_bytes(void **state)
@@ -300,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_the_oldest_go_first),
+        TEST(test_files_without_a_header),
         TEST(test_bounded_in_bytes),
         TEST(test_the_living_stay),
         TEST(test_a_number_used_again),

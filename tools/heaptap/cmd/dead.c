@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 // A region that is still being made belongs to a process that runs, unless that died over it.
@@ -53,15 +54,30 @@ static int remove_same(const char *path, const struct stat *before)
     return unlink(path);
 }
 
+// Its process died before it wrote whose it is.
+static bool is_abandoned(const char *path, const struct stat *status, const struct ht_region_header *header)
+{
+    const char *suffix = strrchr(path, '.');
+    return suffix != NULL && strcmp(suffix, HT_REGION_MAKING_SUFFIX) == 0 && header->magic == 0 &&
+           status->st_nlink == 1 && (geteuid() == 0 || status->st_uid == geteuid()) &&
+           time(NULL) > status->st_mtime + HT_REGION_MAKING_SECONDS;
+}
+
 static bool clean_one(const char *path)
 {
-    struct ht_region_header header;
+    struct ht_region_header header = {0};
     struct stat status;
     int fd = ht_region_open(path, O_RDONLY, &status);
     if (fd < 0)
         return true; // gone, or not to be read by us
-    bool whole = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header;
+    ssize_t got = pread(fd, &header, sizeof header, 0);
     close(fd);
+    bool whole = got == (ssize_t)sizeof header;
+    if ((whole || got == 0) && is_abandoned(path, &status, &header)) {
+        if (remove_same(path, &status) == 0)
+            printf("removed  %s: its process died while it made it\n", path);
+        return true;
+    }
     const char *reason = whole ? why_kept(&header, &status) : "is too short for a region";
     if (reason != NULL) {
         if (*reason != '\0') // a living one needs no word
