@@ -416,7 +416,7 @@ def check_processes(t, doctor):
             file.seek(int(t.run([offset]).output))
             file.write(b"\x01\0\0\0")
         doctor.expect(host.pid, "no", "profiler", "problem", "switched off for good")
-    small = Host(t, "", env=dict(shim, HEAPTAP_RATE="1G"))
+    small = Host(t, "", env=dict(shim, HEAPTAP_RATE="65536G"))
     doctor.expect(small.pid, "yes", "profiler", "ok", "nothing was sampled")
     only = Host(t, grown, env=dict(shim, HEAPTAP_ONLY="redis*"))
     doctor.expect(only.pid, "no", "profiler", "problem", "HEAPTAP_ONLY")

@@ -103,7 +103,7 @@ with Test("pprof") as test:
 
     # An empty profile, a program without debug info, one of rate 1 with many stacks.
     empty = test.new_folder("empty")
-    host = test.start([BUILD + "/e2e/host", "poll"], test.shim(empty, rate="1G"), stdout=subprocess.PIPE)
+    host = test.start([BUILD + "/e2e/host", "poll"], test.shim(empty, rate="65536G"), stdout=subprocess.PIPE)
     host.stdout.readline()
     os.kill(host.pid, signal.SIGUSR2)
     test.wait_for(lambda: test.files(empty), "the empty profile")
