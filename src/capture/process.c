@@ -47,7 +47,6 @@ enum { HT_OWNER_NONE = 0, HT_OWNER_MAKING = 1, HT_OWNER_READY = 2, HT_OWNER_FAIL
 static uint32_t *ht_owner;    // in the wiped page, and behind it the pid of the process whose memory this is
 static uint32_t ht_owner_pid; // for kernels that cannot wipe: who made the region
 static bool ht_wipes;
-static struct ht_region ht_region;
 
 // The live samples of the parent at the moment of fork.
 struct ht_fork_copy {
@@ -57,7 +56,23 @@ struct ht_fork_copy {
     float floor_bytes;
     struct ht_live_copy live[];
 };
-static struct ht_fork_copy *ht_inherited; // in a child, until it makes its own region
+
+// The region that we go by and what came with it: our own, or, in a copied process that has not made its own
+// yet, the parent's. There are two, so that a process that is copied while another thread makes the region
+// finds the one or the other, whole; in one page, for the kernel copies pages one after the other.
+static struct {
+    struct ht_held {
+        struct ht_region region;
+        struct ht_fork_copy *inherited; // in a child, until it makes its own region
+    } held[2];
+    struct ht_held *current;
+} ht_regions __attribute__((aligned(4096))) = {.current = &ht_regions.held[0]};
+_Static_assert(sizeof ht_regions <= 4096, "one page");
+
+static struct ht_held *ht_held(void)
+{
+    return ht_load_acquire(&ht_regions.current); // pairs with the release in ht_switch_region
+}
 
 bool ht_process_start(void)
 {
@@ -98,12 +113,12 @@ static uint32_t ht_owner_state(void)
 
 struct ht_region *ht_process_region_if_made(void)
 {
-    return ht_owner_state() == HT_OWNER_READY ? &ht_region : NULL;
+    return ht_owner_state() == HT_OWNER_READY ? &ht_held()->region : NULL;
 }
 
 bool ht_process_is_copy(void)
 {
-    return ht_region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
+    return ht_held()->region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
 }
 
 // Field 22 of /proc/PID/stat: the fields are counted from behind the last ')', for the name may hold
@@ -263,14 +278,60 @@ static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old
     return true;
 }
 
+static bool ht_copy_one(void *arg, const struct ht_live_copy *live)
+{
+    struct ht_fork_copy *copy = arg;
+    if (copy->count == copy->capacity) {
+        copy->lost++;
+        return true;
+    }
+    copy->live[copy->count++] = *live;
+    return true;
+}
+
+// The live samples of this region, for a child. NULL: there is no region that could be read, or no memory.
+static struct ht_fork_copy *ht_copy_live(const struct ht_region *region)
+{
+    if (region->base == NULL || ht_load_relaxed(&region->header->failed) != 0 ||
+        !ht_region_is_sound(region)) {
+        return NULL;
+    }
+    int64_t live = ht_live_count(region->header);
+    uint64_t most = region->size_bytes / sizeof(struct ht_live_slot);
+    uint64_t capacity = live < 0 || (uint64_t)live > most ? most : (uint64_t)live + 64;
+    uint64_t bytes = sizeof(struct ht_fork_copy) + capacity * sizeof(struct ht_live_copy);
+    struct ht_fork_copy *copy = ht_memory_map(bytes);
+    if (copy == NULL) {
+        return NULL;
+    }
+    copy->mapped_bytes = bytes;
+    copy->capacity = capacity;
+    copy->floor_bytes = ht_live_floor(region->header);
+    struct ht_view view = {region->base, ht_load_acquire(&region->backed_bytes), region->header};
+    ht_view_each_live(&view, ht_copy_one, copy);
+    return copy;
+}
+
+// In a child of fork: what it takes over. Also called by what allocates in a fork handler that runs before
+// ours.
+static void ht_claim_inherited(void)
+{
+    struct ht_held *parent = ht_held();
+    if (ht_thread.fork_copy != NULL) {
+        parent->inherited = ht_thread.fork_copy;
+        ht_thread.fork_copy = NULL;
+    } else if (ht_thread.fork_held != NULL && ht_thread.fork_held != parent && parent->inherited == NULL) {
+        // Another thread made the region between our prepare handler and the copying. It is still mapped, and
+        // the parent has not had the time to change much in it.
+        parent->inherited = ht_copy_live(&parent->region);
+    }
+}
+
 static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 {
     ht_copy_modules(region, old);
-    if (ht_thread.fork_copy != NULL) { // a fork handler of the host's allocates before ours has run
-        ht_inherited = ht_thread.fork_copy;
-        ht_thread.fork_copy = NULL;
-    }
-    const struct ht_fork_copy *copy = ht_inherited;
+    ht_claim_inherited();
+    const struct ht_fork_copy *copy = ht_held()->inherited;
     if (copy == NULL) {
         // Copied behind atfork's back (raw clone, _Fork): what the parent held is unknown, and so is which
         // child we are.
@@ -295,36 +356,44 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
     ht_health_add(region->header, HT_HEALTH_INHERIT_LOST, lost);
 }
 
-// What a process that is copied at this moment reads is the old region and what came with it, or the new one:
-// no handler that forks may come in between, and the old one goes last.
-static void ht_switch_region(const struct ht_region *old, const struct ht_region *fresh, uint32_t pid)
+// From now on we go by the fresh one; the old one goes last, so that a process copied at any moment has what
+// it goes by. False: we are such a copy ourselves, made by a signal handler that forked on top of the maker;
+// the region is the parent's then, and ours is made at the next sample.
+static bool ht_switch_region(struct ht_held *fresh, uint32_t pid)
 {
-    struct ht_fork_copy *copy = ht_inherited;
+    const struct ht_held *old = ht_held();
     uint64_t mask = ht_signal_mask(~UINT64_C(0));
-    ht_region = *fresh;
-    ht_owner_pid = pid;
-    ht_inherited = NULL;
-    ht_store_release(ht_owner, HT_OWNER_READY);
+    bool copied = ht_wipes && ht_load_relaxed(ht_owner) != HT_OWNER_MAKING;
+    if (!copied) {
+        ht_owner_pid = pid;
+        ht_store_release(&ht_regions.current, fresh);
+        ht_store_release(ht_owner, HT_OWNER_READY);
+    }
     ht_signal_mask(mask);
-    if (old->base != NULL) {
-        ht_raw2(SYS_munmap, (long)old->base, (long)old->mapped_bytes);
+    if (copied) {
+        ht_raw2(SYS_munmap, (long)fresh->region.base, (long)fresh->region.mapped_bytes);
+        return false;
     }
-    if (copy != NULL) {
-        ht_memory_unmap(copy, copy->mapped_bytes);
+    if (old->region.base != NULL) {
+        ht_raw2(SYS_munmap, (long)old->region.base, (long)old->region.mapped_bytes);
     }
+    if (old->inherited != NULL) {
+        ht_memory_unmap(old->inherited, old->inherited->mapped_bytes);
+    }
+    return true;
 }
 
 static void ht_make_region(void)
 {
-    // One maker at a time; not the host's stack.
-    static struct ht_region old, fresh;
-    static struct ht_identity identity;
-    old = ht_region; // of the parent, when we are a copy
+    static struct ht_identity identity;               // one maker at a time; not the host's stack
+    const struct ht_region *old = &ht_held()->region; // of the parent, when we are a copy
+    struct ht_held *fresh = &ht_regions.held[ht_held() == &ht_regions.held[0]];
+    fresh->inherited = NULL;
     ht_process_identity(&identity);
-    if (old.base != NULL) {
+    if (old->base != NULL) {
         // What was set on the parent's region while it ran holds on.
-        identity.rate_bytes = ht_load_relaxed(&old.header->rate_bytes);
-        identity.active = ht_load_relaxed(&old.header->active);
+        identity.rate_bytes = ht_load_relaxed(&old->header->rate_bytes);
+        identity.active = ht_load_relaxed(&old->header->active);
         ht_live_after_fork();
     }
     uint64_t unique = 0;
@@ -332,30 +401,17 @@ static void ht_make_region(void)
         unique = ht_clock_raw_realtime_ns();
     }
     const char *live_dir = ht_settings.live_dir[0] != '\0' ? ht_settings.live_dir : NULL;
-    if (!ht_region_make(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique, &fresh)) {
+    if (!ht_region_make(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique,
+                        &fresh->region)) {
         ht_store_release(ht_owner, HT_OWNER_FAILED);
         return;
     }
-    if (old.base != NULL) {
-        ht_inherit(&fresh, &old);
+    if (old->base != NULL) {
+        ht_inherit(&fresh->region, old);
     }
-    ht_region_publish(&fresh); // not before what was taken over is in it
-    ht_switch_region(&old, &fresh, identity.pid);
-    if (ht_after_create != NULL) {
-        ht_after_create(&ht_region);
-    }
-}
-
-// Another thread is making it: a fraction of a millisecond, once in a process.
-static void ht_wait_until_made(void)
-{
-    uint64_t begun_ns = ht_clock_monotonic_ns();
-    for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
-        ht_raw0(SYS_sched_yield);
-    }
-    struct ht_region *made = ht_process_region_if_made();
-    if (made != NULL) {
-        ht_region_blocked(made, ht_clock_monotonic_ns() - begun_ns);
+    ht_region_publish(&fresh->region); // not before what was taken over is in it
+    if (ht_switch_region(fresh, identity.pid) && ht_after_create != NULL) {
+        ht_after_create(&fresh->region);
     }
 }
 
@@ -363,7 +419,7 @@ struct ht_region *ht_process_region(void)
 {
     uint32_t state = ht_owner_state();
     if (ht_likely(state == HT_OWNER_READY)) {
-        return &ht_region;
+        return &ht_held()->region;
     }
     if (state == HT_OWNER_FAILED) {
         return NULL;
@@ -375,55 +431,35 @@ struct ht_region *ht_process_region(void)
     if (ht_cas_acqrel(ht_owner, &none, HT_OWNER_MAKING)) {
         ht_make_region();
     } else {
-        ht_wait_until_made(); // keeps rate 1 exact
+        // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1
+        // exact.
+        uint64_t begun_ns = ht_clock_monotonic_ns();
+        for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
+            ht_raw0(SYS_sched_yield);
+        }
+        struct ht_region *made = ht_process_region_if_made();
+        if (made != NULL) {
+            ht_region_blocked(made, ht_clock_monotonic_ns() - begun_ns);
+        }
     }
     return ht_process_region_if_made();
-}
-
-static bool ht_copy_one(void *arg, const struct ht_live_copy *live)
-{
-    struct ht_fork_copy *copy = arg;
-    if (copy->count == copy->capacity) {
-        copy->lost++;
-        return true;
-    }
-    copy->live[copy->count++] = *live;
-    return true;
 }
 
 void ht_fork_prepare(void)
 {
     ht_thread.fork_copy = NULL;
+    ht_thread.fork_held = ht_held();
     ht_thread.fork_ordinal = ht_add_relaxed(&ht_forks, 1) + 1;
-    // A child that is copied in the midst of it would start from half of a region. (A handler that forks
-    // within the recorder may have the maker below itself; see ht_switch_region.)
-    if (ht_owner_state() == HT_OWNER_MAKING && ht_thread.inside == HT_OUTSIDE) {
-        ht_wait_until_made();
-    }
     struct ht_region *region = ht_process_region_if_made();
-    if (region == NULL || ht_load_relaxed(&region->header->failed) != 0 || !ht_region_is_sound(region)) {
-        return; // nothing of our own; what we ourselves inherited and have not touched goes on to the child
-    }
-    int64_t live = ht_live_count(region->header);
-    uint64_t most = region->size_bytes / sizeof(struct ht_live_slot);
-    uint64_t capacity = live < 0 || (uint64_t)live > most ? most : (uint64_t)live + 64;
-    uint64_t bytes = sizeof(struct ht_fork_copy) + capacity * sizeof(struct ht_live_copy);
-    struct ht_fork_copy *copy = ht_memory_map(bytes);
-    if (copy == NULL) {
-        return;
-    }
-    copy->mapped_bytes = bytes;
-    copy->capacity = capacity;
-    copy->floor_bytes = ht_live_floor(region->header);
-    struct ht_view view = {region->base, ht_load_acquire(&region->backed_bytes), region->header};
-    ht_view_each_live(&view, ht_copy_one, copy);
-    ht_thread.fork_copy = copy;
+    // NULL: nothing of our own; what we ourselves inherited and have not touched goes on to the child.
+    ht_thread.fork_copy = region != NULL ? ht_copy_live(region) : NULL;
 }
 
 void ht_fork_parent(void)
 {
     struct ht_fork_copy *copy = ht_thread.fork_copy;
     ht_thread.fork_copy = NULL;
+    ht_thread.fork_held = NULL;
     if (copy != NULL) {
         ht_memory_unmap(copy, copy->mapped_bytes);
     }
@@ -431,10 +467,8 @@ void ht_fork_parent(void)
 
 void ht_fork_child(void)
 {
-    if (ht_thread.fork_copy != NULL) {
-        ht_inherited = ht_thread.fork_copy;
-        ht_thread.fork_copy = NULL;
-    }
+    ht_claim_inherited();
+    ht_thread.fork_held = NULL;
     ht_process_pid(); // known before a vfork child can ask
     ht_sample_after_fork();
     ht_lineage = ht_lineage * 31 + ht_thread.fork_ordinal;

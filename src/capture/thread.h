@@ -28,6 +28,7 @@ struct ht_thread {
     struct ht_unwind_window window;
     // Between the prepare handler of fork and the handler after it:
     void *fork_copy;       // struct ht_fork_copy
+    const void *fork_held; // struct ht_held that was current in the prepare handler; NULL: outside of fork
     uint64_t fork_ordinal; // which child of this process it will be
 };
 

@@ -20,8 +20,12 @@ static bool ht_snapshot_claim(void)
 {
     uint32_t pid = (uint32_t)ht_raw0(SYS_getpid);
     uint32_t seen = ht_load_relaxed(&ht_writer_pid);
-    return seen != pid &&
-           ht_cas_acqrel(&ht_writer_pid, &seen, pid); // pairs with the release in ht_snapshot_write
+    while (seen != pid) {
+        if (ht_cas_acqrel(&ht_writer_pid, &seen, pid)) { // pairs with the release in ht_snapshot_write
+            return true;
+        }
+    }
+    return false;
 }
 
 static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, enum ht_trigger trigger,
@@ -58,7 +62,10 @@ int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint
 
 void ht_snapshot_fork_child(void)
 {
-    ht_store_release(&ht_writer_pid, 0);
+    uint32_t seen = ht_load_relaxed(&ht_writer_pid);
+    if (seen != 0) {
+        ht_cas_acqrel(&ht_writer_pid, &seen, 0); // unless a thread of ours has just begun
+    }
 }
 
 // Takes a number that no file has; others (the command) may take numbers from the same word.

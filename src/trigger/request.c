@@ -206,8 +206,10 @@ void ht_request_fork_child(void)
     ht_exiting = 0;
     ht_exit_written = 0;
     ht_empty_seq = 0;
-    ht_snapshot_fork_child();
     ht_thread_fork_child();
+    if (!ht_thread_busy()) { // a signal that came before this handler may have had a snapshot begun here
+        ht_snapshot_fork_child();
+    }
 }
 
 void ht_request_region_made(struct ht_region *region)

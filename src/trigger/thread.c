@@ -2,12 +2,10 @@
 //
 // Invariants:
 //  T1 nobody writes to the stack while `busy` is not 0: it is set by the CAS of the one who starts the
-//  thread, and
-//     cleared by the kernel (CLONE_CHILD_CLEARTID) after the thread's last instruction.
+//  thread, and cleared by the kernel (CLONE_CHILD_CLEARTID) after the thread's last instruction.
 //  T2 a copied process has no such thread: the area is wiped in it (MADV_WIPEONFORK), so `busy` is 0 there.
-//  Where the
-//     kernel cannot wipe, `owner_pid` tells; a thread that the child itself has started already (a handler of
-//     the host's that ran before ours allocated) is left alone.
+//  Where the kernel cannot wipe, the pid in it tells. A thread that the child itself has started already is
+//  left alone: a signal may have come, or a fork handler of the host's may have allocated, before ours ran.
 #include "trigger/thread.h"
 
 #include "sys/atomic.h"
@@ -47,8 +45,7 @@ struct ht_thread_block {
     uint64_t tls[TLS_WORDS_ABOVE]; // the thread pointer points here
     void (*fn)(void *arg);
     void *arg;
-    uint32_t busy;
-    uint32_t owner_pid; // who started the last one
+    uint32_t busy; // pid of the process whose thread it is, 0: there is none
 } HT_ALIGNED(HT_CACHE_LINE);
 
 #define AREA_BYTES (GUARD_BYTES + HT_THREAD_STACK_BYTES)
@@ -185,11 +182,10 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
 {
     struct ht_thread_block *block = ht_block_get();
     uint32_t idle = 0;
-    if (block == NULL ||
-        !ht_cas_acqrel(&block->busy, &idle, 1)) { // pairs with the kernel's clearing of the word
+    if (block == NULL || !ht_cas_acqrel(&block->busy, &idle,
+                                        (uint32_t)ht_raw0(SYS_getpid))) { // pairs with the kernel's clearing
         return false;
     }
-    block->owner_pid = (uint32_t)ht_raw0(SYS_getpid);
     block->fn = fn;
     block->arg = arg;
     ht_tls_fill(block->tls);
@@ -220,9 +216,10 @@ bool ht_thread_wait(uint64_t deadline_ns)
 {
     const struct ht_thread_block *block = ht_load_acquire(&ht_block);
     struct timespec deadline = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
-    while (ht_thread_busy()) {
+    uint32_t busy;
+    while (block != NULL && (busy = ht_load_acquire(&block->busy)) != 0) {
         // The kernel wakes without FUTEX_PRIVATE_FLAG when it clears the word.
-        long result = ht_raw6(SYS_futex, (long)&block->busy, FUTEX_WAIT_BITSET, 1, (long)&deadline, 0,
+        long result = ht_raw6(SYS_futex, (long)&block->busy, FUTEX_WAIT_BITSET, busy, (long)&deadline, 0,
                               FUTEX_BITSET_MATCH_ANY);
         if (result == -ETIMEDOUT || ht_clock_raw_monotonic_ns() >= deadline_ns) {
             return !ht_thread_busy();
@@ -237,7 +234,8 @@ bool ht_thread_wait(uint64_t deadline_ns)
 void ht_thread_fork_child(void)
 {
     struct ht_thread_block *block = ht_load_acquire(&ht_block);
-    if (block != NULL && block->owner_pid != (uint32_t)ht_raw0(SYS_getpid)) {
-        ht_store_release(&block->busy, 0);
+    uint32_t busy = block != NULL ? ht_load_acquire(&block->busy) : 0;
+    if (busy != 0 && busy != (uint32_t)ht_raw0(SYS_getpid)) {
+        ht_cas_acqrel(&block->busy, &busy, 0);
     }
 }
