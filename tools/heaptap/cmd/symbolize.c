@@ -198,6 +198,7 @@ static int symbolize(const struct symbolize_settings *settings, struct ht_resolv
     options->debug_path = debug_path;
     options->summary = &summary;
     ht_resolve_profile(profile, options);
+    options->summary = NULL;
     int status = write_output(settings, profile);
     if (status == HT_EXIT_DONE && settings->verbose)
         print_modules(profile, &summary);

@@ -205,7 +205,8 @@ static struct name *parse_names(char *text, size_t *ret_count)
         HT_RESERVE(names, capacity, count + 1);
         names[count++] = (struct name){address, end};
     }
-    qsort(names, count, names != NULL ? sizeof *names : 1, compare_names);
+    if (names != NULL)
+        qsort(names, count, sizeof *names, compare_names);
     *ret_count = count;
     return names;
 }

@@ -222,12 +222,10 @@ static void note_value(const struct ht_entries *entries, const struct ht_shape_s
         entry->low = value;
         break;
     case DW_AT_high_pc:
-        if (entry->pc != HT_PC_RANGE)
-            entry->pc = HT_PC_ASK;
-        else if (step->form == DW_FORM_addr)
+        if (entry->pc == HT_PC_RANGE && step->form == DW_FORM_addr)
             entry->high = value;
-        else if (step->form == DW_FORM_data1 || step->form == DW_FORM_data2 || step->form == DW_FORM_data4 ||
-                 step->form == DW_FORM_data8)
+        else if (entry->pc == HT_PC_RANGE && (step->form == DW_FORM_data1 || step->form == DW_FORM_data2 ||
+                                              step->form == DW_FORM_data4 || step->form == DW_FORM_data8))
             entry->high = entry->low + value;
         else
             entry->pc = HT_PC_ASK;

@@ -254,29 +254,40 @@ static void cut(struct builder *builder, uint32_t position, enum ht_flame_cut re
         flame->cut_fraction = builder->weight[position];
 }
 
-// What the options hide. What stands on a hidden frame is hidden for the same reason.
+// Why the options hide a frame, HT_FLAME_CUT_COUNT: they do not. What stands on a hidden frame is hidden for
+// the same reason.
+static enum ht_flame_cut reason_to_cut(const struct builder *builder, uint32_t position)
+{
+    const struct ht_flame *flame = builder->flame;
+    const struct ht_view_options *options = &flame->report->options;
+    const struct ht_flame_node *node = &flame->nodes[position], *parent = &flame->nodes[node->parent];
+    size_t at = position * flame->type_count + flame->report->sample_index;
+    if (!parent->kept)
+        return parent->cut;
+    if (is_rest(flame, position))
+        return HT_FLAME_SMALL;
+    if (options->drop_negative && flame->now.cum[at] < base_value(flame, flame->base.cum, at))
+        return HT_FLAME_NEGATIVE;
+    if (options->trim && node->depth > HT_FLAME_DEPTH)
+        return HT_FLAME_DEEP;
+    if (options->trim && builder->weight[position] < options->node_fraction)
+        return HT_FLAME_SMALL;
+    return HT_FLAME_CUT_COUNT;
+}
+
 static void keep(struct builder *builder)
 {
-    struct ht_flame *flame = builder->flame;
+    const struct ht_flame *flame = builder->flame;
     const struct ht_view_options *options = &flame->report->options;
-    size_t selected = flame->report->sample_index, kept = 1;
+    size_t kept = 1;
     uint32_t *by_weight = ht_realloc_array(NULL, flame->node_count, sizeof *by_weight);
     by_weight[0] = 0;
     for (uint32_t i = 1; i < flame->node_count; i++) {
-        const struct ht_flame_node *node = &flame->nodes[i], *parent = &flame->nodes[node->parent];
-        size_t at = i * flame->type_count + selected;
-        if (!parent->kept)
-            cut(builder, i, parent->cut);
-        else if (is_rest(flame, i))
-            cut(builder, i, HT_FLAME_SMALL);
-        else if (options->drop_negative && flame->now.cum[at] < base_value(flame, flame->base.cum, at))
-            cut(builder, i, HT_FLAME_NEGATIVE);
-        else if (options->trim && node->depth > HT_FLAME_DEPTH)
-            cut(builder, i, HT_FLAME_DEEP);
-        else if (options->trim && builder->weight[i] < options->node_fraction)
-            cut(builder, i, HT_FLAME_SMALL);
-        else
+        enum ht_flame_cut reason = reason_to_cut(builder, i);
+        if (reason == HT_FLAME_CUT_COUNT)
             by_weight[kept++] = i;
+        else
+            cut(builder, i, reason);
     }
     if (options->trim && options->node_count > 0 && (uint64_t)options->node_count < kept) {
         qsort_r(by_weight, kept, sizeof *by_weight, compare_weights, builder);

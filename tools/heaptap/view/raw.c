@@ -79,7 +79,8 @@ static void add_header(const struct ht_profile *profile, struct ht_buffer *out)
                          ht_profile_text(profile, profile->sample_types[i].type),
                          ht_profile_text(profile, profile->sample_types[i].unit),
                          profile->sample_types[i].type == profile->default_sample_type ? "[dflt]" : "");
-    const char *first = types.data + strspn(types.data, " \t\n\v\f\r");
+    const char *first = types.data != NULL ? types.data : "";
+    first += strspn(first, " \t\n\v\f\r");
     size_t length = strlen(first);
     while (length > 0 && strchr(" \t\n\v\f\r", first[length - 1]) != NULL)
         length--;
