@@ -6,8 +6,8 @@
 //  in every copied process (MADV_WIPEONFORK: fork, raw clone) and leaves alone in a vfork child, which shares
 //  our memory.
 //  P2 a copied process reads the stacks and modules of its parent from the inherited mapping (append-only,
-//  never freed), and the live samples from the private copy that a fork handler made: the one before the fork,
-//  or, if another thread made the region after that, the one in the child.
+//  never freed), and the live samples from the private copy that a fork handler made: the one before the
+//  fork, or, if another thread made the region after that, the one in the child.
 #include "capture/process.h"
 
 #include "capture/sample.h"

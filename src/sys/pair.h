@@ -14,13 +14,16 @@ static inline void ht_add_pair(uint64_t *pair, uint64_t first, uint64_t second)
 {
 #if defined(__x86_64__)
     uint64_t low = ht_load_relaxed(&pair[0]), high = ht_load_relaxed(&pair[1]);
-    bool done = false;
-    while (!done) {
+    for (;;) {
+        bool done;
         // A pair that was torn by the two loads above fails here and comes back whole.
         __asm__ volatile("lock cmpxchg16b %[pair]"
                          : [pair] "+m"(*(uint64_t(*)[2])pair), "+a"(low), "+d"(high), "=@ccz"(done)
                          : "b"(low + first), "c"(high + second)
                          : "memory");
+        if (done) {
+            break;
+        }
     }
 #elif defined(__aarch64__)
     uint64_t low, high;
