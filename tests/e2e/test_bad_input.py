@@ -278,6 +278,7 @@ def references():
         "a sample without values": (WHOLE + message(2, message(1, b"\x01")), "without values"),
         "samples of different numbers of values": (WHOLE + message(2, message(2, b"\x05\x05")), "values"),
         "more values than types": (STRINGS + TYPE + message(2, message(2, b"\x05" * 3)), "3 values for 1 sample types"),
+        "nothing but strings": (STRINGS, "limited.pb.gz: the profile has no sample types"),
         "a length beyond the end": (WHOLE + varint(2 << 3 | 2) + varint(1000), "truncated"),
         "a length beyond everything": (WHOLE + varint(2 << 3 | 2) + varint(1 << 62), "a field of 4611686018427387904 bytes"),
         "a number of eleven bytes": (WHOLE + b"\x48" + b"\xff" * 10 + b"\x01", "bad varint"),

@@ -134,17 +134,21 @@ static int explain_answer(const struct ht_http_request *request)
     return -1;
 }
 
+// Any short text may pass for a message without fields that we know.
+static int check_types(int result, struct ht_profile **ret_profile)
+{
+    if (result < 0 || (*ret_profile)->sample_type_count > 0)
+        return result;
+    ht_profile_free(*ret_profile);
+    *ret_profile = NULL;
+    return ht_fail("the profile has no sample types");
+}
+
 static int read_body(struct ht_http_request *request, struct ht_profile **ret_profile)
 {
     if (request->error[0] != '\0')
         return ht_fail("%s", request->error);
-    int result = ht_profile_read(request->body, NULL, ret_profile);
-    if (result == 0 && strncmp(request->content_type, "text/", 5) == 0 &&
-        (*ret_profile)->sample_type_count == 0) {
-        ht_profile_free(*ret_profile); // text may pass for a message without fields that we know
-        *ret_profile = NULL;
-        result = ht_fail("no profile");
-    }
+    int result = check_types(ht_profile_read(request->body, NULL, ret_profile), ret_profile);
     if (result < 0)
         result = explain_answer(request);
     close(request->body);
@@ -158,10 +162,10 @@ int ht_inputs_open(struct ht_inputs *inputs, size_t position, struct ht_profile 
     if (inputs->urls[position] != NULL)
         return read_body(&inputs->requests[position], ret_profile);
     if (strcmp(argument, "-") == 0)
-        return ht_profile_read(STDIN_FILENO, NULL, ret_profile);
+        return check_types(ht_profile_read(STDIN_FILENO, NULL, ret_profile), ret_profile);
     if (ht_region_input_matches(argument))
         return ht_region_input_load(argument, ret_profile);
-    return read_file(argument, ret_profile);
+    return check_types(read_file(argument, ret_profile), ret_profile);
 }
 
 int ht_input_open(const char *argument, struct ht_profile **ret_profile)
