@@ -1,0 +1,252 @@
+// What a copied process takes over, at the moments of fork that are hard to hit from outside: the handlers
+// are called by hand, around _Fork, which runs none.
+#include "capture/process.h"
+
+#include "record/live.h"
+#include "record/stacks.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char live_directory[] = "/dev/shm/heaptap-fork-XXXXXX";
+
+// Records so many blocks as this process's own. False: it could not.
+static bool record(uint64_t first_address, unsigned count)
+{
+    struct ht_region *region = ht_process_region();
+    for (unsigned i = 0; i < count && region != NULL; i++) {
+        uint64_t frames[2] = {0x1000, 0x2000};
+        struct ht_live_copy live = {.address = first_address + i * UINT64_C(64),
+                                    .size_bytes = 48,
+                                    .birth_ns = 1,
+                                    .rate_bytes = 1,
+                                    .rank_bytes = 1e30f};
+        live.entry_ref = ht_entry_intern(region, HT_KIND_HEAP, frames, 2, 0, ht_size_class(48), 0);
+        if (live.entry_ref == 0 || !ht_live_insert(region, &live))
+            return false;
+    }
+    return region != NULL;
+}
+
+// Whether this process, which has made no region yet, starts from so many live blocks.
+static bool starts_from(uint64_t count, bool raw)
+{
+    if (ht_process_region_if_made() != NULL || !ht_process_is_copy())
+        return false;
+    const struct ht_region *region = ht_process_region();
+    if (region == NULL || region->header->pid != (uint32_t)getpid())
+        return false;
+    const uint64_t *health = region->header->health;
+    uint64_t live = (uint64_t)ht_live_count(region->header);
+    if (live != count || health[HT_HEALTH_INHERITED] != count || health[HT_HEALTH_INHERIT_LOST] != 0 ||
+        health[HT_HEALTH_RAW_FORK] != raw) {
+        fprintf(stderr, "live %llu, inherited %llu, lost %llu, raw %llu; expected %llu\n",
+                (unsigned long long)live, (unsigned long long)health[HT_HEALTH_INHERITED],
+                (unsigned long long)health[HT_HEALTH_INHERIT_LOST],
+                (unsigned long long)health[HT_HEALTH_RAW_FORK], (unsigned long long)count);
+        return false;
+    }
+    return true;
+}
+
+// Ends a process of a test: its region goes with it.
+static void leave(bool right)
+{
+    struct ht_region *region = ht_process_region_if_made();
+    if (region != NULL)
+        ht_region_unlink(region);
+    _exit(right ? 0 : 1);
+}
+
+static bool ended_well(pid_t child)
+{
+    int status;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+static pid_t fork_with_handlers(void)
+{
+    ht_fork_prepare();
+    pid_t child = _Fork();
+    if (child == 0)
+        ht_fork_child();
+    else
+        ht_fork_parent();
+    return child;
+}
+
+// Each test in a process that has no region yet.
+static void in_new_process(bool (*test)(void))
+{
+    pid_t child = _Fork();
+    if (child == 0)
+        leave(test());
+    assert_true(ended_well(child));
+}
+
+static bool plain(void)
+{
+    if (!record(0x10000, 3))
+        return false;
+    pid_t child = fork_with_handlers();
+    if (child == 0)
+        leave(starts_from(3, false) && record(0x20000, 1));
+    return ended_well(child) && ht_live_count(ht_process_region()->header) == 3;
+}
+
+static void test_live_blocks_go_on(void **state)
+{
+    (void)state;
+    in_new_process(plain);
+}
+
+// A child that records nothing hands on what it was handed.
+static bool through_an_idle_child(void)
+{
+    if (!record(0x10000, 3))
+        return false;
+    pid_t child = fork_with_handlers();
+    if (child == 0) {
+        pid_t grandchild = fork_with_handlers();
+        if (grandchild == 0)
+            leave(starts_from(3, false));
+        leave(ended_well(grandchild) && ht_process_region_if_made() == NULL);
+    }
+    return ended_well(child);
+}
+
+static void test_through_an_idle_child(void **state)
+{
+    (void)state;
+    in_new_process(through_an_idle_child);
+}
+
+// Stands for another thread whose first sample falls between our prepare handler and the copying.
+static pid_t fork_with_first_samples(unsigned count)
+{
+    ht_fork_prepare();
+    bool recorded = record(0x30000, count);
+    pid_t child = _Fork();
+    if (child == 0)
+        ht_fork_child();
+    else
+        ht_fork_parent();
+    return recorded ? child : -1;
+}
+
+static bool made_behind_prepare(void)
+{
+    pid_t child = fork_with_first_samples(3);
+    if (child == 0)
+        leave(starts_from(3, false));
+    return ended_well(child);
+}
+
+static void test_made_behind_the_prepare_handler(void **state)
+{
+    (void)state;
+    in_new_process(made_behind_prepare);
+}
+
+static bool taken_over_behind_prepare(void)
+{
+    if (!record(0x10000, 3))
+        return false;
+    pid_t child = fork_with_handlers();
+    if (child == 0) {
+        pid_t grandchild = fork_with_first_samples(2);
+        if (grandchild == 0)
+            leave(starts_from(5, false));
+        leave(ended_well(grandchild));
+    }
+    return ended_well(child);
+}
+
+static void test_taken_over_behind_the_prepare_handler(void **state)
+{
+    (void)state;
+    in_new_process(taken_over_behind_prepare);
+}
+
+// Something allocates in a child's fork handler that runs before ours.
+static bool before_our_handler(void)
+{
+    ht_fork_prepare();
+    bool recorded = record(0x30000, 3);
+    pid_t child = _Fork();
+    if (child == 0) {
+        bool right = starts_from(3, false);
+        ht_fork_child();
+        leave(right && record(0x40000, 1) && ht_live_count(ht_process_region()->header) == 4);
+    }
+    ht_fork_parent();
+    return recorded && ended_well(child);
+}
+
+static void test_before_our_handler(void **state)
+{
+    (void)state;
+    in_new_process(before_our_handler);
+}
+
+// What was copied without handlers starts empty, and so does its child: whatever its parent holds by then.
+static bool without_handlers(void)
+{
+    if (!record(0x10000, 3))
+        return false;
+    pid_t child = _Fork();
+    if (child == 0)
+        leave(starts_from(0, true));
+    pid_t idle = _Fork();
+    if (idle == 0) {
+        pid_t grandchild = fork_with_handlers();
+        if (grandchild == 0)
+            leave(starts_from(0, true));
+        leave(ended_well(grandchild));
+    }
+    return ended_well(child) && ended_well(idle);
+}
+
+static void test_without_handlers(void **state)
+{
+    (void)state;
+    in_new_process(without_handlers);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (mkdtemp(live_directory) == NULL)
+        return -1;
+    ht_settings.rate_bytes = 1;
+    ht_settings.memory_bytes = 4 << 20;
+    snprintf(ht_settings.program, sizeof ht_settings.program, "forker");
+    snprintf(ht_settings.live_dir, sizeof ht_settings.live_dir, "%s", live_directory);
+    return ht_process_start() ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return rmdir(live_directory); // nothing was left behind
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_live_blocks_go_on),
+        cmocka_unit_test(test_through_an_idle_child),
+        cmocka_unit_test(test_made_behind_the_prepare_handler),
+        cmocka_unit_test(test_taken_over_behind_the_prepare_handler),
+        cmocka_unit_test(test_before_our_handler),
+        cmocka_unit_test(test_without_handlers),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
