@@ -327,6 +327,19 @@ def bombs():
     judge_limited("three million sample types", packed(STRINGS, TYPE * 3 * mega), None, 700)
 
 
+def full_disk():
+    """A report that is written as it grows says in the end why it could not be written, the small as the large."""
+    path = test.path("many.pb.gz")
+    for count in (1, 100000):
+        with open(path, "wb") as file:
+            file.write(packed(WHOLE, SAMPLE * count))
+        for command in ("traces", "raw", "folded", "top"):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([COMMAND, command, path], stdout=full, stderr=subprocess.PIPE, text=True)
+            test.need(done.returncode == 1 and done.stderr == "heaptap: %s: cannot write the output: No space left on device\n" % command,
+                      "%s of %d samples: status %d, %r", command, count, done.returncode, done.stderr)
+
+
 def regions():
     host = test.start([HOST, "poll"], test.shim(test.new_folder("region"), rate=1), stdout=subprocess.PIPE)
     host.stdout.readline()
@@ -430,6 +443,7 @@ def run_refusals():
 with Test("bad input") as test:
     test.need(os.path.exists(SHIM) and os.path.exists(COMMAND), "nothing is built in %s", BUILD)
     wanted = sys.argv[1:]
-    for part in (variables, outputs, setuid_program, files, references, streams, bombs, regions, processes, usage, run_refusals):
+    for part in (variables, outputs, setuid_program, files, references, streams, bombs, full_disk, regions, processes, usage,
+                 run_refusals):
         if not wanted or part.__name__ in wanted:
             part()

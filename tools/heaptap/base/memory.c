@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,12 +186,20 @@ void ht_buffer_printf(struct ht_buffer *buffer, const char *format, ...)
     }
 }
 
+static int drain_error; // errno of the first time that a stream did not take it all
+
+int ht_buffer_drain_error(void)
+{
+    return drain_error;
+}
+
 void ht_buffer_drain(struct ht_buffer *buffer)
 {
     enum { DRAINED_BYTES = 1 << 20 };
     if (buffer->stream == NULL || buffer->length < DRAINED_BYTES)
         return;
-    fwrite(buffer->data, 1, buffer->length, buffer->stream);
+    if (fwrite(buffer->data, 1, buffer->length, buffer->stream) < buffer->length && drain_error == 0)
+        drain_error = errno;
     buffer->length = 0;
     buffer->data[0] = '\0';
 }

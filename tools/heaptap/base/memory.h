@@ -90,8 +90,9 @@ void ht_buffer_printf(struct ht_buffer *buffer, const char *format, ...)
 void ht_buffer_free(struct ht_buffer *buffer);
 
 // For reports that may be longer than memory, between two rows: writes what has gathered, from time to time.
-// Whether that failed the stream knows.
+// Whether that failed the stream knows, and why ht_buffer_drain_error(): errno of the first failure, 0: none.
 void ht_buffer_drain(struct ht_buffer *buffer);
+int ht_buffer_drain_error(void);
 
 static inline void ht_buffer_byte(struct ht_buffer *buffer, char byte)
 {

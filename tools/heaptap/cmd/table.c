@@ -523,14 +523,20 @@ int ht_cmd_usage_error(const char *name, const char *format, ...)
     return HT_EXIT_USAGE;
 }
 
-int ht_cmd_finish(const char *name)
+// `error`: errno of the first write that failed, 0: none has, as far as we know.
+static int finish(const char *name, int error)
 {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return HT_EXIT_DONE;
-    if (errno == EPIPE)
-        return HT_EXIT_DONE;
-    return ht_cmd_error(name, "cannot write the output: %s", strerror(errno != 0 ? errno : EIO));
+    if (error == 0)
+        error = errno != 0 ? errno : EIO;
+    return error == EPIPE ? HT_EXIT_DONE : ht_cmd_error(name, "cannot write the output: %s", strerror(error));
+}
+
+int ht_cmd_finish(const char *name)
+{
+    return finish(name, ht_buffer_drain_error());
 }
 
 int ht_cmd_write(const char *name, const char *output, const struct ht_buffer *text)
@@ -539,7 +545,8 @@ int ht_cmd_write(const char *name, const char *output, const struct ht_buffer *t
         return ht_output_write(output, text->data, text->length) < 0
                    ? ht_cmd_error(name, "%s: %s", output, ht_error())
                    : HT_EXIT_DONE;
-    if (fwrite(text->data, 1, text->length, stdout) < text->length && errno == EPIPE)
-        return HT_EXIT_DONE; // the reader had enough
-    return ht_cmd_finish(name);
+    int error = ht_buffer_drain_error();
+    if (fwrite(text->data, 1, text->length, stdout) < text->length && error == 0)
+        error = errno;
+    return finish(name, error);
 }
