@@ -8,6 +8,9 @@
 //  record whose
 //     rank is at or below the floor.
 //  L3 stripes add up to the slots whose key is not 0.
+//  L4 levels, the floor's rise and thinned_since_ns are written by the one thread that holds ht_resizing;
+//  others
+//     read level_count with acquire before any level below it.
 #include "record/live.h"
 
 #include "record/filter.h"
@@ -231,7 +234,105 @@ bool ht_live_add_level(struct ht_region *region, uint32_t bucket_count)
     return true;
 }
 
+struct ht_look {
+    unsigned count;
+    float size_bytes[THIN_LOOKS], rate_bytes[THIN_LOOKS];
+};
+
+// The first live sample of each of THIN_LOOKS buckets, spread over all levels: what thinning goes by. A
+// record that changes under the look is worth as much as any.
+static void ht_look_around(const struct ht_region *region, struct ht_look *ret_look)
+{
+    const struct ht_region_header *header = region->header;
+    uint64_t step = ht_capacity(region) / HT_BUCKET_SLOTS / THIN_LOOKS + 1;
+    uint64_t next = 0, base = 0;
+    float floor_bytes = ht_live_floor(header);
+    uint32_t levels = ht_load_acquire(&region->level_count);
+    ret_look->count = 0;
+    for (uint32_t level = 0; level < levels; level++) {
+        struct ht_table table = ht_table_at(region, level, 0);
+        for (; next < base + table.mask + 1 && ret_look->count < THIN_LOOKS; next += step) {
+            for (uint32_t i = 0; i < HT_BUCKET_SLOTS; i++) {
+                uint64_t at = (next - base) * HT_BUCKET_SLOTS + i;
+                if (ht_load_relaxed(&table.keys[at]) > SWEEP_MARK &&
+                    ht_rank_of(&table.slots[at]) > floor_bytes) {
+                    ret_look->size_bytes[ret_look->count] =
+                        (float)ht_load_relaxed(&table.slots[at].size_bytes);
+                    __atomic_load(&table.slots[at].rate_bytes, &ret_look->rate_bytes[ret_look->count++],
+                                  __ATOMIC_RELAXED);
+                    break;
+                }
+            }
+        }
+        base += table.mask + 1;
+    }
+}
+
+// The share of the looked-at samples that would be expected to survive a floor.
+static double ht_survivors(const struct ht_look *look, double old_floor, double new_floor)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < look->count; i++) {
+        uint64_t size = (uint64_t)look->size_bytes[i];
+        double rate = (double)look->rate_bytes[i];
+        double before = ht_probability(size, rate > old_floor ? rate : old_floor);
+        double after = ht_probability(size, rate > new_floor ? rate : new_floor);
+        sum += after / before;
+    }
+    return sum / look->count;
+}
+
+// A sample of rate r with rank k is what a coarser Poisson sampling of rate F would also have seen if and
+// only if k > F; so raising the floor to F is the same as having sampled at max(r, F) all along. The floor
+// follows from the sizes alone, never from the ranks, hence it does not bias who survives.
+static void ht_thin(struct ht_region *region)
+{
+    struct ht_region_header *header = region->header;
+    struct ht_look look;
+    ht_look_around(region, &look);
+    if (look.count == 0) {
+        return;
+    }
+    double old_floor = (double)ht_live_floor(header);
+    double rate = (double)ht_load_relaxed(&header->rate_bytes);
+    double floor_bytes = old_floor > 1.0 ? old_floor : 1.0;
+    if (floor_bytes < rate) {
+        floor_bytes = rate;
+    }
+    do {
+        floor_bytes *= 2;
+    } while (floor_bytes < 1e18 && ht_survivors(&look, old_floor, floor_bytes) > 0.5);
+    float chosen = (float)floor_bytes;
+    // First the words that say so: whoever is killed in between must not leave estimates that look exact.
+    if (header->thinned_since_ns == 0) {
+        header->thinned_since_ns = ht_clock_realtime_ns(); // by the vdso: works without the kernel
+    }
+    ht_health_add(header, HT_HEALTH_THINNINGS, 1);
+    __atomic_store(&header->floor_bytes, &chosen, __ATOMIC_RELEASE);
+    ht_store_relaxed(&header->sweep_cursor, 0);
+    ht_store_release(&header->sweep_active, 1);
+}
+
 static uint32_t ht_resizing; // 1 while a thread adds a level or thins
+
+static bool ht_resize_begin(void)
+{
+    uint32_t idle = 0;
+    return ht_cas_acqrel(&ht_resizing, &idle, 1);
+}
+
+static void ht_resize_end(void)
+{
+    ht_store_release(&ht_resizing, 0);
+}
+
+void ht_live_thin(struct ht_region *region)
+{
+    if (ht_resize_begin()) {
+        ht_thin(region);
+        ht_resize_end();
+    }
+}
 
 static void ht_make_room(struct ht_region *region, bool must)
 {
@@ -240,8 +341,7 @@ static void ht_make_room(struct ht_region *region, bool must)
     if (!must && ht_live_count(header) * 100 < (int64_t)capacity * FULL_PERCENT) {
         return;
     }
-    uint32_t idle = 0;
-    if (!ht_cas_acqrel(&ht_resizing, &idle, 1)) {
+    if (!ht_resize_begin()) {
         return;
     }
     if (ht_capacity(region) == capacity) { // nobody has done it since we looked
@@ -253,10 +353,10 @@ static void ht_make_room(struct ht_region *region, bool must)
         if (grown) {
             ht_filter_grow(region, ht_capacity(region));
         } else if (!ht_load_relaxed(&header->sweep_active)) {
-            ht_live_thin(region);
+            ht_thin(region);
         }
     }
-    ht_store_release(&ht_resizing, 0);
+    ht_resize_end();
 }
 
 void ht_live_after_fork(void)
@@ -355,82 +455,4 @@ bool ht_live_remove(struct ht_region *region, uint64_t address, struct ht_live_c
         }
     }
     return false;
-}
-
-struct ht_look {
-    unsigned count;
-    float size_bytes[THIN_LOOKS], rate_bytes[THIN_LOOKS];
-};
-
-// The first live sample of each of THIN_LOOKS buckets, spread over all levels: what thinning goes by. A
-// record that changes under the look is worth as much as any.
-static void ht_look_around(const struct ht_region *region, struct ht_look *ret_look)
-{
-    const struct ht_region_header *header = region->header;
-    uint64_t step = ht_capacity(region) / HT_BUCKET_SLOTS / THIN_LOOKS + 1;
-    uint64_t next = 0, base = 0;
-    float floor_bytes = ht_live_floor(header);
-    ret_look->count = 0;
-    for (uint32_t level = 0; level < region->level_count; level++) {
-        struct ht_table table = ht_table_at(region, level, 0);
-        for (; next < base + table.mask + 1 && ret_look->count < THIN_LOOKS; next += step) {
-            for (uint32_t i = 0; i < HT_BUCKET_SLOTS; i++) {
-                uint64_t at = (next - base) * HT_BUCKET_SLOTS + i;
-                if (ht_load_relaxed(&table.keys[at]) > SWEEP_MARK &&
-                    ht_rank_of(&table.slots[at]) > floor_bytes) {
-                    ret_look->size_bytes[ret_look->count] =
-                        (float)ht_load_relaxed(&table.slots[at].size_bytes);
-                    __atomic_load(&table.slots[at].rate_bytes, &ret_look->rate_bytes[ret_look->count++],
-                                  __ATOMIC_RELAXED);
-                    break;
-                }
-            }
-        }
-        base += table.mask + 1;
-    }
-}
-
-// The share of the looked-at samples that would be expected to survive a floor.
-static double ht_survivors(const struct ht_look *look, double old_floor, double new_floor)
-{
-    double sum = 0;
-    for (unsigned i = 0; i < look->count; i++) {
-        uint64_t size = (uint64_t)look->size_bytes[i];
-        double rate = (double)look->rate_bytes[i];
-        double before = ht_probability(size, rate > old_floor ? rate : old_floor);
-        double after = ht_probability(size, rate > new_floor ? rate : new_floor);
-        sum += after / before;
-    }
-    return sum / look->count;
-}
-
-// A sample of rate r with rank k is what a coarser Poisson sampling of rate F would also have seen if and
-// only if k > F; so raising the floor to F is the same as having sampled at max(r, F) all along. The floor
-// follows from the sizes alone, never from the ranks, hence it does not bias who survives.
-void ht_live_thin(struct ht_region *region)
-{
-    struct ht_region_header *header = region->header;
-    struct ht_look look;
-    ht_look_around(region, &look);
-    if (look.count == 0) {
-        return;
-    }
-    double old_floor = (double)ht_live_floor(header);
-    double rate = (double)ht_load_relaxed(&header->rate_bytes);
-    double floor_bytes = old_floor > 1.0 ? old_floor : 1.0;
-    if (floor_bytes < rate) {
-        floor_bytes = rate;
-    }
-    do {
-        floor_bytes *= 2;
-    } while (floor_bytes < 1e18 && ht_survivors(&look, old_floor, floor_bytes) > 0.5);
-    float chosen = (float)floor_bytes;
-    // First the words that say so: whoever is killed in between must not leave estimates that look exact.
-    if (header->thinned_since_ns == 0) {
-        header->thinned_since_ns = ht_clock_realtime_ns(); // by the vdso: works without the kernel
-    }
-    ht_health_add(header, HT_HEALTH_THINNINGS, 1);
-    __atomic_store(&header->floor_bytes, &chosen, __ATOMIC_RELEASE);
-    ht_store_relaxed(&header->sweep_cursor, 0);
-    ht_store_release(&header->sweep_active, 1);
 }

@@ -19,12 +19,14 @@ bool ht_live_remove(struct ht_region *region, uint64_t address, struct ht_live_c
 int64_t ht_live_count(const struct ht_region_header *header);
 
 // A copied process has no other thread: whoever was resizing is gone.
-// Adds an empty level of this many buckets (a power of two). False: no memory.
 void ht_live_after_fork(void);
+
+// Adds an empty level of this many buckets (a power of two). False: no memory. Only for a region that nobody
+// else can reach yet.
 bool ht_live_add_level(struct ht_region *region, uint32_t bucket_count);
 
 // Raises the floor so that about half of the live samples are given up; unbiased, since the survivors' P says
-// so.
+// so. Does nothing while another thread resizes or thins.
 void ht_live_thin(struct ht_region *region);
 
 // The fields of a slot, each read whole; whether they belong together the caller finds out by the key.
