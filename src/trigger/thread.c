@@ -166,6 +166,29 @@ static int ht_exit_status(void)
     return (int)(value >> 8 & 0xff);
 }
 
+// A host's thread of fixed priority passes it on to ours, which would then hold up the host's other such
+// threads for a whole snapshot. Only such a host sees the call that gives it back, and none under a seccomp
+// filter: the filter may end the process for it. Source: proc(5), field 18 of stat is below 0 for fixed
+// priorities.
+static void ht_priority_default(void)
+{
+    char text[4096];
+    long length = ht_io_read_file("/proc/thread-self/stat", text, sizeof text);
+    const char *at = length > 0 ? strrchr(text, ')') : NULL;
+    for (unsigned field = 2; field < 18 && at != NULL; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    if (at == NULL || at[1] != '-' || ht_io_read_file("/proc/thread-self/status", text, sizeof text) <= 0) {
+        return;
+    }
+    static const char filter[] = "\nSeccomp:\t";
+    const char *line = strstr(text, filter); // not there: a kernel that knows no filters
+    if (line == NULL || line[sizeof filter - 1] == '0') {
+        struct sched_param none = {0};
+        ht_raw3(SYS_sched_setscheduler, 0, SCHED_OTHER, (long)&none);
+    }
+}
+
 // Runs in the new thread; returns its exit status.
 static int ht_thread_main(void *arg)
 {
@@ -174,6 +197,7 @@ static int ht_thread_main(void *arg)
     // A table of descriptors of our own, empty above 2: what we open, the host cannot close and reuse under
     // us, and what it has open, we do not keep open. Older kernels refuse, and the tables stay shared.
     ht_raw3(SYS_close_range, 3, (long)UINT32_MAX, HT_CLOSE_RANGE_UNSHARE);
+    ht_priority_default();
     block->fn(block->arg);
     return ht_exit_status();
 }

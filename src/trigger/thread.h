@@ -7,9 +7,9 @@
 
 // Runs fn(arg) in a thread that libc does not know: own stack (HT_THREAD_STACK_BYTES), own small TLS block,
 // all signals blocked, its own table of descriptors (nothing that the host opens, closes or reuses touches
-// ours), the caller's credentials and seccomp filters. fn may use raw system calls, memcpy and friends, zlib
-// and protobuf-c with our allocators, and the functions of src/ that say "bare thread"; no __thread, no libc
-// function with a lock, errno or TLS.
+// ours), the caller's credentials and seccomp filters, but not its fixed priority. fn may use raw system
+// calls, memcpy and friends, zlib and protobuf-c with our allocators, and the functions of src/ that say
+// "bare thread"; no __thread, no libc function with a lock, errno or TLS.
 //
 // False: not begun, because one is still running or the kernel refused (seccomp, RLIMIT_NPROC, no memory).
 // Context: hook, signal handler, exit; async-signal-safe, errno untouched. Not in a vfork child (the caller

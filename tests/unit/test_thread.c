@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -335,6 +338,62 @@ static void test_credentials(void **state)
     assert_int_equal(status, 0);
 }
 
+static long seen_policy;
+
+BARE static void see_policy(void *arg)
+{
+    (void)arg;
+    seen_policy = ht_raw1(SYS_sched_getscheduler, 0);
+}
+
+// Ends the process for sched_setscheduler alone.
+static bool forbid_scheduling(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setscheduler, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static int fixed_priority_child(int policy, bool filtered)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sched_param ten = {.sched_priority = 10};
+        if (sched_setscheduler(0, policy, &ten) != 0 || (filtered && !forbid_scheduling())) {
+            _exit(77);
+        }
+        seen_policy = -1;
+        _exit(ht_thread_run(see_policy, NULL) && wait_idle() && sched_getscheduler(0) == policy
+                  ? (int)seen_policy
+                  : 99);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+// A snapshot does not run at the fixed priority of the thread that asked for it, except where giving that up
+// might end the process.
+static void test_fixed_priority(void **state)
+{
+    (void)state;
+    int first = fixed_priority_child(SCHED_FIFO, false);
+    if (first == 77) {
+        skip(); // no right to fixed priorities here
+    }
+    assert_int_equal(first, SCHED_OTHER);
+    assert_int_equal(fixed_priority_child(SCHED_RR, false), SCHED_OTHER);
+    assert_int_equal(fixed_priority_child(SCHED_FIFO, true), SCHED_FIFO);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -413,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_own_descriptors),
         cmocka_unit_test(test_unmasked_float_exceptions),
         cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_fixed_priority),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_exit_while_it_runs),
         cmocka_unit_test(test_many_callers),
