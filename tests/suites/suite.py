@@ -387,20 +387,31 @@ class Suite(Test):
         created = Profile(os.path.join(out, ended[match.group("program", "pid")])).health().get("created", "0")
         return os.stat(os.path.join(out, name)).st_mtime < int(created) / 1e9
 
+    def report(self, kind, path):
+        done = subprocess.run([COMMAND, kind, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
+                              env=clean_environment(DEBUGINFOD_URLS=""), check=False)
+        self.need(done.returncode == 0, "heaptap %s %s: status %d, %s", kind, os.path.basename(path), done.returncode,
+                  done.stderr[-300:])
+        return done.stdout
+
     def judge_regions(self, exit_profiles):
         """A region that its process cannot remove, because it has become another user since, is the one kind that may stay."""
-        ended = {FILE_NAME.match(os.path.basename(p)).group("program", "pid"): os.stat(p).st_uid for p in exit_profiles}
+        ended = {}
+        for path in exit_profiles:
+            ended.setdefault(FILE_NAME.match(os.path.basename(path)).group("program", "pid"), []).append(path)
         regions = sorted(glob.glob(self.regions + "/*"))
         for path in regions:
             match = REGION_NAME.match(os.path.basename(path))
             if not self.need(match, "%s in the folder of regions", os.path.basename(path)):
                 continue
-            owner = ended.get(match.group("program", "pid"), -1)
-            self.need(owner != os.stat(path).st_uid, "%s wrote its exit profile, and its region is left",
-                      os.path.basename(path))
-            top = subprocess.run([COMMAND, "top", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
-                                 env=clean_environment(DEBUGINFOD_URLS=""), check=False)
-            self.need(top.returncode == 0, "heaptap top %s: status %d, %s", os.path.basename(path), top.returncode, top.stderr[-300:])
+            comments = self.report("comments", path)
+            start = re.search(r"(?m)^# heaptap: start=(\d+)$", comments)
+            self.need(start, "%s does not say when its process began:\n%s", os.path.basename(path), comments)
+            # A long run uses a pid more than once; the same process has the same start.
+            own = [p for p in ended.get(match.group("program", "pid"), []) if os.stat(p).st_uid == os.stat(path).st_uid and
+                   start and Profile(p).health().get("start") == start[1]]
+            self.need(not own, "%s wrote its exit profile, and its region is left", os.path.basename(path))
+            self.report("top", path)
         print("  %d regions of processes that ended without exit(): %s" % (
             len(regions), " ".join(REGION_NAME.match(os.path.basename(p))["program"] for p in regions)), flush=True)
         for path in regions:
