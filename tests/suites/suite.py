@@ -38,7 +38,7 @@ PR_SET_CHILD_SUBREAPER = 36
 # time; their suites use SIGURG as the snapshot signal, which has no effect at its default.
 SETTLED_SECONDS = 0.06
 TEMPORARY = re.compile(r"^\.heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.tmp$")
-REGION_NAME = re.compile(r"^heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.live$")
+REGION_NAME = re.compile(r"^heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.(?P<stage>live|new)$")
 # Counters in the comments that say that something went wrong; the rest is told in the suite's last lines.
 BAD_HEALTH = ("failed", "snapshot_failures", "drop_no_region", "drop_live_full", "unmatched")
 
@@ -368,7 +368,7 @@ class Suite(Test):
             len(paths), ", ".join("%d %s" % (triggers.count(t), t) for t in sorted(set(triggers))), temporary, len(chosen),
             " ".join("%s=%d" % (k, sums[k]) for k in sorted(sums) if k.startswith(
                 ("drop_", "failed_", "truncated_", "thinn", "inherit_lost", "raw_fork", "overflow_", "unmatched", "snapshot_")))), flush=True)
-        self.judge_regions(last)
+        self.judge_regions(paths)
 
     def log_lines(self):
         """What the shim had to say in all processes of the run."""
@@ -387,32 +387,33 @@ class Suite(Test):
         created = Profile(os.path.join(out, ended[match.group("program", "pid")])).health().get("created", "0")
         return os.stat(os.path.join(out, name)).st_mtime < int(created) / 1e9
 
-    def report(self, kind, path):
-        done = subprocess.run([COMMAND, kind, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
-                              env=clean_environment(DEBUGINFOD_URLS=""), check=False)
-        self.need(done.returncode == 0, "heaptap %s %s: status %d, %s", kind, os.path.basename(path), done.returncode,
-                  done.stderr[-300:])
-        return done.stdout
-
-    def judge_regions(self, exit_profiles):
-        """A region that its process cannot remove, because it has become another user since, is the one kind that may stay."""
-        ended = {}
-        for path in exit_profiles:
-            ended.setdefault(FILE_NAME.match(os.path.basename(path)).group("program", "pid"), []).append(path)
+    def judge_regions(self, profiles):
+        """A region that its process cannot remove, because it has become another user since, is the one kind that may stay
+        beside an exit profile. One that was killed while it made its region, as a child may be before its first
+        instruction, has left no profile at all."""
+        of_process = {}
+        for path in profiles:
+            of_process.setdefault(FILE_NAME.match(os.path.basename(path)).group("program", "pid"), []).append(path)
         regions = sorted(glob.glob(self.regions + "/*"))
+        stages = []
         for path in regions:
-            match = REGION_NAME.match(os.path.basename(path))
-            if not self.need(match, "%s in the folder of regions", os.path.basename(path)):
+            name = os.path.basename(path)
+            match = REGION_NAME.match(name)
+            if not self.need(match, "%s in the folder of regions", name):
                 continue
-            comments = self.report("comments", path)
-            start = re.search(r"(?m)^# heaptap: start=(\d+)$", comments)
-            self.need(start, "%s does not say when its process began:\n%s", os.path.basename(path), comments)
+            with open(path, "rb") as file:
+                start = str(int.from_bytes(file.read(56)[48:], "little"))  # the header's start_ticks
             # A long run uses a pid more than once; the same process has the same start.
-            own = [p for p in ended.get(match.group("program", "pid"), []) if os.stat(p).st_uid == os.stat(path).st_uid and
-                   start and Profile(p).health().get("start") == start[1]]
-            self.need(not own, "%s wrote its exit profile, and its region is left", os.path.basename(path))
-            self.report("top", path)
-        print("  %d regions of processes that ended without exit(): %s" % (
-            len(regions), " ".join(REGION_NAME.match(os.path.basename(p))["program"] for p in regions)), flush=True)
+            own = [FILE_NAME.match(os.path.basename(p))["trigger"] for p in of_process.get(match.group("program", "pid"), [])
+                   if os.stat(p).st_uid == os.stat(path).st_uid and Profile(p).health().get("start") == start]
+            if match["stage"] == "new":
+                self.need(not own, "%s wrote profiles, and its region is not finished", name)
+            else:
+                self.need("exit" not in own, "%s wrote its exit profile, and its region is left", name)
+                top = subprocess.run([COMMAND, "top", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
+                                     env=clean_environment(DEBUGINFOD_URLS=""), check=False)
+                self.need(top.returncode == 0, "heaptap top %s: status %d, %s", name, top.returncode, top.stderr[-300:])
+            stages.append("%s%s" % (match["program"], "" if match["stage"] == "live" else "(killed in the making)"))
+        print("  %d regions of processes that ended without exit(): %s" % (len(regions), " ".join(stages)), flush=True)
         for path in regions:
             os.unlink(path)
