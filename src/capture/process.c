@@ -120,8 +120,6 @@ bool ht_process_is_copy(void)
     return ht_held()->region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
 }
 
-// Field 22 of /proc/PID/stat: the fields are counted from behind the last ')', for the name may hold
-// anything.
 uint64_t ht_process_start_ticks(uint32_t pid)
 {
     char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack
@@ -133,14 +131,10 @@ uint64_t ht_process_start_ticks(uint32_t pid)
         ht_text_add_u64(&text, pid);
     }
     ht_text_add(&text, "/stat");
-    long length = ht_io_read_file(path, stat, sizeof stat);
-    const char *at = length > 0 ? strrchr(stat, ')') : NULL;
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
     uint64_t ticks = 0;
-    if (at != NULL) {
-        ht_text_parse_u64(at + 1, &ticks);
+    const char *field = ht_io_read_file(path, stat, sizeof stat) > 0 ? ht_text_stat_field(stat, 22) : NULL;
+    if (field != NULL) {
+        ht_text_parse_u64(field, &ticks);
     }
     return ticks;
 }

@@ -1,16 +1,13 @@
 // The table of live samples: levels of open addressing, growth, thinning and sweeping.
 //
 // Invariants:
-//  L1 a record stands in the probe path of its address: bucket home..home+PROBES-1 of one level, and passed[]
-//  of each
-//     bucket before its own is at least 1 for as long as it stands there.
+//  L1 a record stands in the probe path of its address: bucket home..home+PROBES-1 of one level; passed[] of
+//     each bucket before its own is at least 1 for as long as it stands there.
 //  L2 a key is changed away from an address only by the thread that frees the block, or by a sweeper for a
-//  record whose
-//     rank is at or below the floor.
+//     record whose rank is at or below the floor.
 //  L3 stripes add up to the slots whose key is not 0.
-//  L4 levels, the floor's rise and thinned_since_ns are written by the one thread that holds ht_resizing;
-//  others
-//     read level_count with acquire before any level below it.
+//  L4 levels, the floor and thinned_since_ns are written by the maker of the region, then by the one thread
+//     that holds ht_resizing; others read level_count with acquire before any level below it.
 #include "record/live.h"
 
 #include "record/filter.h"

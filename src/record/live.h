@@ -21,8 +21,8 @@ int64_t ht_live_count(const struct ht_region_header *header);
 // A copied process has no other thread: whoever was resizing is gone.
 void ht_live_after_fork(void);
 
-// Adds an empty level of this many buckets (a power of two). False: no memory. Only for a region that nobody
-// else can reach yet.
+// Adds an empty level of this many buckets (a power of two) to a region that nobody else can reach yet.
+// False: no memory.
 bool ht_live_add_level(struct ht_region *region, uint32_t bucket_count);
 
 // Raises the floor so that about half of the live samples are given up; unbiased, since the survivors' P says

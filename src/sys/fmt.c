@@ -102,3 +102,12 @@ bool ht_text_parse_u64(const char *string, uint64_t *ret_value)
     *ret_value = value;
     return true;
 }
+
+const char *ht_text_stat_field(const char *stat, unsigned field)
+{
+    const char *at = strrchr(stat, ')'); // ends field 2, the name, which may hold anything
+    for (unsigned i = 2; i < field && at != NULL; i++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL ? at + 1 : NULL;
+}

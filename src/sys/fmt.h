@@ -33,4 +33,8 @@ size_t ht_text_length(const char *string, size_t max_bytes);
 // Digits at the start of `string`; ret_value untouched when there is none or the value does not fit.
 bool ht_text_parse_u64(const char *string, uint64_t *ret_value);
 
+// Where a field of /proc/PID/stat begins, numbered from 3 (the state) as in proc(5); NULL when `stat` ends
+// before.
+const char *ht_text_stat_field(const char *stat, unsigned field);
+
 #endif

@@ -156,34 +156,42 @@ static void ht_float_defaults(void)
 static int ht_exit_status(void)
 {
     char stat[1024];
-    long length = ht_io_read_file("/proc/self/stat", stat, sizeof stat);
-    const char *state = length > 0 ? strrchr(stat, ')') : NULL;
-    const char *code = length > 0 ? strrchr(stat, ' ') : NULL; // field 52, the last one
+    if (ht_io_read_file("/proc/self/stat", stat, sizeof stat) <= 0) {
+        return 0;
+    }
+    const char *state = ht_text_stat_field(stat, 3);
+    const char *code = ht_text_stat_field(stat, 52);
     uint64_t value = 0;
-    if (state == NULL || strncmp(state, ") Z ", 4) != 0 || !ht_text_parse_u64(code + 1, &value)) {
+    if (state == NULL || *state != 'Z' || code == NULL || !ht_text_parse_u64(code, &value)) {
         return 0;
     }
     return (int)(value >> 8 & 0xff);
 }
 
-// A host's thread of fixed priority passes it on to ours, which would then hold up the host's other such
-// threads for a whole snapshot. Only such a host sees the call that gives it back, and none under a seccomp
-// filter: the filter may end the process for it. Source: proc(5), field 18 of stat is below 0 for fixed
-// priorities.
-static void ht_priority_default(void)
+// Source: proc(5), field 18 of stat is below 0 for SCHED_FIFO and SCHED_RR.
+static bool ht_has_fixed_priority(void)
 {
-    char text[4096];
-    long length = ht_io_read_file("/proc/thread-self/stat", text, sizeof text);
-    const char *at = length > 0 ? strrchr(text, ')') : NULL;
-    for (unsigned field = 2; field < 18 && at != NULL; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    if (at == NULL || at[1] != '-' || ht_io_read_file("/proc/thread-self/status", text, sizeof text) <= 0) {
-        return;
-    }
-    static const char filter[] = "\nSeccomp:\t";
-    const char *line = strstr(text, filter); // not there: a kernel that knows no filters
-    if (line == NULL || line[sizeof filter - 1] == '0') {
+    char stat[1024];
+    const char *priority = ht_io_read_file("/proc/thread-self/stat", stat, sizeof stat) > 0
+                               ? ht_text_stat_field(stat, 18)
+                               : NULL;
+    return priority != NULL && *priority == '-';
+}
+
+// Source: proc(5), the line Seccomp of status; a kernel without it knows no filters. In doubt there is one.
+static bool ht_is_filtered(void)
+{
+    static const char none[] = "\nSeccomp:\t0";
+    char status[4096];
+    return ht_io_read_file("/proc/thread-self/status", status, sizeof status) <= 0 ||
+           (strstr(status, "\nSeccomp:") != NULL && strstr(status, none) == NULL);
+}
+
+// A host's thread of fixed priority passes it on to ours, which would then hold up the host's other such
+// threads for a whole snapshot. A seccomp filter may end the process for the call that gives it back.
+static void ht_give_fixed_priority_back(void)
+{
+    if (ht_has_fixed_priority() && !ht_is_filtered()) {
         struct sched_param none = {0};
         ht_raw3(SYS_sched_setscheduler, 0, SCHED_OTHER, (long)&none);
     }
@@ -197,7 +205,7 @@ static int ht_thread_main(void *arg)
     // A table of descriptors of our own, empty above 2: what we open, the host cannot close and reuse under
     // us, and what it has open, we do not keep open. Older kernels refuse, and the tables stay shared.
     ht_raw3(SYS_close_range, 3, (long)UINT32_MAX, HT_CLOSE_RANGE_UNSHARE);
-    ht_priority_default();
+    ht_give_fixed_priority_back();
     block->fn(block->arg);
     return ht_exit_status();
 }

@@ -46,6 +46,7 @@ func main() {
 	runtime.GOMAXPROCS(1)
 	runtime.MemProfileRate = 4096
 	drawAgain()
+	kept = make([][]byte, 0, 8) // it does not grow in keep(), where now and then a growth would be a sample of its own
 	runtime.SetMutexProfileFraction(1)
 	runtime.SetBlockProfileRate(1)
 	for i := 0; i < 8; i++ {

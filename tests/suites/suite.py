@@ -39,6 +39,7 @@ PR_SET_CHILD_SUBREAPER = 36
 SETTLED_SECONDS = 0.06
 TEMPORARY = re.compile(r"^\.heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.tmp$")
 REGION_NAME = re.compile(r"^heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.(?P<stage>live|new)$")
+START_TICKS_OFFSET = 48  # of struct ht_region_header: also an unfinished region, which no report reads, says whose it is
 # Counters in the comments that say that something went wrong; the rest is told in the suite's last lines.
 BAD_HEALTH = ("failed", "snapshot_failures", "drop_no_region", "drop_live_full", "unmatched")
 
@@ -402,7 +403,8 @@ class Suite(Test):
             if not self.need(match, "%s in the folder of regions", name):
                 continue
             with open(path, "rb") as file:
-                start = str(int.from_bytes(file.read(56)[48:], "little"))  # the header's start_ticks
+                file.seek(START_TICKS_OFFSET)
+                start = str(int.from_bytes(file.read(8), "little"))
             # A long run uses a pid more than once; the same process has the same start.
             own = [FILE_NAME.match(os.path.basename(p))["trigger"] for p in of_process.get(match.group("program", "pid"), [])
                    if os.stat(p).st_uid == os.stat(path).st_uid and Profile(p).health().get("start") == start]

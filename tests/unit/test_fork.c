@@ -71,68 +71,11 @@ static bool ended_well(pid_t child)
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-static pid_t fork_with_handlers(void)
+// The samples stand for another thread's first ones, between our prepare handler and the copying.
+static pid_t fork_with_handlers(unsigned samples_behind_prepare)
 {
     ht_fork_prepare();
-    pid_t child = _Fork();
-    if (child == 0)
-        ht_fork_child();
-    else
-        ht_fork_parent();
-    return child;
-}
-
-// Each test in a process that has no region yet.
-static void in_new_process(bool (*test)(void))
-{
-    pid_t child = _Fork();
-    if (child == 0)
-        leave(test());
-    assert_true(ended_well(child));
-}
-
-static bool plain(void)
-{
-    if (!record(0x10000, 3))
-        return false;
-    pid_t child = fork_with_handlers();
-    if (child == 0)
-        leave(starts_from(3, false) && record(0x20000, 1));
-    return ended_well(child) && ht_live_count(ht_process_region()->header) == 3;
-}
-
-static void test_live_blocks_go_on(void **state)
-{
-    (void)state;
-    in_new_process(plain);
-}
-
-// A child that records nothing hands on what it was handed.
-static bool through_an_idle_child(void)
-{
-    if (!record(0x10000, 3))
-        return false;
-    pid_t child = fork_with_handlers();
-    if (child == 0) {
-        pid_t grandchild = fork_with_handlers();
-        if (grandchild == 0)
-            leave(starts_from(3, false));
-        leave(ended_well(grandchild) && ht_process_region_if_made() == NULL);
-    }
-    return ended_well(child);
-}
-
-static void test_through_an_idle_child(void **state)
-{
-    (void)state;
-    in_new_process(through_an_idle_child);
-}
-
-// Stands for another thread whose first sample falls between our prepare handler and the copying.
-static pid_t fork_with_first_samples(unsigned count)
-{
-    ht_fork_prepare();
-    bool recorded = record(0x30000, count);
+    bool recorded = samples_behind_prepare == 0 || record(0x30000, samples_behind_prepare);
     pid_t child = _Fork();
     if (child == 0)
         ht_fork_child();
@@ -141,38 +84,66 @@ static pid_t fork_with_first_samples(unsigned count)
     return recorded ? child : -1;
 }
 
-static bool made_behind_prepare(void)
+struct scenario {
+    const char *name;
+    bool (*run)(void);
+};
+
+// Each scenario in a process that has no region yet.
+static void in_new_process(void **state)
 {
-    pid_t child = fork_with_first_samples(3);
+    const struct scenario *scenario = *state;
+    pid_t child = _Fork();
     if (child == 0)
-        leave(starts_from(3, false));
+        leave(scenario->run());
+    assert_true(ended_well(child));
+}
+
+static bool live_blocks_go_on(void)
+{
+    if (!record(0x10000, 3))
+        return false;
+    pid_t child = fork_with_handlers(0);
+    if (child == 0)
+        leave(starts_from(3, false) && record(0x20000, 1));
+    return ended_well(child) && ht_live_count(ht_process_region()->header) == 3;
+}
+
+// A child that records nothing hands on what it was handed.
+static bool through_an_idle_child(void)
+{
+    if (!record(0x10000, 3))
+        return false;
+    pid_t child = fork_with_handlers(0);
+    if (child == 0) {
+        pid_t grandchild = fork_with_handlers(0);
+        if (grandchild == 0)
+            leave(starts_from(3, false));
+        leave(ended_well(grandchild) && ht_process_region_if_made() == NULL);
+    }
     return ended_well(child);
 }
 
-static void test_made_behind_the_prepare_handler(void **state)
+static bool made_behind_prepare(void)
 {
-    (void)state;
-    in_new_process(made_behind_prepare);
+    pid_t child = fork_with_handlers(3);
+    if (child == 0)
+        leave(starts_from(3, false));
+    return ended_well(child);
 }
 
 static bool taken_over_behind_prepare(void)
 {
     if (!record(0x10000, 3))
         return false;
-    pid_t child = fork_with_handlers();
+    pid_t child = fork_with_handlers(0);
     if (child == 0) {
-        pid_t grandchild = fork_with_first_samples(2);
+        pid_t grandchild = fork_with_handlers(2);
         if (grandchild == 0)
             leave(starts_from(5, false));
         leave(ended_well(grandchild));
     }
     return ended_well(child);
-}
-
-static void test_taken_over_behind_the_prepare_handler(void **state)
-{
-    (void)state;
-    in_new_process(taken_over_behind_prepare);
 }
 
 // Something allocates in a child's fork handler that runs before ours.
@@ -190,12 +161,6 @@ static bool before_our_handler(void)
     return recorded && ended_well(child);
 }
 
-static void test_before_our_handler(void **state)
-{
-    (void)state;
-    in_new_process(before_our_handler);
-}
-
 // What was copied without handlers starts empty, and so does its child: whatever its parent holds by then.
 static bool without_handlers(void)
 {
@@ -206,18 +171,12 @@ static bool without_handlers(void)
         leave(starts_from(0, true));
     pid_t idle = _Fork();
     if (idle == 0) {
-        pid_t grandchild = fork_with_handlers();
+        pid_t grandchild = fork_with_handlers(0);
         if (grandchild == 0)
             leave(starts_from(0, true));
         leave(ended_well(grandchild));
     }
     return ended_well(child) && ended_well(idle);
-}
-
-static void test_without_handlers(void **state)
-{
-    (void)state;
-    in_new_process(without_handlers);
 }
 
 static int set_up(void **state)
@@ -240,13 +199,16 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_blocks_go_on),
-        cmocka_unit_test(test_through_an_idle_child),
-        cmocka_unit_test(test_made_behind_the_prepare_handler),
-        cmocka_unit_test(test_taken_over_behind_the_prepare_handler),
-        cmocka_unit_test(test_before_our_handler),
-        cmocka_unit_test(test_without_handlers),
+    struct scenario scenarios[] = {
+        {"live blocks go on", live_blocks_go_on},
+        {"through an idle child", through_an_idle_child},
+        {"made behind the prepare handler", made_behind_prepare},
+        {"taken over behind the prepare handler", taken_over_behind_prepare},
+        {"before our handler", before_our_handler},
+        {"without handlers", without_handlers},
     };
+    struct CMUnitTest tests[sizeof scenarios / sizeof *scenarios];
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+        tests[i] = (struct CMUnitTest){scenarios[i].name, in_new_process, NULL, NULL, &scenarios[i]};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

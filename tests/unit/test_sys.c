@@ -76,6 +76,12 @@ static void test_parse(void **state)
     assert_false(ht_text_parse_u64("", &value));
     assert_false(ht_text_parse_u64("-1", &value));
     assert_true(value == UINT64_MAX);
+    const char *stat = "17 (a) b (c)) S 1 17 -2 52\n"; // the name is `a) b (c)`
+    assert_true(*ht_text_stat_field(stat, 3) == 'S');
+    assert_string_equal(ht_text_stat_field(stat, 6), "-2 52\n");
+    assert_string_equal(ht_text_stat_field(stat, 7), "52\n");
+    assert_null(ht_text_stat_field(stat, 8));
+    assert_null(ht_text_stat_field("17", 3));
 }
 
 static void test_files(void **state)

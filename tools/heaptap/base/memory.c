@@ -186,20 +186,13 @@ void ht_buffer_printf(struct ht_buffer *buffer, const char *format, ...)
     }
 }
 
-static int drain_error; // errno of the first time that a stream did not take it all
-
-int ht_buffer_drain_error(void)
-{
-    return drain_error;
-}
-
 void ht_buffer_drain(struct ht_buffer *buffer)
 {
     enum { DRAINED_BYTES = 1 << 20 };
     if (buffer->stream == NULL || buffer->length < DRAINED_BYTES)
         return;
-    if (fwrite(buffer->data, 1, buffer->length, buffer->stream) < buffer->length && drain_error == 0)
-        drain_error = errno;
+    if (fwrite(buffer->data, 1, buffer->length, buffer->stream) < buffer->length && buffer->stream_error == 0)
+        buffer->stream_error = errno;
     buffer->length = 0;
     buffer->data[0] = '\0';
 }

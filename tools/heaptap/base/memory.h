@@ -80,7 +80,8 @@ struct ht_buffer {
     char *data;
     size_t length;
     size_t capacity;
-    FILE *stream; // where ht_buffer_drain() writes to; NULL: all stays in memory
+    FILE *stream;     // where ht_buffer_drain() writes to; NULL: all stays in memory
+    int stream_error; // errno of the first time that the stream did not take it, 0: none
 };
 
 void ht_buffer_add(struct ht_buffer *buffer, const void *bytes, size_t length);
@@ -90,9 +91,8 @@ void ht_buffer_printf(struct ht_buffer *buffer, const char *format, ...)
 void ht_buffer_free(struct ht_buffer *buffer);
 
 // For reports that may be longer than memory, between two rows: writes what has gathered, from time to time.
-// Whether that failed the stream knows, and why ht_buffer_drain_error(): errno of the first failure, 0: none.
+// What fails is seen by ht_cmd_write, in stream_error.
 void ht_buffer_drain(struct ht_buffer *buffer);
-int ht_buffer_drain_error(void);
 
 static inline void ht_buffer_byte(struct ht_buffer *buffer, char byte)
 {

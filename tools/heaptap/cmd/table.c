@@ -536,7 +536,7 @@ static int finish(const char *name, int error)
 
 int ht_cmd_finish(const char *name)
 {
-    return finish(name, ht_buffer_drain_error());
+    return finish(name, 0);
 }
 
 int ht_cmd_write(const char *name, const char *output, const struct ht_buffer *text)
@@ -545,7 +545,7 @@ int ht_cmd_write(const char *name, const char *output, const struct ht_buffer *t
         return ht_output_write(output, text->data, text->length) < 0
                    ? ht_cmd_error(name, "%s: %s", output, ht_error())
                    : HT_EXIT_DONE;
-    int error = ht_buffer_drain_error();
+    int error = text->stream_error;
     if (fwrite(text->data, 1, text->length, stdout) < text->length && error == 0)
         error = errno;
     return finish(name, error);

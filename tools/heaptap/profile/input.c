@@ -25,6 +25,19 @@ struct ht_inputs {
     struct ht_http_request *requests; // of the URLs, at their position
 };
 
+// A message that pprof accepts as well, but nothing that a report could be about: any short text may pass for
+// one.
+static int read_profile(int fd, struct ht_profile **ret_profile)
+{
+    if (ht_profile_read(fd, NULL, ret_profile) < 0)
+        return -1;
+    if ((*ret_profile)->sample_type_count > 0)
+        return 0;
+    ht_profile_free(*ret_profile);
+    *ret_profile = NULL;
+    return ht_fail("the profile has no sample types");
+}
+
 static int read_file(const char *path, struct ht_profile **ret_profile)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -36,7 +49,7 @@ static int read_file(const char *path, struct ht_profile **ret_profile)
     if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
         result = ht_fail("is a directory; name a profile in it");
     else
-        result = ht_profile_read(fd, NULL, ret_profile);
+        result = read_profile(fd, ret_profile);
     close(fd);
     return result;
 }
@@ -134,21 +147,11 @@ static int explain_answer(const struct ht_http_request *request)
     return -1;
 }
 
-// Any short text may pass for a message without fields that we know.
-static int check_types(int result, struct ht_profile **ret_profile)
-{
-    if (result < 0 || (*ret_profile)->sample_type_count > 0)
-        return result;
-    ht_profile_free(*ret_profile);
-    *ret_profile = NULL;
-    return ht_fail("the profile has no sample types");
-}
-
 static int read_body(struct ht_http_request *request, struct ht_profile **ret_profile)
 {
     if (request->error[0] != '\0')
         return ht_fail("%s", request->error);
-    int result = check_types(ht_profile_read(request->body, NULL, ret_profile), ret_profile);
+    int result = read_profile(request->body, ret_profile);
     if (result < 0)
         result = explain_answer(request);
     close(request->body);
@@ -162,10 +165,10 @@ int ht_inputs_open(struct ht_inputs *inputs, size_t position, struct ht_profile 
     if (inputs->urls[position] != NULL)
         return read_body(&inputs->requests[position], ret_profile);
     if (strcmp(argument, "-") == 0)
-        return check_types(ht_profile_read(STDIN_FILENO, NULL, ret_profile), ret_profile);
+        return read_profile(STDIN_FILENO, ret_profile);
     if (ht_region_input_matches(argument))
         return ht_region_input_load(argument, ret_profile);
-    return check_types(read_file(argument, ret_profile), ret_profile);
+    return read_file(argument, ret_profile);
 }
 
 int ht_input_open(const char *argument, struct ht_profile **ret_profile)
