@@ -3,19 +3,10 @@
 #define HT_RECORD_MODULES_H
 
 #include "record/region.h"
+#include "sys/module.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-// One executable PT_LOAD as the r-xp line of /proc/PID/maps shows it. Pointers are borrowed for the call.
-struct ht_module_desc {
-    uint64_t start, limit; // addresses, page aligned
-    uint64_t file_offset;  // of `start`
-    const char *path;
-    const uint8_t *build_id; // GNU build id, or NULL
-    uint32_t build_id_bytes;
-    bool is_program;
-};
 
 // Remembers a module (once for each distinct one). ret_delta: what to add to a pc inside [start, limit) to
 // get its profile address; not 0 when another module has been written at that range before (scrapers identify

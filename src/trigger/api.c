@@ -1,35 +1,22 @@
 // The calls of include/heaptap/heaptap.h.
 #include "heaptap/heaptap.h"
 
-#include "capture/process.h"
-#include "capture/thread.h"
+#include "core/guard.h"
+#include "core/process.h"
 #include "record/control.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/compiler.h"
 #include "trigger/request.h"
+#include "trigger/start.h"
 
 #include <errno.h>
 
 #define SNAPSHOT_DEADLINE_NS UINT64_C(20000000000)
 
-// The calling thread's allocations meanwhile are ours (SETUP), and errno is the host's.
-struct ht_call {
-    uint32_t inside;
-    int saved;
-};
-
-static struct ht_call ht_call_begin(void)
+static int ht_call_end(struct ht_guard guard, int result)
 {
-    struct ht_call call = {ht_thread.inside, errno};
-    ht_thread.inside = HT_SETUP;
-    return call;
-}
-
-static int ht_call_end(struct ht_call call, int result)
-{
-    ht_thread.inside = call.inside;
-    errno = call.saved;
+    ht_guard_leave(guard);
     return result;
 }
 
@@ -41,31 +28,31 @@ static struct ht_region *ht_call_region(void)
 
 HT_EXPORT int heaptap_snapshot(void)
 {
-    struct ht_call call = ht_call_begin();
+    struct ht_guard guard = ht_guard_enter(HT_SETUP);
     if (!ht_start() || !ht_load_relaxed(&ht_settings.on)) {
-        return ht_call_end(call, -EAGAIN);
+        return ht_call_end(guard, -EAGAIN);
     }
-    return ht_call_end(call, ht_request_now(ht_clock_raw_monotonic_ns() + SNAPSHOT_DEADLINE_NS));
+    return ht_call_end(guard, ht_request_now(ht_clock_raw_monotonic_ns() + SNAPSHOT_DEADLINE_NS));
 }
 
 HT_EXPORT int heaptap_start(void)
 {
-    struct ht_call call = ht_call_begin();
+    struct ht_guard guard = ht_guard_enter(HT_SETUP);
     struct ht_region *region = ht_call_region();
     if (region == NULL) {
-        return ht_call_end(call, -EAGAIN);
+        return ht_call_end(guard, -EAGAIN);
     }
     ht_control_activate(region->header, ht_clock_monotonic_ns());
-    return ht_call_end(call, 0);
+    return ht_call_end(guard, 0);
 }
 
 HT_EXPORT int heaptap_stop(void)
 {
-    struct ht_call call = ht_call_begin();
+    struct ht_guard guard = ht_guard_enter(HT_SETUP);
     struct ht_region *region = ht_call_region();
     if (region == NULL) {
-        return ht_call_end(call, -EAGAIN);
+        return ht_call_end(guard, -EAGAIN);
     }
     ht_control_deactivate(region->header, ht_clock_monotonic_ns());
-    return ht_call_end(call, 0);
+    return ht_call_end(guard, 0);
 }

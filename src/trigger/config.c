@@ -34,7 +34,7 @@ static bool ht_parse_u64(const char *text, uint64_t *ret_value, const char **ret
     return true;
 }
 
-bool ht_parse_size(const char *text, uint64_t *ret_bytes)
+bool ht_config_parse_size(const char *text, uint64_t *ret_bytes)
 {
     uint64_t value;
     const char *rest;
@@ -65,7 +65,7 @@ bool ht_parse_size(const char *text, uint64_t *ret_bytes)
     return true;
 }
 
-bool ht_parse_duration(const char *text, uint64_t *ret_ns)
+bool ht_config_parse_duration(const char *text, uint64_t *ret_ns)
 {
     static const struct {
         const char *name;
@@ -172,7 +172,7 @@ static bool ht_set_out(struct ht_config *config, const char *value)
 
 static bool ht_set_rate(struct ht_config *config, const char *value)
 {
-    return ht_parse_size(value, &config->rate_bytes);
+    return ht_config_parse_size(value, &config->rate_bytes);
 }
 
 static bool ht_set_bool(const char *value, bool *ret_flag)
@@ -210,12 +210,12 @@ static bool ht_set_off_or(const char *value, bool (*parse)(const char *, uint64_
 
 static bool ht_set_interval(struct ht_config *config, const char *value)
 {
-    return ht_set_off_or(value, ht_parse_duration, &config->interval_ns);
+    return ht_set_off_or(value, ht_config_parse_duration, &config->interval_ns);
 }
 
 static bool ht_set_growth(struct ht_config *config, const char *value)
 {
-    return ht_set_off_or(value, ht_parse_size, &config->growth_bytes);
+    return ht_set_off_or(value, ht_config_parse_size, &config->growth_bytes);
 }
 
 static bool ht_set_exit(struct ht_config *config, const char *value)
@@ -264,7 +264,7 @@ static bool ht_set_live(struct ht_config *config, const char *value)
 static bool ht_set_memory(struct ht_config *config, const char *value)
 {
     uint64_t bytes;
-    if (!ht_parse_size(value, &bytes) || bytes < MIN_MEMORY || bytes > UINT64_C(32) << 30) {
+    if (!ht_config_parse_size(value, &bytes) || bytes < MIN_MEMORY || bytes > UINT64_C(32) << 30) {
         return false;
     }
     config->memory_bytes = bytes;

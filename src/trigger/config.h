@@ -2,7 +2,7 @@
 #ifndef HT_TRIGGER_CONFIG_H
 #define HT_TRIGGER_CONFIG_H
 
-#include "capture/unwind.h"
+#include "unwind/unwind.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,8 +33,8 @@ void ht_config_read(struct ht_config *ret_config);
 bool ht_glob_matches(const char *glob, const char *name);
 
 // Parsers, for the tests: false when the whole of `text` is not one.
-bool ht_parse_size(const char *text, uint64_t *ret_bytes);  // 512K, 1M, 2G, 100
-bool ht_parse_duration(const char *text, uint64_t *ret_ns); // 500ms, 30s, 5m, 1h, 10 (seconds)
-bool ht_parse_signal(const char *text, int *ret_signal);    // USR2, SIGUSR2, 12, none
+bool ht_config_parse_size(const char *text, uint64_t *ret_bytes);  // 512K, 1M, 2G, 100
+bool ht_config_parse_duration(const char *text, uint64_t *ret_ns); // 500ms, 30s, 5m, 1h, 10 (seconds)
+bool ht_parse_signal(const char *text, int *ret_signal);           // USR2, SIGUSR2, 12, none
 
 #endif

@@ -1,7 +1,7 @@
 // Cleaning up behind dead processes: which regions are dead, which of them are ours to remove.
 #include "trigger/leftovers.h"
 
-#include "capture/process.h"
+#include "core/process.h"
 #include "sys/clock.h"
 #include "sys/fmt.h"
 #include "sys/io.h"

@@ -1,7 +1,7 @@
 // Requests for snapshots, and the work of the short-lived thread.
 #include "trigger/request.h"
 
-#include "capture/process.h"
+#include "core/process.h"
 #include "snapshot/snapshot.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"

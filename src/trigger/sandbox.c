@@ -1,15 +1,16 @@
 // The exported prctl and syscall: pass everything on, and see coming what forbids or diverts our own calls.
 #include "trigger/sandbox.h"
 
-#include "capture/process.h"
-#include "capture/thread.h"
-#include "capture/unwind_memory.h"
+#include "core/guard.h"
+#include "core/process.h"
+#include "core/thread.h"
 #include "record/region.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/compiler.h"
 #include "sys/raw.h"
 #include "trigger/request.h"
+#include "unwind/memory.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -45,19 +46,17 @@ static void ht_seal_window(struct ht_unwind_window *window)
 
 static void ht_seal(void)
 {
-    struct ht_thread *thread = &ht_thread;
-    uint32_t inside = thread->inside;
-    thread->inside = HT_SETUP;
+    struct ht_guard guard = ht_guard_enter(HT_SETUP);
     ht_request_refuse(ht_clock_raw_monotonic_ns() + SEAL_WAIT_NS);
     struct ht_region *region = ht_process_region_if_made();
     if (region != NULL) {
         ht_region_back_ahead(region, SEAL_ROOM_BYTES);
         ht_store_relaxed(&region->header->sealed, 1);
-        ht_seal_window(&thread->window);
+        ht_seal_window(&ht_thread.window);
     }
     ht_clock_seal();
     ht_store_release(&ht_raw_sealed, 1);
-    thread->inside = inside;
+    ht_guard_leave(guard);
 }
 
 static void ht_unseal(void)

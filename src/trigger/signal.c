@@ -2,7 +2,7 @@
 // us.
 #include "trigger/signal.h"
 
-#include "capture/process.h"
+#include "core/process.h"
 #include "sys/raw.h"
 #include "trigger/request.h"
 

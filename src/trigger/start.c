@@ -1,8 +1,10 @@
 // Load, fork and exit: settles everything once, and takes the last snapshot.
-#include "capture/objects.h"
-#include "capture/process.h"
-#include "capture/real.h"
-#include "capture/sample.h"
+#include "trigger/start.h"
+#include "core/callbacks.h"
+#include "core/guard.h"
+#include "core/process.h"
+#include "heap/real.h"
+#include "heap/sample.h"
 #include "heaptap/heaptap.h"
 #include "record/modules.h"
 #include "sys/atomic.h"
@@ -13,8 +15,8 @@
 #include "trigger/leftovers.h"
 #include "trigger/request.h"
 #include "trigger/signal.h"
+#include "unwind/objects.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +71,7 @@ static void ht_on_fork_child(void)
 
 static void ht_on_exit(void)
 {
-    struct ht_thread *thread = &ht_thread;
-    uint32_t inside = thread->inside;
-    thread->inside = HT_SETUP;
-    int saved = errno;
+    struct ht_guard guard = ht_guard_enter(HT_SETUP);
     struct ht_region *region = ht_process_region_if_made();
     bool own = region != NULL && !ht_load_relaxed(&ht_raw_sealed) &&
                region->header->pid == (uint32_t)ht_raw0(SYS_getpid); // not in a vfork child
@@ -83,8 +82,7 @@ static void ht_on_exit(void)
             ht_region_unlink(region);
         }
     }
-    errno = saved;
-    thread->inside = inside;
+    ht_guard_leave(guard);
 }
 
 // The unwinder has met an executable segment for the first time.
@@ -147,8 +145,6 @@ static void ht_settle(void)
     if (config->interval_ns != 0) {
         ht_next_interval_ns = ht_clock_monotonic_ns() + config->interval_ns;
     }
-    ht_after_event = ht_on_event;
-    ht_after_create = ht_on_create;
     ht_request_start();
     pthread_atfork(ht_fork_prepare, ht_fork_parent, ht_on_fork_child);
     at_quick_exit(ht_on_exit);
@@ -165,25 +161,27 @@ bool ht_start(void)
     if (environ == NULL || !ht_cas_acqrel(&ht_started, &idle, 1)) {
         return false;
     }
-    int saved = errno;
     ht_settle();
     ht_store_release(&ht_started, 2);
-    errno = saved;
     return true;
 }
 
+const struct ht_callbacks ht_callbacks = {
+    .start = ht_start,
+    .after_event = ht_on_event,
+    .after_create = ht_on_create,
+};
+
 __attribute__((constructor)) static void ht_load(void)
 {
-    struct ht_thread *thread = &ht_thread;
-    uint32_t inside = thread->inside;
-    thread->inside = HT_SETUP;
+    struct ht_guard guard = ht_guard_enter(HT_SETUP);
     ht_real_find();
     if (ht_start() && ht_settings.on) {
         // Only here: the loader's lock is ours, and what is loaded now stays for the life of the process.
         ht_objects_init(ht_real_symbol("_dl_find_object"), ht_on_module);
         ht_unwind_load();
     }
-    thread->inside = inside;
+    ht_guard_leave(guard);
 }
 
 __attribute__((destructor)) static void ht_unload(void)

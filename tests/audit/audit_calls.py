@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from audit import BUILD, done, need, output  # noqa: E402
+from audit import done, need, rooms, symbols  # noqa: E402
 
 # Functions that neither allocate nor lock nor are cancellation points; memory, strings, mathematics.
 PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", "strnlen", "strcmp", "strncmp", "strchr",
@@ -16,11 +16,11 @@ PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", 
         "nextafterf", "_end", "_edata", "__bss_start"}
 # What one file alone may call, and why: at load, at exit and in the handler, never on a sampled path.
 SOMETIMES = {
-    "capture/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same", "mallocx": "weak, its address only",
+    "heap/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same", "mallocx": "weak, its address only",
                      "tc_malloc": "the same", "mi_malloc": "the same", "__libc_calloc": "the same"},
-    "capture/objects": {"dl_iterate_phdr": "once, at load, before any thread"},
-    "capture/unwind": {"__libc_stack_end": "data of the loader's: where the main thread's stack ends"},
-    "capture/unwind_libunwind": {"dlopen": "HEAPTAP_UNWIND=libunwind, at load", "dlsym": "the same", "dlerror": "the same"},
+    "unwind/objects": {"dl_iterate_phdr": "once, at load, before any thread"},
+    "unwind/unwind": {"__libc_stack_end": "data of the loader's: where the main thread's stack ends"},
+    "unwind/libunwind": {"dlopen": "HEAPTAP_UNWIND=libunwind, at load", "dlsym": "the same", "dlerror": "the same"},
     "trigger/start": {"pthread_atfork": "at load", "__register_atfork": "at load", "at_quick_exit": "at load",
                       "atexit": "at load", "__cxa_at_quick_exit": "at load", "__dso_handle": "at load",
                       "__cxa_atexit": "at load", "malloc": "its address only: whose is it?"},
@@ -34,22 +34,20 @@ FORBIDDEN = re.compile(r"^(malloc|calloc|realloc|reallocarray|free|posix_memalig
                        r"read|write|pthread_mutex_.*|pthread_cond_.*|pthread_create|abort|exit|__assert_fail|"
                        r"dladdr|getenv|localtime.*|syslog|usleep|nanosleep)$")
 
-objects = []
-for folder in ("%s/CMakeFiles/heaptap_shim.dir/src" % BUILD,):
-    for where, _, names in os.walk(folder):
-        objects += [os.path.join(where, n) for n in names if n.endswith(".o")]
-need(objects, "no objects of the shim below %s", BUILD)
 # Names defined in src/ itself, and the hooks, which the exporting file defines and the others must not use.
 defined, wanted = {}, {}
-for path in sorted(objects):
-    short = os.path.relpath(path, "%s/CMakeFiles/heaptap_shim.dir/src" % BUILD)[:-len(".c.o")]
-    wanted[short] = set()
-    for line in output("nm", path).splitlines():
-        words = line.split()
-        if words[-2] in "Uwv":
-            wanted[short].add(words[-1].split("@")[0])
-        else:
-            defined[words[-1]] = short
+for room in rooms():
+    if not room.path.startswith("src/"):
+        continue
+    need(room.objects, "no objects of %s", room.path)
+    for path in sorted(room.objects):
+        short = "%s/%s" % (room.name, os.path.basename(path)[:-len(".c.o")])
+        wanted[short] = set()
+        for name, kind in symbols(path):
+            if kind in "Uwv":
+                wanted[short].add(name)
+            else:
+                defined[name] = short
 hooks = {n for n in defined if FORBIDDEN.match(n)}
 for short, names in sorted(wanted.items()):
     for name in sorted(names):

@@ -1,6 +1,6 @@
 // What a walk costs: ours by tables and by frame pointers, and libunwind's, over the same stack.
-#include "capture/objects.h"
-#include "capture/unwind.h"
+#include "unwind/objects.h"
+#include "unwind/unwind.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

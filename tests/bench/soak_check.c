@@ -3,9 +3,9 @@
 //
 // Usage: soak_check FILE.live; exit status 0 and a line of figures, or 1 and what is wrong.
 #include "base/error.h"
-#include "cmd/region_copy.h"
 #include "record/filter.h"
 #include "record/live.h"
+#include "region/copy.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

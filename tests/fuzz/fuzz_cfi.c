@@ -3,7 +3,7 @@
 //
 // An input is a byte that is added to the pcs that are looked for, one for where the header lies (in units of
 // 4 bytes), and the tables.
-#include "capture/unwind_cfi.h"
+#include "unwind/cfi.h"
 
 #include <stdlib.h>
 #include <string.h>

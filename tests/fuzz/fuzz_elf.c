@@ -1,5 +1,5 @@
 // Fuzzes the reader of foreign ELF files and the verdicts on them: any bytes give an answer within bounds.
-#include "cmd/elfcheck.h"
+#include "elf/check.h"
 
 #include <stdlib.h>
 #include <string.h>

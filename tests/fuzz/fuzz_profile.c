@@ -4,11 +4,11 @@
 // An input is a profile as a file would hold it, plain or gzip. Mutations work on the message inside
 // (proto_mutate.h).
 #include "base/error.h"
+#include "cmd/reports.h"
 #include "profile/filter.h"
 #include "profile/profile.h"
-#include "view/compare.h"
-#include "view/health.h"
-#include "view/reports.h"
+#include "stats/health.h"
+#include "view/text/compare.h"
 
 #include "proto_mutate.h"
 

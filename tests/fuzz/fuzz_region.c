@@ -4,14 +4,14 @@
 // An input is either a region's image, or (shorter than a header) a list of patches to a small sound region,
 // 16 bytes each: offset (4 bytes), width in bytes (4), value (8), little-endian. The last patch may be cut
 // off. Mutations add, change and take away patches of words that mean something.
-#include "cmd/live_set.h"
-#include "cmd/region_copy.h"
 #include "profile/profile.h"
 #include "record/filter.h"
 #include "record/live.h"
 #include "record/modules.h"
 #include "record/stacks.h"
+#include "region/copy.h"
 #include "snapshot/encode.h"
+#include "stats/live_set.h"
 
 #include <stdlib.h>
 #include <string.h>

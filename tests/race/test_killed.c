@@ -1,9 +1,9 @@
 // A region whose process is killed in the middle of everything: what is left is whole, entry by entry and
 // sample by sample.
-#include "cmd/region_copy.h"
 #include "record/filter.h"
 #include "record/live.h"
 #include "record/stacks.h"
+#include "region/copy.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
 """What the audits share: where things are, running binutils, and failing with every finding at once."""
+import collections
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ sys.dont_write_bytecode = True
 BUILD = os.path.abspath(os.environ.get("HT_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 SOURCE = os.path.abspath(os.environ.get("HT_SOURCE", os.path.join(os.path.dirname(__file__), "..", "..")))
 SHIM = BUILD + "/libheaptap.so"
+NM = os.environ.get("HT_NM", "nm")  # one that reads the compiler's objects, whatever is in them (LTO)
 
 findings = []
 checked = 0
@@ -17,6 +19,7 @@ def need(condition, text, *args):
     checked += 1
     if not condition:
         findings.append(text % args if args else text)
+    return condition
 
 
 def output(*command):
@@ -36,6 +39,30 @@ def sources(*folders, endings=(".c", ".h")):
 def read(path):
     with open(os.path.join(SOURCE, path), encoding="utf-8") as file:
         return file.read()
+
+
+Room = collections.namedtuple("Room", "name path floors objects")
+
+
+def rooms():
+    """The folders of src/ and tools/heaptap/ as the build knows them (tools/dev/rooms.cmake)."""
+    rows = []
+    with open(BUILD + "/rooms.txt", encoding="utf-8") as file:
+        for line in file.read().splitlines():
+            path, floors, objects = line.split("|")
+            name = path[len("src/"):] if path.startswith("src/") else path[len("tools/heaptap/"):]
+            rows.append(Room(name, path, [f for f in floors.split(",") if f], [o for o in objects.split(",") if o]))
+    return rows
+
+
+def symbols(path):
+    """(name, kind) of each global name of an object, as nm's letters: U w v are undefined."""
+    rows = []
+    for line in output(NM, "-P", "-g", path).splitlines():
+        words = line.split()
+        if len(words) >= 2:
+            rows.append((words[0].split("@")[0], words[1]))
+    return rows
 
 
 def done():

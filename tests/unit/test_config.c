@@ -31,14 +31,14 @@ static void test_sizes(void **state)
                 {"17179869183G", UINT64_C(17179869183) << 30}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t bytes = 99;
-        assert_true(ht_parse_size(good[i].text, &bytes));
+        assert_true(ht_config_parse_size(good[i].text, &bytes));
         assert_int_equal(bytes, good[i].bytes);
     }
     static const char *const bad[] = {
         "", "K", "-1", "1.5M", "12X", "1KK", "99999999999999999999", "17179869184G", " 1", "1 "};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint64_t bytes = 99;
-        assert_false(ht_parse_size(bad[i], &bytes));
+        assert_false(ht_config_parse_size(bad[i], &bytes));
         assert_int_equal(bytes, 99);
     }
 }
@@ -47,15 +47,15 @@ static void test_durations(void **state)
 {
     (void)state;
     uint64_t ns = 0;
-    assert_true(ht_parse_duration("500ms", &ns) && ns == 500000000);
-    assert_true(ht_parse_duration("30s", &ns) && ns == UINT64_C(30000000000));
-    assert_true(ht_parse_duration("2", &ns) && ns == UINT64_C(2000000000));
-    assert_true(ht_parse_duration("5m", &ns) && ns == UINT64_C(300000000000));
-    assert_true(ht_parse_duration("1h", &ns) && ns == UINT64_C(3600000000000));
-    assert_false(ht_parse_duration("", &ns));
-    assert_false(ht_parse_duration("10d", &ns));
-    assert_false(ht_parse_duration("s", &ns));
-    assert_false(ht_parse_duration("9999999999999h", &ns));
+    assert_true(ht_config_parse_duration("500ms", &ns) && ns == 500000000);
+    assert_true(ht_config_parse_duration("30s", &ns) && ns == UINT64_C(30000000000));
+    assert_true(ht_config_parse_duration("2", &ns) && ns == UINT64_C(2000000000));
+    assert_true(ht_config_parse_duration("5m", &ns) && ns == UINT64_C(300000000000));
+    assert_true(ht_config_parse_duration("1h", &ns) && ns == UINT64_C(3600000000000));
+    assert_false(ht_config_parse_duration("", &ns));
+    assert_false(ht_config_parse_duration("10d", &ns));
+    assert_false(ht_config_parse_duration("s", &ns));
+    assert_false(ht_config_parse_duration("9999999999999h", &ns));
 }
 
 static void test_signals(void **state)

@@ -1,5 +1,5 @@
 // What `heaptap doctor` reads out of /proc, and how its findings are kept.
-#include "cmd/doctor.h"
+#include "doctor/doctor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

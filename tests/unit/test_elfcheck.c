@@ -1,6 +1,6 @@
 // What ELF files say, which programs `heaptap run` refuses, how a program is found: fixtures are compiled
 // here, or written byte by byte.
-#include "cmd/elfcheck.h"
+#include "elf/check.h"
 
 #include <elf.h>
 #include <errno.h>

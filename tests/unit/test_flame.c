@@ -1,8 +1,9 @@
 // Tests the flame graph's tree on profiles made by hand: sums, inlined frames, a base, what is cut, escaping,
 // the forms.
 #include "base/error.h"
-#include "view/flame.h"
-#include "view/flame_escape.h"
+#include "cmd/reports.h"
+#include "view/flame/escape.h"
+#include "view/flame/flame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

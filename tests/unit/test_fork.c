@@ -1,6 +1,6 @@
 // What a copied process takes over, at the moments of fork that are hard to hit from outside: the handlers
 // are called by hand, around _Fork, which runs none.
-#include "capture/process.h"
+#include "core/process.h"
 
 #include "record/live.h"
 #include "record/stacks.h"

@@ -1,5 +1,5 @@
 // Which health counters become warnings, and from how much on.
-#include "view/health.h"
+#include "stats/health.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

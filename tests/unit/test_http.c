@@ -1,7 +1,7 @@
 // Fetching over HTTP against a server in a child process: body, POST, limits, several at once; and what URLs
 // become.
-#include "base/http.h"
-#include "profile/url.h"
+#include "net/http.h"
+#include "net/url.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 // Cleaning up behind the dead: how many may stay, and everything that must not be touched.
 #include "trigger/leftovers.h"
 
-#include "capture/process.h"
+#include "core/process.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

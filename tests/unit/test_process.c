@@ -1,10 +1,10 @@
 // Regions from outside: finding, opening, copying and switching them; hand-made ones, hostile ones, and our
 // own process as the profiled one.
-#include "cmd/control.h"
-#include "cmd/live_set.h"
-#include "cmd/process.h"
-#include "cmd/region_input.h"
-#include "cmd/snap.h"
+#include "input/region.h"
+#include "region/control.h"
+#include "region/process.h"
+#include "region/snap.h"
+#include "stats/live_set.h"
 
 #include "base/error.h"
 #include "base/memory.h"

@@ -1,6 +1,6 @@
 // Tests the prompt's parts that need no terminal: words of a line, settings by name, completion.
 #include "base/error.h"
-#include "cmd/prompt.h"
+#include "prompt/prompt.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 // Tests what the text reports are made of: columns, label frames, call trees, raw's lengths of time, the
 // table's defaults. (tests/golden holds whole reports against pprof's.)
 #include "base/error.h"
-#include "view/graph.h"
-#include "view/reports.h"
+#include "cmd/reports.h"
+#include "view/graph/graph.h"
 #include "view/text.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 // The environment that `heaptap run` builds, and its child: exit status, signals, ticks, descriptors.
-#include "cmd/run.h"
+#include "launch/launch.h"
 
 #include "base/error.h"
 

@@ -1,7 +1,8 @@
 // Tests how source files are found and split into lines, and what a graph in Graphviz's language and folded
 // stacks do with names that are no plain words. (tests/golden holds whole reports against pprof's.)
-#include "view/dot.h"
-#include "view/source.h"
+#include "cmd/reports.h"
+#include "view/graph/dot.h"
+#include "view/text/source.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

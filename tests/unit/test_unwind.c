@@ -1,7 +1,7 @@
 // Whole walks: equal to libunwind's frame by frame, and without a fault where there is no stack to speak of.
-#include "capture/objects.h"
-#include "capture/unwind.h"
-#include "capture/unwind_memory.h"
+#include "unwind/memory.h"
+#include "unwind/objects.h"
+#include "unwind/unwind.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // The parser of call frame information: rows equal to readelf's for whole libraries, and bounded on any
 // bytes.
-#include "capture/unwind_cfi.h"
+#include "unwind/cfi.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 // Tests the graph, the report `top` and the comparison of two snapshots on profiles made by hand.
 // (tests/golden holds the reports against pprof's.)
 #include "base/error.h"
-#include "view/compare.h"
 #include "view/reports.h"
+#include "view/text/compare.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 // heaptap, the command: finds the subcommand and hands over.
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 
 #include "base/memory.h"
-#include "view/reports.h"
+#include "cmd/reports.h"
 
 #include <stdio.h>
 #include <stdlib.h>

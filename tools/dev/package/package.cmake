@@ -3,8 +3,7 @@ include(CMakePackageConfigHelpers)
 
 # The installed command looks for libheaptap.so from where it lies itself, so the tree can be moved as a whole.
 file(RELATIVE_PATH LIB_FROM_BIN ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
-set_property(SOURCE ${CMAKE_SOURCE_DIR}/tools/heaptap/cmd/run_environment.c APPEND PROPERTY COMPILE_DEFINITIONS
-    HT_LIB_FROM_BIN="${LIB_FROM_BIN}")
+target_compile_definitions(room_launch PRIVATE HT_LIB_FROM_BIN="${LIB_FROM_BIN}")
 
 install(TARGETS heaptap_shim LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS heaptap RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,10 +1,10 @@
 // Control words of a live region, and the commands that write them: start, stop, rate.
-#include "cmd/control.h"
+#include "region/control.h"
 
 #include "base/memory.h"
-#include "cmd/cmd.h"
-#include "cmd/process.h"
+#include "cmd/command.h"
 #include "record/control.h"
+#include "region/process.h"
 #include "sys/atomic.h"
 
 #include <fcntl.h>

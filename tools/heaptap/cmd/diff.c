@@ -1,9 +1,9 @@
 // `heaptap diff`: what grew between two snapshots, the leak on top.
 #include "base/terminal.h"
-#include "cmd/cmd.h"
-#include "cmd/load.h"
+#include "cmd/command.h"
 #include "cmd/shared_options.h"
-#include "view/compare.h"
+#include "input/load.h"
+#include "view/text/compare.h"
 
 #include <limits.h>
 #include <stdio.h>

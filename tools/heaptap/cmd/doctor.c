@@ -1,10 +1,10 @@
 // heaptap doctor: says whether profiling a program or a process will work, and what to change.
-#include "cmd/doctor.h"
+#include "doctor/doctor.h"
 
 #include "base/json.h"
 #include "base/terminal.h"
-#include "cmd/cmd.h"
-#include "cmd/run.h"
+#include "cmd/command.h"
+#include "launch/launch.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #define HT_CMD_GENERATE_H
 
 #include "base/memory.h"
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 
 // Context: tool, at build time. Each appends a whole file to *out; `date` is the one in the page's head.
 void ht_generate_man_main(const char *date, struct ht_buffer *out); // heaptap(1)

@@ -1,5 +1,5 @@
 // What `heaptap --help` and heaptap(1) say about the whole: groups of commands, inputs, a start by example.
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 
 #include <stdio.h>
 #include <string.h>

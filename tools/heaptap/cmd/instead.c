@@ -1,5 +1,5 @@
 // Reports of `go tool pprof` that heaptap does not have, and what does their work here.
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 
 #include <string.h>
 

@@ -3,11 +3,11 @@
 #include "base/json.h"
 #include "base/measure.h"
 #include "base/memory.h"
-#include "cmd/cmd.h"
-#include "cmd/control.h"
-#include "cmd/dead.h"
-#include "cmd/live_set.h"
-#include "cmd/process.h"
+#include "cmd/command.h"
+#include "region/control.h"
+#include "region/dead.h"
+#include "region/process.h"
+#include "stats/live_set.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,9 @@
 #include "cmd/report.h"
 
 #include "base/terminal.h"
-#include "cmd/load_program.h"
+#include "cmd/reports.h"
 #include "cmd/shared_options.h"
+#include "input/program.h"
 #include "view/report_json.h"
 
 #include <stdio.h>

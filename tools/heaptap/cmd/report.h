@@ -2,8 +2,8 @@
 #ifndef HT_CMD_REPORT_H
 #define HT_CMD_REPORT_H
 
-#include "cmd/cmd.h"
-#include "cmd/load.h"
+#include "cmd/command.h"
+#include "input/load.h"
 #include "view/reports.h"
 
 struct ht_report_settings {

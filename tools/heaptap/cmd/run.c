@@ -1,12 +1,12 @@
 // heaptap run: runs a program under the profiler, refuses what cannot work, and leaves its profiles behind.
-#include "cmd/run.h"
+#include "launch/launch.h"
 
 #include "base/folders.h"
 #include "base/memory.h"
-#include "cmd/cmd.h"
-#include "cmd/elfcheck.h"
-#include "cmd/snap.h"
+#include "cmd/command.h"
 #include "cmd/symbolize.h"
+#include "elf/check.h"
+#include "region/snap.h"
 
 #include <dirent.h>
 #include <errno.h>

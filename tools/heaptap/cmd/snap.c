@@ -1,10 +1,10 @@
 // heaptap snap: takes a snapshot of a program from outside, through its region, alive or dead.
-#include "cmd/snap.h"
+#include "region/snap.h"
 
 #include "base/memory.h"
-#include "cmd/cmd.h"
-#include "cmd/control.h"
-#include "cmd/region_input.h"
+#include "cmd/command.h"
+#include "input/region.h"
+#include "region/control.h"
 #include "snapshot/snapshot.h"
 
 #include <errno.h>

@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/terminal.h"
-#include "cmd/cmd.h"
-#include "profile/input.h"
+#include "cmd/command.h"
+#include "input/input.h"
 
 #include <errno.h>
 #include <fcntl.h>

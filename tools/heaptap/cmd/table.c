@@ -1,5 +1,5 @@
 // The one table of commands: names, help by example, options and functions; and what every command shares.
-#include "cmd/cmd.h"
+#include "cmd/command.h"
 
 #include "base/output.h"
 

@@ -2,7 +2,7 @@
 #include "resolve/locate.h"
 
 #include "base/error.h"
-#include "resolve/debuginfod.h"
+#include "net/debuginfod.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

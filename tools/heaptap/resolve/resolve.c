@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "base/path.h"
+#include "net/debuginfod.h"
 #include "resolve/cache.h"
-#include "resolve/debuginfod.h"
 #include "resolve/jit.h"
 #include "resolve/locate.h"
 

@@ -3,7 +3,7 @@
 #define HT_VIEW_REPORT_JSON_H
 
 #include "base/json.h"
-#include "view/graph.h"
+#include "view/graph/graph.h"
 
 // Every field name that a report may write with --json, and what it holds. Stable: names are added, never
 // changed or given another meaning. Ends with an entry without name. The tests hold the reports against it.

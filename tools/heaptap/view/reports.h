@@ -1,4 +1,4 @@
-// The reports by name: one table for the command line, the prompt, --help, the man pages and the completions.
+// What a report is, and the functions that write one each; the table of them is cmd/reports.
 #ifndef HT_VIEW_REPORTS_H
 #define HT_VIEW_REPORTS_H
 
@@ -33,16 +33,7 @@ struct ht_report_kind {
     int (*write)(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);
 };
 
-extern const struct ht_report_kind ht_reports[]; // ends with an entry without name
-
-// NULL: there is none of this name.
-const struct ht_report_kind *ht_report_find(const char *name);
-
-// What `go tool pprof` changes in the options for a kind of report: forced granularity, no trimming, limits
-// by number. `node_count` and `node_fraction` below 0 stand for the defaults.
-void ht_report_settle(const struct ht_report_kind *kind, struct ht_view_options *options);
-
-// Each in view/NAME.c; peek is tree with an expression, text is top, and flame is in flame_page.c.
+// Each in a file of its name; peek is tree with an expression, text is top, and flame is in flame/page.c.
 int ht_write_flame(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);
 int ht_write_callgrind(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);
 int ht_write_dot(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);

@@ -26,7 +26,7 @@ endif()
 # Writes the product without a page, unless that is what is there: a new file means compiling and linking again.
 function(without_page reason)
     set(text "// Written by web/build.cmake: the flame graph's page is missing.
-#include \"view/flame_web.h\"
+#include \"view/flame/web.h\"
 const char ht_flame_web_page[] = \"\";
 const char ht_flame_web_missing[] = \"${reason}\";
 ")

@@ -49,7 +49,7 @@ function cSource (page) {
   const bytes = Buffer.from(page, 'utf8')
   const rows = []
   for (let from = 0; from < bytes.length; from += 24) rows.push([...bytes.subarray(from, from + 24)].join(','))
-  return '// Written by web/build.mjs: the flame graph\'s page.\n#include "view/flame_web.h"\n' +
+  return '// Written by web/build.mjs: the flame graph\'s page.\n#include "view/flame/web.h"\n' +
     `const char ht_flame_web_page[] = {\n${rows.join(',\n')},0};\nconst char ht_flame_web_missing[] = "";\n`
 }
 

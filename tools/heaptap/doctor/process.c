@@ -1,0 +1,488 @@
+// The running process of `heaptap doctor`: whether it may be looked at, what the profiler does in it, what
+// stands in the way.
+#include "base/error.h"
+#include "doctor/doctor.h"
+#include "record/region.h"
+#include "region/control.h"
+#include "sys/maps.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_THREADS 4096
+
+static bool read_proc(uint32_t pid, const char *name, struct ht_buffer *ret)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/%s", pid, name);
+    return ht_process_read_file(path, ret);
+}
+
+// A line "Name:<tab>value" of a status file.
+bool ht_doctor_status(const struct ht_buffer *status, const char *name, int base, uint64_t *ret)
+{
+    size_t length = strlen(name);
+    for (const char *line = status->data; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == ':') {
+            *ret = strtoull(line + length + 1, NULL, base);
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct {
+    int resource;
+    const char *name; // in /proc/PID/limits
+} limits[] = {
+    {RLIMIT_AS, "Max address space"}, {RLIMIT_FSIZE, "Max file size"}, {RLIMIT_NOFILE, "Max open files"}};
+
+uint64_t ht_doctor_limit(const struct ht_doctor *doctor, int resource)
+{
+    struct rlimit own;
+    struct ht_buffer text = {0};
+    uint64_t value = UINT64_MAX;
+    if (doctor->pid == 0)
+        return getrlimit((__rlimit_resource_t)resource, &own) == 0 && own.rlim_cur != RLIM_INFINITY
+                   ? own.rlim_cur
+                   : UINT64_MAX;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits && read_proc(doctor->pid, "limits", &text); i++) {
+        const char *line = limits[i].resource == resource ? strstr(text.data, limits[i].name) : NULL;
+        if (line != NULL) {
+            line += strlen(limits[i].name);
+            line += strspn(line, " ");
+            value = isdigit((unsigned char)*line) ? strtoull(line, NULL, 10) : UINT64_MAX;
+        }
+    }
+    ht_buffer_free(&text);
+    return value;
+}
+
+static void read_header(struct ht_doctor *doctor)
+{
+    struct stat stat;
+    struct ht_region_header *header = &doctor->header;
+    int fd = doctor->process.has_region ? ht_region_open(doctor->process.region_path, O_RDONLY, &stat) : -1;
+    if (fd < 0)
+        return;
+    doctor->has_header = pread(fd, header, sizeof *header, 0) == (ssize_t)sizeof *header &&
+                         header->magic == HT_REGION_MAGIC && header->version == HT_REGION_VERSION;
+    close(fd);
+}
+
+// The kernel's mark behind the name of a removed file is taken off; true: there was one.
+static bool take_mark(char *path)
+{
+    static const char mark[] = " (deleted)";
+    size_t length = strlen(path), mark_length = sizeof mark - 1;
+    if (length <= mark_length || strcmp(path + length - mark_length, mark) != 0)
+        return false;
+    path[length - mark_length] = '\0';
+    return true;
+}
+
+static void add_mapped_file(struct ht_doctor *doctor, const struct ht_maps_line *line)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", line->path);
+    bool deleted = take_mark(path), known = strcmp(path, doctor->path) == 0;
+    for (size_t i = 0; i < doctor->file_count && !known; i++)
+        known = strcmp(doctor->files[i].path, path) == 0;
+    if (known)
+        return;
+    struct ht_buffer open_path = {0};
+    if (deleted) // the mapping still leads to it, given the rights
+        ht_buffer_printf(&open_path, "/proc/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, doctor->pid,
+                         line->start, line->limit);
+    else
+        ht_buffer_printf(&open_path, "%s%s", doctor->root, path);
+    ht_doctor_add_file(doctor, path, open_path.data, deleted);
+    ht_buffer_free(&open_path);
+}
+
+// The executable and the libraries that are mapped, each once.
+static void add_mapped_files(struct ht_doctor *doctor, char *maps)
+{
+    for (char *text = maps, *next; text != NULL && *text != '\0'; text = next) {
+        struct ht_maps_line line;
+        next = strchr(text, '\n');
+        if (next != NULL)
+            *next++ = '\0';
+        if (ht_maps_parse(text, &line) && line.executable && line.path[0] == '/')
+            add_mapped_file(doctor, &line);
+    }
+}
+
+static void split_environment(struct ht_doctor *doctor)
+{
+    struct ht_buffer *text = &doctor->own_environment;
+    size_t count = 0, capacity = 0;
+    if (!read_proc(doctor->pid, "environ", text))
+        return;
+    for (char *at = text->data; at < text->data + text->length; at += strlen(at) + 1) {
+        HT_RESERVE(doctor->environment_list, capacity, count + 2);
+        doctor->environment_list[count++] = at;
+    }
+    HT_RESERVE(doctor->environment_list, capacity, count + 1);
+    doctor->environment_list[count] = NULL;
+    if (doctor->has_shim)
+        doctor->environment = doctor->environment_list;
+}
+
+int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
+{
+    char *end, state = '?', exe[64];
+    errno = 0;
+    unsigned long pid = strtoul(argument, &end, 10);
+    if (errno != 0 || pid == 0 || pid > INT32_MAX || !ht_process_stat((uint32_t)pid, NULL, &state, NULL))
+        return ht_fail("no such process; a program of that name is written ./%s", argument);
+    doctor->pid = (uint32_t)pid;
+    if (state == 'Z' || state == 'X')
+        return ht_fail("has ended and waits for its parent; 'heaptap ps --dead' lists what it left");
+    if (!read_proc(doctor->pid, "status", &doctor->status))
+        return ht_fail("no such process any more");
+    uint64_t bytes;
+    if (!ht_doctor_status(&doctor->status, "VmSize", 10, &bytes))
+        return ht_fail("is a thread of the kernel: it has no heap");
+    struct ht_buffer maps = {0};
+    doctor->may_look = read_proc(doctor->pid, "maps", &maps);
+    doctor->has_shim = doctor->may_look && ht_process_find(doctor->pid, &doctor->process) == 0;
+    if (doctor->has_shim)
+        read_header(doctor);
+    ht_process_root(doctor->pid, doctor->root, sizeof doctor->root);
+    snprintf(exe, sizeof exe, "/proc/%" PRIu32 "/exe", doctor->pid);
+    ssize_t length = readlink(exe, doctor->path, sizeof doctor->path - 1);
+    doctor->path[length > 0 ? length : 0] = '\0';
+    bool deleted = take_mark(doctor->path);
+    snprintf(doctor->open_path, sizeof doctor->open_path, "%s", exe); // also when it was deleted
+    snprintf(doctor->subject, sizeof doctor->subject, "%s", length > 0 ? doctor->path : "executable unknown");
+    ht_process_printable(doctor->subject);
+    if (doctor->may_look) {
+        split_environment(doctor);
+        ht_doctor_open_program(doctor);
+        ht_doctor_add_file(doctor, doctor->path, doctor->open_path, deleted);
+        add_mapped_files(doctor, maps.data);
+    }
+    ht_buffer_free(&maps);
+    return 0;
+}
+
+void ht_doctor_check_access(struct ht_doctor *doctor)
+{
+    uint64_t uid = 0;
+    ht_doctor_status(&doctor->status, "Uid", 10, &uid);
+    if (doctor->may_look) {
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "may be read from here (its user: %" PRIu64 ", yours: %u)",
+                      uid, (unsigned)geteuid());
+        return;
+    }
+    if (geteuid() == 0)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+                      "run heaptap outside of the container, or with CAP_SYS_PTRACE",
+                      "may not be read, not even by root (a container or a security module)");
+    else if (uid != geteuid())
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "run heaptap as that user or as root",
+                      "runs as user %" PRIu64 ", and may not be read by %u", uid, (unsigned)geteuid());
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "run heaptap as root",
+                      "may not be read though it is yours: it has or had more rights, or is not dumpable");
+}
+
+static bool is_secure(const struct ht_doctor *doctor)
+{
+    struct ht_buffer text = {0};
+    bool secure = false;
+    Elf64_auxv_t entry;
+    if (read_proc(doctor->pid, "auxv", &text))
+        for (size_t at = 0; at + sizeof entry <= text.length; at += sizeof entry) {
+            memcpy(&entry, text.data + at, sizeof entry);
+            secure |= entry.a_type == AT_SECURE && entry.a_un.a_val != 0;
+        }
+    ht_buffer_free(&text);
+    return secure;
+}
+
+static const char *own_variable(const struct ht_doctor *doctor, const char *name)
+{
+    size_t length = strlen(name);
+    for (char *const *at = doctor->environment_list; at != NULL && *at != NULL; at++)
+        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
+            return *at + length + 1;
+    return NULL;
+}
+
+static void say_not_loaded(struct ht_doctor *doctor)
+{
+    static const char restart[] =
+        "start it again with 'heaptap run', or with LD_PRELOAD=libheaptap.so (systemd: Environment=)";
+    const char *preload = own_variable(doctor, "LD_PRELOAD");
+    struct ht_doctor_finding *finding;
+    if (is_secure(doctor))
+        finding = ht_doctor_say(
+            doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(HT_ELF_SETUID),
+            "not loaded: it was started with more rights than its caller (AT_SECURE), so the loader "
+            "ignored LD_PRELOAD");
+    else if (preload != NULL && strstr(preload, "libheaptap.so") != NULL)
+        finding = ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+                                "correct the path (as the process sees it); the other checks may say more",
+                                "not loaded, though LD_PRELOAD=%s", preload);
+    else
+        finding = ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, restart, "not loaded");
+    finding->ends_with_restart = true;
+}
+
+void ht_doctor_check_profiler(struct ht_doctor *doctor)
+{
+    char text[512];
+    if (!doctor->may_look)
+        return;
+    if (!doctor->has_shim) {
+        say_not_loaded(doctor);
+        return;
+    }
+    if (!doctor->process.has_region) {
+        const char *rate = ht_doctor_variable(doctor, "HEAPTAP_RATE");
+        ht_process_explain_no_region(&doctor->process, text, sizeof text);
+        bool never =
+            strstr(text, "is not being profiled") != NULL || (rate != NULL && strcmp(rate, "0") == 0);
+        struct ht_doctor_finding *finding =
+            ht_doctor_say(doctor, never ? HT_DOCTOR_PROBLEM : HT_DOCTOR_OK,
+                          never ? "start it again without that variable" : NULL, "loaded; %s", text);
+        finding->ends_with_restart = never;
+        return;
+    }
+    const struct ht_region_header *header = &doctor->header;
+    if (!doctor->has_header) {
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, "look with 'heaptap ps -v'",
+                      "loaded; its region cannot be read");
+        return;
+    }
+    ht_control_rate_text(header->rate_bytes, text);
+    if (header->failed != HT_FAILURE_NONE)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+                      "'heaptap ps -v' shows the counters; start it again and report this",
+                      "loaded, but recording was switched off for good: %s",
+                      header->failed == HT_FAILURE_BLOCKED ? "threads waited too long for each other in it"
+                                                           : "its tables were damaged")
+            ->ends_with_restart = true;
+    else if (header->active == 0)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, "'heaptap start PID' switches it on", "loaded, dormant");
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "recording, a sample every %s, %" PRIu64 " snapshots written; region %s", text,
+                      header->health[HT_HEALTH_SNAPSHOTS], doctor->process.region_path);
+}
+
+void ht_doctor_check_privileges(struct ht_doctor *doctor)
+{
+    uint64_t no_new = 0;
+    if (is_secure(doctor) && doctor->has_shim)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, NULL, "it was started with more rights than its caller");
+    if (ht_doctor_status(&doctor->status, "NoNewPrivs", 10, &no_new) && no_new != 0)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "no_new_privs is set: setuid programs that it starts stay profiled");
+}
+
+static bool is_other_namespace(uint32_t pid, const char *name)
+{
+    char own[64], other[64];
+    struct stat first, second;
+    snprintf(own, sizeof own, "/proc/self/ns/%s", name);
+    snprintf(other, sizeof other, "/proc/%" PRIu32 "/ns/%s", pid, name);
+    return stat(own, &first) == 0 && stat(other, &second) == 0 && first.st_ino != second.st_ino;
+}
+
+void ht_doctor_check_container(struct ht_doctor *doctor)
+{
+    static const char *const names[] = {"mnt", "pid", "user"};
+    struct ht_buffer text = {0};
+    for (size_t i = 0; i < 3; i++)
+        if (is_other_namespace(doctor->pid, names[i]))
+            ht_buffer_printf(&text, "%s%s", text.length > 0 ? ", " : "", names[i]);
+    if (text.length > 0)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "in namespaces of its own (%s): files are found through /proc/%" PRIu32
+                      "/root, and profiles go "
+                      "there",
+                      text.data, doctor->pid);
+    ht_buffer_free(&text);
+}
+
+void ht_doctor_check_replaced(struct ht_doctor *doctor)
+{
+    struct ht_buffer text = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < doctor->file_count; i++)
+        if (doctor->files[i].is_deleted && count++ < 4)
+            ht_buffer_printf(&text, "%s%s", count > 1 ? ", " : "", doctor->files[i].name);
+    if (count > 0)
+        ht_doctor_say(
+            doctor, HT_DOCTOR_WARNING,
+            "start it again, or keep a copy for its names: cp /proc/PID/exe, or the library's old package",
+            "%zu file%s removed or replaced since the start (an upgrade?): %s%s", count,
+            count == 1 ? " was" : "s were", text.data, count > 4 ? " ..." : "");
+    ht_buffer_free(&text);
+}
+
+// What Yama restricts is attaching; heaptap only reads (PTRACE_MODE_READ), which goes by user and
+// dumpability.
+void ht_doctor_check_ptrace(struct ht_doctor *doctor)
+{
+    struct ht_buffer text = {0};
+    if (ht_process_read_file("/proc/sys/kernel/yama/ptrace_scope", &text) && text.data[0] != '0')
+        ht_doctor_say(
+            doctor, HT_DOCTOR_OK, NULL,
+            "ptrace_scope is %c, which does not matter: heaptap reads /proc and attaches to nothing",
+            text.data[0]);
+    ht_buffer_free(&text);
+}
+
+// HEAPTAP_SIGNAL as the shim reads it; 0: none.
+static int snapshot_signal(const struct ht_doctor *doctor, char name[32])
+{
+    const char *value = ht_doctor_variable(doctor, "HEAPTAP_SIGNAL");
+    if (value != NULL && strcmp(value, "none") == 0)
+        return 0;
+    const char *word = value != NULL && strncmp(value, "SIG", 3) == 0 ? value + 3 : value;
+    int number = word != NULL ? (int)strtol(word, NULL, 10) : 0;
+    for (int i = 1; i < 32 && word != NULL && number == 0; i++)
+        if (sigabbrev_np(i) != NULL && strcmp(sigabbrev_np(i), word) == 0)
+            number = i;
+    if (number <= 0 || number > 64)
+        number = SIGUSR2; // unset, or wrong: the default
+    const char *known = number < 32 ? sigabbrev_np(number) : NULL;
+    if (known != NULL)
+        snprintf(name, 32, "SIG%s", known);
+    else
+        snprintf(name, 32, "signal %d", number);
+    return number;
+}
+
+static bool has_signal(const struct ht_buffer *status, const char *set, int signal)
+{
+    uint64_t bits;
+    return ht_doctor_status(status, set, 16, &bits) && (bits >> (signal - 1) & 1) != 0;
+}
+
+// Blocked in every thread: then nobody but a sigwait or signalfd ever gets it.
+static bool is_blocked(const struct ht_doctor *doctor, int signal)
+{
+    char path[64];
+    if (!has_signal(&doctor->status, "SigBlk", signal) || doctor->pid == 0)
+        return has_signal(&doctor->status, "SigBlk", signal);
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/task", doctor->pid);
+    DIR *tasks = opendir(path);
+    bool blocked = true;
+    int count = 0;
+    for (struct dirent *entry; tasks != NULL && blocked && (entry = readdir(tasks)) != NULL;) {
+        struct ht_buffer status = {0};
+        char name[96];
+        snprintf(name, sizeof name, "task/%.32s/status", entry->d_name);
+        if (isdigit((unsigned char)entry->d_name[0]) && count++ < MAX_THREADS &&
+            read_proc(doctor->pid, name, &status))
+            blocked = has_signal(&status, "SigBlk", signal);
+        ht_buffer_free(&status);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return blocked;
+}
+
+// What programs have SIGUSR2 for, by their own documentation (Java: HotSpot suspends threads with it); NULL:
+// unknown.
+static const char *use_of_usr2(const struct ht_doctor *doctor)
+{
+    static const struct {
+        const char *program, *use;
+    } users[] = {
+        {"nginx", "nginx starts a new executable when it gets"},
+        {"haproxy", "haproxy loads its configuration anew when it gets"},
+        {"php-fpm", "php-fpm restarts its workers when it gets"},
+        {"postgres", "postgres's processes end or wake each other with"},
+    };
+    const char *slash = strrchr(doctor->path, '/');
+    const char *name = slash != NULL ? slash + 1 : doctor->path;
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
+        if (strncmp(name, users[i].program, strlen(users[i].program)) == 0)
+            return users[i].use;
+    return doctor->is_java ? "Java suspends threads with, and is ended from outside by," : NULL;
+}
+
+void ht_doctor_check_signal(struct ht_doctor *doctor)
+{
+    static const char advice[] =
+        "use 'heaptap snap PID', which needs no signal, or choose another one with HEAPTAP_SIGNAL";
+    char name[32];
+    int signal = snapshot_signal(doctor, name);
+    bool process = doctor->pid != 0, on = doctor->has_shim;
+    const char *who = process ? "by the process" : "in this shell, and programs inherit that";
+    if (signal == 0)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "none is wanted (HEAPTAP_SIGNAL=none): snapshots by 'heaptap snap'");
+    else if (has_signal(&doctor->status, "SigIgn", signal))
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is ignored %s: it takes no snapshot", name, who);
+    else if (is_blocked(doctor, signal))
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is blocked %s: it takes no snapshot", name, who);
+    else if (signal == SIGUSR2 && use_of_usr2(doctor) != NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s %s: do not send it for a snapshot",
+                      use_of_usr2(doctor), name);
+    else if (!process)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot, unless the program handles it itself",
+                      name);
+    else if (has_signal(&doctor->status, "SigCgt", signal) && !doctor->may_look)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "%s is handled, by the program or by the profiler: that cannot be seen from here",
+                      name);
+    else if (has_signal(&doctor->status, "SigCgt", signal) && !on)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "the program handles %s itself: it would keep it",
+                      name);
+    else if (has_signal(&doctor->status, "SigCgt", signal))
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "%s is handled (by the profiler, unless the program took it later)", name);
+    else if (on)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice,
+                      "%s is at its default: the program took it back, and it would kill the process", name);
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s is free for snapshots", name);
+}
+
+void ht_doctor_check_seccomp(struct ht_doctor *doctor)
+{
+    static const char outside[] =
+        "take snapshots from outside: 'heaptap snap PID', 'heaptap run --interval'; 'heaptap run' keeps the last one";
+    uint64_t mode = 0, filters = 0, own_filters = 0;
+    struct ht_buffer own = {0};
+    if (!ht_doctor_status(&doctor->status, "Seccomp", 10, &mode) || mode == 0)
+        return;
+    ht_doctor_status(&doctor->status, "Seccomp_filters", 10, &filters);
+    if (ht_process_read_file("/proc/self/status", &own))
+        ht_doctor_status(&own, "Seccomp_filters", 10, &own_filters);
+    ht_buffer_free(&own);
+    if (doctor->has_header && doctor->header.sealed != 0)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, outside,
+                      "a filter that it put on itself: the profiler makes no system call in it any more");
+    else if (mode == 1)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, outside,
+                      "a filter of the strict kind: no snapshot from inside");
+    else if (filters <= own_filters)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "a filter, the same as here, where the trial of the shim went through");
+    else
+        ht_doctor_say(
+            doctor, HT_DOCTOR_WARNING,
+            "where it kills on openat, clone or renameat2: HEAPTAP_SIGNAL=none HEAPTAP_EXIT=0, and 'heaptap snap'",
+            "a filter that is not here, of its own or its parents': snapshots from inside may fail");
+}

@@ -1,0 +1,364 @@
+// The program of `heaptap doctor`: what kind of file it is, who allocates in it, and whether a preload
+// reaches that.
+#include "base/error.h"
+#include "doctor/doctor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int ht_doctor_find_program(struct ht_doctor *doctor, const char *argument)
+{
+    struct stat stat_of;
+    int status = ht_program_find(argument, getenv("PATH"), doctor->subject);
+    // 126 without a file that can be seen: a folder of PATH that this user may not look into.
+    if (status == 127 || stat(doctor->subject, &stat_of) != 0)
+        return ht_fail("no such program%s", strchr(argument, '/') == NULL
+                                                ? " in PATH; for one in this directory write ./NAME"
+                                                : "");
+    if (S_ISDIR(stat_of.st_mode))
+        return ht_fail("is a directory, not a program");
+    if (status == 0 && access(doctor->subject, R_OK) != 0)
+        return ht_fail("may not be read by this user, so nothing can be said; try as root");
+    if (status != 0 && S_ISREG(stat_of.st_mode))
+        return ht_fail("may not be executed; chmod +x makes it a program");
+    if (status != 0)
+        return ht_fail("is not a regular file, so not a program");
+    doctor->is_script = ht_elf_follow_script(doctor->subject, doctor->open_path);
+    if (realpath(doctor->open_path, doctor->path) == NULL) // the loader's $ORIGIN goes by the real name
+        snprintf(doctor->path, sizeof doctor->path, "%s", doctor->open_path);
+    snprintf(doctor->open_path, sizeof doctor->open_path, "%s", doctor->path);
+    ht_process_read_file("/proc/self/status", &doctor->status); // what the program inherits
+    ht_doctor_open_program(doctor);
+    ht_doctor_add_file(doctor, doctor->path, doctor->open_path, false);
+    if (doctor->form == HT_ELF_WHOLE)
+        ht_doctor_find_libraries(doctor);
+    return 0;
+}
+
+void ht_doctor_open_program(struct ht_doctor *doctor)
+{
+    doctor->form = ht_elf_image_open(&doctor->image, doctor->open_path);
+    doctor->verdict = ht_elf_check_image(&doctor->image, doctor->form);
+}
+
+void ht_doctor_check_script(struct ht_doctor *doctor)
+{
+    if (!doctor->is_script)
+        return;
+    if (doctor->form == HT_ELF_NOT && access(doctor->path, F_OK) != 0) {
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "install the interpreter, or correct the first line",
+                      "a script for %s, which is not there", doctor->path);
+        return;
+    }
+    ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                  "run by %s, which the rest is about; programs that it starts are profiled as well",
+                  doctor->path);
+}
+
+static bool is_go(const struct ht_doctor *doctor)
+{
+    uint8_t byte; // "Go", 4: the build id of Go's own linker
+    return ht_elf_image_note(&doctor->image, "Go", 4, &byte, 1) > 0 ||
+           ht_elf_image_section(&doctor->image, ".go.buildinfo") != NULL;
+}
+
+void ht_doctor_check_format(struct ht_doctor *doctor)
+{
+    char machine[64];
+    if (doctor->pid != 0 && !doctor->may_look)
+        return;
+    ht_elf_image_machine(&doctor->image, machine, sizeof machine);
+    enum ht_elf_verdict verdict = doctor->verdict;
+    if (verdict == HT_ELF_UNKNOWN)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, "name the program that it starts",
+                      "neither an ELF file nor a script with #!: a shell will run it, or nothing will");
+    else if (verdict == HT_ELF_FOREIGN)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(verdict),
+                      "%s; heaptap was built for 64-bit %s", machine, HT_ELF_MACHINE_NAME);
+    else if (verdict == HT_ELF_BROKEN)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(verdict), "%s", ht_elf_complaint(verdict));
+    else if (verdict == HT_ELF_STATIC)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+                      is_go(doctor) ? "leave it as it is: Go's own profiler knows more"
+                                    : ht_elf_remedy(verdict),
+                      "%s, statically linked%s: %s", machine, doctor->image.is_dynamic ? " (static-pie)" : "",
+                      "no library can be preloaded into it");
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s, dynamically linked", machine);
+}
+
+// The newest version that a libc defines, from its own list of version names: 36 for GLIBC_2.36; 0 unknown.
+static unsigned newest_glibc(const struct ht_elf_image *libc)
+{
+    unsigned newest = 0;
+    for (uint64_t at = 0; libc->strings != NULL && at < libc->strings_bytes;
+         at += strlen(libc->strings + at) + 1) {
+        const char *name = libc->strings + at;
+        unsigned long minor = strncmp(name, "GLIBC_2.", 8) == 0 ? strtoul(name + 8, NULL, 10) : 0;
+        if (minor > newest && minor < 1000)
+            newest = (unsigned)minor;
+    }
+    return newest;
+}
+
+static unsigned glibc_of(const struct ht_doctor *doctor)
+{
+    unsigned newest = 0;
+    for (size_t i = 1; i < doctor->file_count && newest == 0; i++) {
+        if (strcmp(doctor->files[i].name, "libc.so.6") != 0)
+            continue;
+        struct ht_elf_image libc;
+        if (ht_elf_image_open(&libc, doctor->files[i].open_path) == HT_ELF_WHOLE)
+            newest = newest_glibc(&libc);
+        ht_elf_image_close(&libc);
+    }
+    return newest;
+}
+
+void ht_doctor_check_loader(struct ht_doctor *doctor)
+{
+    char loader[PATH_MAX], inside[PATH_MAX + 64];
+    if (doctor->form != HT_ELF_WHOLE || !ht_elf_image_interpreter(&doctor->image, loader, sizeof loader))
+        return;
+    if (doctor->verdict == HT_ELF_MUSL) {
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(HT_ELF_MUSL), "%s: musl", loader);
+        return;
+    }
+    snprintf(inside, sizeof inside, "%s%s", doctor->root, loader);
+    if (access(inside, F_OK) != 0) {
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+                      "install the loader, or a build of the program for this system",
+                      "%s is not there: the program cannot start", loader);
+        return;
+    }
+    unsigned minor = glibc_of(doctor);
+    if (strstr(loader, "/ld-linux") == NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, "try it: 'heaptap run' with this program, then 'heaptap ps'",
+                      "%s: not glibc's usual loader", loader);
+    else if (minor != 0 && minor < 17)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "glibc 2.17 or later is needed", "glibc 2.%u", minor);
+    else if (minor != 0 && minor < 35)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "glibc 2.%u (before 2.35 stacks are found through /proc/self/maps)", minor);
+    else if (minor != 0)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "glibc 2.%u", minor);
+}
+
+void ht_doctor_check_rights(struct ht_doctor *doctor)
+{
+    struct ht_elf_caller caller = ht_elf_this_caller();
+    enum ht_elf_verdict verdict = ht_elf_check_rights(doctor->path, &caller);
+    if (ht_elf_complaint(verdict) != NULL) {
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(verdict), "%s", ht_elf_complaint(verdict));
+        return;
+    }
+    // What holds for us may not hold for the user that a service runs as.
+    struct ht_elf_caller other = {
+        .real_uid = 65534, .effective_uid = 65534, .real_gid = 65534, .effective_gid = 65534};
+    verdict = ht_elf_check_rights(doctor->path, &other);
+    if (ht_elf_complaint(verdict) != NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, ht_elf_remedy(verdict), "started by another user it %s",
+                      ht_elf_complaint(verdict));
+}
+
+void ht_doctor_check_sanitizer(struct ht_doctor *doctor)
+{
+    const char *name = doctor->form == HT_ELF_WHOLE ? ht_elf_sanitizer(&doctor->image) : NULL;
+    if (name != NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(HT_ELF_SANITIZER),
+                      "built with %s, which needs malloc for itself", name);
+}
+
+// Allocators that programs carry inside or call by names of their own.
+static const struct {
+    const char *name;
+    const char *function;     // in a full symbol table, when it is built in
+    const char *own_calls[3]; // that do not pass through malloc
+    const char *text;         // among the constants of a stripped program
+} allocators[] = {
+    {"jemalloc", "je_malloc", {"mallocx", "rallocx", "je_malloc"}, "<jemalloc>: "},
+    {"jemalloc (Rust)", "_rjem_malloc", {"_rjem_malloc", "_rjem_mallocx", NULL}, "_RJEM_MALLOC_CONF"},
+    {"mimalloc", "mi_malloc", {"mi_malloc", "mi_new", "mi_heap_malloc"}, "mimalloc: "},
+    {"tcmalloc", "tc_malloc", {"tc_malloc", "tc_new", "tc_malloc_skip_new_handler"}, "Tcmalloc page size"},
+    {"tcmalloc", "TCMallocInternalMalloc", {"TCMallocInternalMalloc", NULL, NULL}, NULL},
+    {"TBB's allocator", "scalable_malloc", {"scalable_malloc", "scalable_aligned_malloc", NULL}, NULL},
+    {"rpmalloc", "rpmalloc", {"rpmalloc", NULL, NULL}, NULL},
+};
+#define ALLOCATORS (sizeof allocators / sizeof *allocators)
+
+static void check_bundled(struct ht_doctor *doctor)
+{
+    const char *functions[ALLOCATORS], *texts[ALLOCATORS];
+    for (size_t i = 0; i < ALLOCATORS; i++) {
+        functions[i] = allocators[i].function;
+        texts[i] = allocators[i].text != NULL ? allocators[i].text : "\x01heaptap: no such text\x01";
+    }
+    uint64_t by_name = ht_elf_image_functions(&doctor->image, functions, ALLOCATORS);
+    uint64_t by_text = ht_elf_image_texts(&doctor->image, texts, ALLOCATORS);
+    for (size_t i = 0; i < ALLOCATORS; i++)
+        if (((by_name | by_text) >> i & 1) != 0) {
+            ht_doctor_say(
+                doctor, HT_DOCTOR_PARTLY, ht_elf_remedy(HT_ELF_PRIVATE_MALLOC),
+                "%s is built in (%s), under names that it does not export: what it gives out stays unseen",
+                allocators[i].name, (by_name >> i & 1) != 0 ? functions[i] : "by its messages");
+            return;
+        }
+    if (doctor->verdict == HT_ELF_PRIVATE_MALLOC)
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, ht_elf_remedy(doctor->verdict), "%s",
+                      ht_elf_complaint(doctor->verdict));
+}
+
+void ht_doctor_find_own_call(struct ht_doctor_file *file, const struct ht_elf_image *image)
+{
+    for (size_t i = 0; i < ALLOCATORS && file->own_call == NULL; i++) {
+        size_t count = 0;
+        while (count < 3 && allocators[i].own_calls[count] != NULL)
+            count++;
+        uint64_t found = ht_elf_image_imports(image, allocators[i].own_calls, count);
+        for (size_t j = 0; j < count && file->own_call == NULL; j++)
+            if ((found >> j & 1) != 0) {
+                file->own_call = allocators[i].own_calls[j];
+                file->own_call_of = allocators[i].name;
+            }
+    }
+}
+
+// Some ask for such a function in case that it is there (a weak symbol): only with one that gives it this
+// matters.
+static bool is_given(const struct ht_doctor *doctor, const char *function)
+{
+    bool given = false;
+    for (size_t i = 0; i < doctor->file_count && !given; i++) {
+        struct ht_elf_image image;
+        given = ht_elf_image_open(&image, doctor->files[i].open_path) == HT_ELF_WHOLE &&
+                ht_elf_image_exports(&image, function);
+        ht_elf_image_close(&image);
+    }
+    return given;
+}
+
+static void check_own_calls(struct ht_doctor *doctor)
+{
+    for (size_t i = 0; i < doctor->file_count; i++) {
+        const struct ht_doctor_file *file = &doctor->files[i];
+        if (file->own_call == NULL || !is_given(doctor, file->own_call))
+            continue;
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "build it to call malloc and free for all that is to be seen",
+                      "%s calls %s of %s directly: that does not pass through malloc and stays unseen",
+                      file->name, file->own_call, file->own_call_of);
+        return;
+    }
+}
+
+// Shared allocators come behind the preload, so their malloc is seen. Their operator new may not be: it calls
+// inside.
+static void check_shared(struct ht_doctor *doctor)
+{
+    for (size_t i = 1; i < doctor->file_count; i++) {
+        const struct ht_doctor_file *file = &doctor->files[i];
+        if (!file->defines_malloc || file->is_system)
+            continue;
+        const char *wanted_by = NULL;
+        for (size_t j = 0; j < doctor->file_count && wanted_by == NULL; j++)
+            if (j != i && doctor->files[j].wants_new && strncmp(doctor->files[j].name, "libstdc++", 9) != 0)
+                wanted_by = doctor->files[j].name;
+        if (file->defines_new && wanted_by != NULL)
+            ht_doctor_say(
+                doctor, HT_DOCTOR_PARTLY,
+                "run it without that library (link it without, or take it out of LD_PRELOAD)",
+                "%s has an operator new that does not pass through malloc: what C++ code allocates (%s) stays "
+                "unseen",
+                file->name, wanted_by);
+        else
+            ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s: malloc and free are seen on their way to it%s",
+                          file->name, file->is_symbolic ? "; its own (-Bsymbolic) are not" : "");
+    }
+}
+
+void ht_doctor_check_allocator(struct ht_doctor *doctor)
+{
+    if (doctor->form != HT_ELF_WHOLE || doctor->verdict == HT_ELF_SANITIZER ||
+        doctor->verdict == HT_ELF_STATIC || doctor->verdict == HT_ELF_MUSL)
+        return;
+    size_t before = doctor->finding_count;
+    if (doctor->verdict == HT_ELF_OWN_MALLOC)
+        ht_doctor_say(
+            doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(doctor->verdict),
+            "defines malloc itself and exports it: the program's own names come before those of a preload");
+    else
+        check_bundled(doctor);
+    check_own_calls(doctor);
+    check_shared(doctor);
+    if (doctor->finding_count == before)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "the malloc of libc");
+}
+
+static bool needs(const struct ht_doctor *doctor, const char *library)
+{
+    for (size_t i = 1; i < doctor->file_count; i++)
+        if (strncmp(doctor->files[i].name, library, strlen(library)) == 0)
+            return true;
+    return false;
+}
+
+static bool is_rust(const struct ht_doctor *doctor)
+{
+    static const char *const function[] = {"rust_eh_personality"}, *const text[] = {"RUST_BACKTRACE"};
+    return ht_elf_image_functions(&doctor->image, function, 1) != 0 ||
+           ht_elf_image_texts(&doctor->image, text, 1) != 0;
+}
+
+static void check_go(struct ht_doctor *doctor)
+{
+    static const char *const cgo[] = {"malloc", "x_cgo_init", "pthread_create"};
+    static const char advice[] =
+        "use Go's own profiler: net/http/pprof or runtime/pprof (heaptap reads its files)";
+    if (doctor->verdict == HT_ELF_STATIC || ht_elf_image_imports(&doctor->image, cgo, 3) == 0)
+        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, advice, "Go without cgo: it never calls malloc");
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, advice,
+                      "Go with cgo: what C code allocates is seen, Go's own heap is not");
+}
+
+static void check_python(struct ht_doctor *doctor)
+{
+    const char *value = ht_doctor_variable(doctor, "PYTHONMALLOC");
+    if (value != NULL && strncmp(value, "malloc", 6) == 0)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "Python with PYTHONMALLOC=%s: every object is seen", value);
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "set PYTHONMALLOC=malloc to see every object",
+                      "Python: objects of up to 512 bytes come from its own arenas, which are not malloc's");
+}
+
+void ht_doctor_check_runtime(struct ht_doctor *doctor)
+{
+    static const char *const python[] = {"Py_BytesMain", "Py_RunMain", "PyEval_EvalFrameDefault"};
+    if (doctor->form != HT_ELF_WHOLE)
+        return;
+    const struct ht_elf_image *image = &doctor->image;
+    doctor->is_go = is_go(doctor);
+    doctor->is_java = needs(doctor, "libjvm.so") || needs(doctor, "libjli.so");
+    if (doctor->is_go)
+        check_go(doctor);
+    else if (doctor->is_java)
+        ht_doctor_say(
+            doctor, HT_DOCTOR_PARTLY, "use async-profiler or JFR for Java objects",
+            "Java: what native code and the JVM itself allocate by malloc is seen, Java objects are not");
+    else if (needs(doctor, "libcoreclr.so") || ht_elf_image_exports(image, "corehost_main"))
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "use dotnet-gcdump or dotnet-trace for managed objects",
+                      ".NET: native memory is seen, managed objects are not");
+    else if (needs(doctor, "libnode.so") || ht_elf_image_exports(image, "node_module_register"))
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY,
+                      "use node --heapsnapshot-signal or --inspect for JavaScript objects",
+                      "Node: native memory and buffers are seen, JavaScript objects (V8's own heap) are not");
+    else if (needs(doctor, "libpython3") || ht_elf_image_exports(image, python[0]) ||
+             ht_elf_image_imports(image, python, 3) != 0)
+        check_python(doctor);
+    else if (is_rust(doctor))
+        ht_doctor_say(
+            doctor, HT_DOCTOR_OK, NULL,
+            "Rust: its standard allocator is malloc (a #[global_allocator] of another crate is not)");
+}

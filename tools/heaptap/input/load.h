@@ -1,0 +1,39 @@
+// Loading for reports: inputs merged, a base taken off, names found, allocator wrappers left out.
+#ifndef HT_INPUT_LOAD_H
+#define HT_INPUT_LOAD_H
+
+#include "base/options.h"
+#include "input/input.h"
+#include "profile/profile.h"
+#include "resolve/resolve.h"
+
+struct ht_load {
+    const char *command; // for messages
+    struct ht_strings bases, diff_bases;
+    bool normalize;
+    const char *symbolize, *demangle; // as given, or NULL; ht_load_interpret() makes of them:
+    bool no_symbols;                  // --symbolize=none
+    bool no_remote_names;             // --symbolize=local
+    const char *program; // the profiles' program named in front of them, NULL: none (load_program.h)
+    struct ht_input_options input;
+    struct ht_resolve_options resolve;
+};
+
+// Makes options for the layers below of the words of --symbolize and --demangle. Returns HT_PARSED, or the
+// exit status after a message.
+int ht_load_interpret(struct ht_load *load);
+
+// Opens and merges the inputs, subtracts the base, resolves and prunes. Prints the error and returns -1 on
+// failure.
+int ht_load_profile(const struct ht_load *load, char **arguments, int count, struct ht_profile **ret_profile);
+
+// Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
+// not belong together (other program, process or rate; the wrong way round).
+struct ht_load_times {
+    int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
+};
+
+int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
+                 struct ht_profile **ret_profile, struct ht_load_times *ret_times);
+
+#endif

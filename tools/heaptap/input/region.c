@@ -1,0 +1,25 @@
+// A live region as input of a report: a PID or a *.live file becomes a profile in memory.
+#include "input/region.h"
+
+#include "base/memory.h"
+#include "profile/profile.h"
+
+#include <string.h>
+
+bool ht_region_input_matches(const char *argument)
+{
+    size_t length = strlen(argument);
+    if (length > 0 && strspn(argument, "0123456789") == length)
+        return true;
+    return length > 5 && strcmp(argument + length - 5, ".live") == 0;
+}
+
+int ht_region_input_load(const char *argument, struct ht_profile **ret_profile)
+{
+    struct ht_buffer bytes = {0};
+    int result = ht_region_input_encode(argument, &bytes);
+    if (result == 0)
+        result = ht_profile_decode((const uint8_t *)bytes.data, bytes.length, NULL, ret_profile);
+    ht_buffer_free(&bytes);
+    return result;
+}

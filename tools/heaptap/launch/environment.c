@@ -1,0 +1,182 @@
+// The environment that makes a program load the shim, and where shim and allocators lie.
+#include "base/error.h"
+#include "base/memory.h"
+#include "launch/launch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define LIB_MULTIARCH "lib/x86_64-linux-gnu"
+#define UP_MULTIARCH  "../lib/x86_64-linux-gnu"
+#elif defined(__aarch64__)
+#define LIB_MULTIARCH "lib/aarch64-linux-gnu"
+#define UP_MULTIARCH  "../lib/aarch64-linux-gnu"
+#endif
+#define SHIM_NAME "libheaptap.so"
+#ifndef HT_LIB_FROM_BIN // where `cmake --install` puts it, seen from where it puts the command
+#define HT_LIB_FROM_BIN "../lib"
+#endif
+
+static const char *const installed[] = {
+    ("/usr/local/" LIB_MULTIARCH), "/usr/local/lib", ("/usr/" LIB_MULTIARCH), "/usr/lib64", "/usr/lib",
+};
+#define INSTALLED_COUNT (sizeof installed / sizeof *installed)
+
+static bool is_file(const char *path)
+{
+    struct stat stat_of;
+    return stat(path, &stat_of) == 0 && S_ISREG(stat_of.st_mode) && access(path, R_OK) == 0;
+}
+
+int ht_run_find_shim(const char *directory, char ret_path[PATH_MAX])
+{
+    static const char *const beside[] = {".", HT_LIB_FROM_BIN, UP_MULTIARCH, "../lib", "../lib64"};
+    char candidate[PATH_MAX], real[PATH_MAX];
+    real[0] = '\0';
+    for (size_t i = 0; i < sizeof beside / sizeof *beside && real[0] == '\0'; i++)
+        if (snprintf(candidate, sizeof candidate, "%s/%s/" SHIM_NAME, directory, beside[i]) < PATH_MAX &&
+            is_file(candidate) && realpath(candidate, real) == NULL)
+            real[0] = '\0';
+    for (size_t i = 0; i < INSTALLED_COUNT && real[0] == '\0'; i++)
+        if (snprintf(candidate, sizeof candidate, "%s/" SHIM_NAME, installed[i]) < PATH_MAX &&
+            is_file(candidate))
+            snprintf(real, sizeof real, "%s", candidate);
+    if (real[0] == '\0')
+        return ht_fail(SHIM_NAME
+                       " is neither beside this command (%s) nor in ../lib nor installed; build or install "
+                       "it there",
+                       directory);
+    if (strpbrk(real, " :") != NULL)
+        return ht_fail("%s: LD_PRELOAD cannot carry a path with a space or a colon; move heaptap elsewhere",
+                       real);
+    snprintf(ret_path, PATH_MAX, "%s", real);
+    return 0;
+}
+
+int ht_run_find_allocator(const char *name, char ret_path[PATH_MAX])
+{
+    if (name[0] == '/' && is_file(name) && strpbrk(name, " :") == NULL) {
+        snprintf(ret_path, PATH_MAX, "%s", name);
+        return 0;
+    }
+    if (strcmp(name, "jemalloc") != 0)
+        return ht_fail("--allocator=%s: use 'jemalloc' or the absolute path of a library", name);
+    for (size_t i = 0; i < INSTALLED_COUNT; i++) {
+        snprintf(ret_path, PATH_MAX, "%s/libjemalloc.so.2", installed[i]);
+        if (is_file(ret_path))
+            return 0;
+    }
+    return ht_fail("--allocator=jemalloc: libjemalloc.so.2 is not installed; apt-get install libjemalloc2");
+}
+
+char *ht_run_preload(const char *shim, const char *allocator, const char *existing)
+{
+    struct ht_buffer text = {0};
+    ht_buffer_text(&text, shim);
+    if (allocator != NULL)
+        ht_buffer_printf(&text, ":%s", allocator);
+    for (const char *at = existing != NULL ? existing : ""; *at != '\0';) {
+        size_t length = strcspn(at, ": ");
+        const char *base = at;
+        for (size_t i = 0; i < length; i++)
+            if (at[i] == '/')
+                base = at + i + 1;
+        bool is_shim = length > 0 && strncmp(base, SHIM_NAME, strlen(SHIM_NAME)) == 0;
+        if (length > 0 && !is_shim)
+            ht_buffer_printf(&text, ":%.*s", (int)length, at);
+        at += length + (at[length] != '\0');
+    }
+    return text.data;
+}
+
+const char *ht_run_variable(char *const *environment, const char *name)
+{
+    size_t length = strlen(name);
+    for (; *environment != NULL; environment++)
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+            return *environment + length + 1;
+    return NULL;
+}
+
+struct variables {
+    char **items; // NULL-terminated when finished
+    size_t count, capacity;
+};
+
+static void unset(struct variables *variables, const char *name)
+{
+    size_t length = strlen(name), kept = 0;
+    for (size_t i = 0; i < variables->count; i++) {
+        char *item = variables->items[i];
+        if (strncmp(item, name, length) == 0 && item[length] == '=')
+            free(item);
+        else
+            variables->items[kept++] = item;
+    }
+    variables->count = kept;
+}
+
+static void add(struct variables *variables, char *item)
+{
+    HT_RESERVE(variables->items, variables->capacity, variables->count + 1);
+    variables->items[variables->count++] = item;
+}
+
+static void set_text(struct variables *variables, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    unset(variables, name);
+    add(variables, ht_format("%s=%s", name, value));
+}
+
+static void set_number(struct variables *variables, const char *name, uint64_t value, const char *unit)
+{
+    if (value == HT_RUN_UNSET)
+        return;
+    unset(variables, name);
+    add(variables, ht_format("%s=%" PRIu64 "%s", name, value, unit));
+}
+
+char **ht_run_environment(char *const *base, const struct ht_run_settings *settings, const char *preload,
+                          bool outside)
+{
+    struct variables variables = {0};
+    for (; *base != NULL; base++)
+        add(&variables, ht_strdup(*base));
+    set_text(&variables, "LD_PRELOAD", preload);
+    set_text(&variables, "HEAPTAP_OUT", settings->out);
+    set_number(&variables, "HEAPTAP_RATE", settings->rate_bytes, "");
+    set_number(&variables, "HEAPTAP_GROWTH", settings->growth_bytes, "");
+    set_number(&variables, "HEAPTAP_MEMORY", settings->memory_bytes, "");
+    if (settings->interval_ns != HT_RUN_UNSET) {
+        unset(&variables, "HEAPTAP_INTERVAL");
+        if (!outside) // rounded up: 0 would switch it off
+            set_number(&variables, "HEAPTAP_INTERVAL", (settings->interval_ns + 999999) / 1000000, "ms");
+    }
+    if (settings->keep >= 0)
+        set_number(&variables, "HEAPTAP_KEEP", (uint64_t)settings->keep, "");
+    set_text(&variables, "HEAPTAP_SIGNAL", settings->signal);
+    set_text(&variables, "HEAPTAP_ONLY", settings->only);
+    set_text(&variables, "HEAPTAP_LABELS", settings->labels);
+    set_text(&variables, "HEAPTAP_UNWIND", settings->unwind);
+    set_text(&variables, "HEAPTAP_EXIT", settings->no_exit ? "0" : NULL);
+    set_text(&variables, "HEAPTAP_ACTIVE", settings->dormant ? "0" : NULL);
+    unset(&variables, "HEAPTAP_RUN"); // of a run around this one
+    if (settings->run_id != 0)
+        set_number(&variables, "HEAPTAP_RUN", settings->run_id, "");
+    add(&variables, NULL);
+    return variables.items;
+}
+
+void ht_run_environment_free(char **environment)
+{
+    for (char **at = environment; at != NULL && *at != NULL; at++)
+        free(*at);
+    free(environment);
+}

@@ -1,0 +1,106 @@
+// The parts of `heaptap run`: its settings, the environment of the program, and the child that runs it.
+#ifndef HT_LAUNCH_LAUNCH_H
+#define HT_LAUNCH_LAUNCH_H
+
+#include "record/region.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum ht_run_exit {
+    HT_RUN_OWN_FAILURE = 125,
+    HT_RUN_CANNOT_EXECUTE = 126,
+    HT_RUN_NOT_FOUND = 127,
+    HT_RUN_SIGNAL_BASE = 128, // + the signal the program died of
+};
+
+#define HT_RUN_UNSET UINT64_MAX
+
+// What was given on the command line; NULL, HT_RUN_UNSET or -1: nothing, so that a variable in the
+// environment or the shim's default stays.
+struct ht_run_settings {
+    const char *out; // made absolute by the command
+    const char *signal, *only, *labels, *unwind, *allocator;
+    uint64_t rate_bytes, interval_ns, growth_bytes, memory_bytes;
+    int64_t keep;
+    bool no_exit, dormant, verbose, no_symbolize;
+    uint64_t run_id; // this run's mark, in the region of each of its processes; 0: none
+};
+
+// Context: tool. Functions that return int give -1 with ht_error().
+
+// libheaptap.so beside the command (`directory`: where the command is), in ../lib, or installed.
+int ht_run_find_shim(const char *directory, char ret_path[PATH_MAX]);
+
+// The allocator to preload behind the shim: "jemalloc", or a path.
+int ht_run_find_allocator(const char *name, char ret_path[PATH_MAX]);
+
+// LD_PRELOAD: shim, allocator (NULL: none), then what was there; an older libheaptap.so in it is dropped.
+// free() it.
+char *ht_run_preload(const char *shim, const char *allocator, const char *existing);
+
+// The environment of the program: `base` with LD_PRELOAD and the HEAPTAP_ variables of the settings. free()
+// the array and its strings with ht_run_environment_free. With `outside` the command itself takes the
+// snapshots of --interval.
+char **ht_run_environment(char *const *base, const struct ht_run_settings *settings, const char *preload,
+                          bool outside);
+void ht_run_environment_free(char **environment);
+
+// A variable of an environment, NULL if unset.
+const char *ht_run_variable(char *const *environment, const char *name);
+
+// A child program and what is to happen meanwhile.
+struct ht_child {
+    const char *path; // of the executable
+    char *const *argv;
+    char *const *environment;
+    uint64_t interval_ns;                    // 0: no ticks
+    void (*started)(pid_t child, void *arg); // it runs
+    void (*tick)(pid_t child, void *arg);    // in a process of its own, at exact intervals
+    void (*ended)(pid_t child, const siginfo_t *info, void *arg); // the child is dead, but not yet reaped
+    void *arg;
+};
+
+// Starts the program, passes signals on, waits, and returns what `heaptap run` exits with; when the program
+// could not be started, 126 or 127 after a message.
+//
+// Signals: the program stays in our process group, so those of the terminal reach it without us, and only
+// those that another process sent to us are passed on (with their value, if queued). When the terminal stops
+// the program, we stop too, for the shell's sake. A signal that was sent to the whole process group reaches
+// the program twice.
+int ht_child_run(const struct ht_child *child);
+
+// How a process below the program ended that left its region behind.
+struct ht_death {
+    const struct ht_region_header *header;
+    const char *region_path;
+    bool is_known; // else nobody but its parent knows
+    int status;    // as of waitpid
+};
+
+struct ht_family {
+    const char *live_directory;
+    uint64_t run_id;
+    pid_t program;                                         // looked after by its parent, not here
+    void (*died)(const struct ht_death *death, void *arg); // in the watching process
+    void *arg;
+};
+
+struct ht_family_watcher {
+    pid_t pid;
+    int control; // -1: there is none
+};
+
+// Starts a process that watches over the family until ht_family_end; nothing that goes wrong there can take
+// the program's parent away. It takes no signal and wakes only when a region appears or a process of the run
+// ends. What was started without a region, or in another pid namespace, is not seen.
+void ht_family_watch(const struct ht_family *family, struct ht_family_watcher *ret_watcher);
+
+// The program is dead; `killed`: by a signal, so that others may follow it within a moment. What still runs
+// after that goes on unwatched.
+void ht_family_end(struct ht_family_watcher *watcher, bool killed);
+
+#endif

@@ -1,0 +1,106 @@
+// A budget of time around libdebuginfod, which is told its limits by the environment.
+#include "net/debuginfod.h"
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const variables[] = {"DEBUGINFOD_URLS", "DEBUGINFOD_TIMEOUT", "DEBUGINFOD_MAXTIME",
+                                        "DEBUGINFOD_RETRY_LIMIT", "DEBUGINFOD_PROGRESS"};
+enum { VARIABLE_COUNT = sizeof variables / sizeof variables[0] };
+
+static struct {
+    char *saved[VARIABLE_COUNT];
+    bool is_on;
+    uint64_t deadline_ns;
+    void *library; // no dependency: most never ask a server
+} state;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns)
+{
+    for (size_t i = 0; i < VARIABLE_COUNT; i++) {
+        const char *value = getenv(variables[i]);
+        state.saved[i] = value != NULL ? ht_strdup(value) : NULL;
+    }
+    state.is_on = wanted && state.saved[0] != NULL && state.saved[0][0] != '\0';
+    state.deadline_ns = now_ns() + timeout_ns;
+    if (wanted && !state.is_on)
+        ht_warn("no debuginfod server is asked: DEBUGINFOD_URLS names none");
+    if (state.is_on && state.library == NULL)
+        state.library = dlopen("libdebuginfod.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (state.is_on && state.library == NULL) {
+        ht_warn("no debuginfod server is asked: libdebuginfod is not installed (Debian: libdebuginfod1)");
+        state.is_on = false;
+    }
+    unsetenv("DEBUGINFOD_URLS");
+}
+
+void ht_debuginfod_end(void)
+{
+    for (size_t i = 0; i < VARIABLE_COUNT; i++) {
+        if (state.saved[i] != NULL)
+            setenv(variables[i], state.saved[i], 1);
+        else
+            unsetenv(variables[i]);
+        free(state.saved[i]);
+        state.saved[i] = NULL;
+    }
+    state.is_on = false;
+}
+
+// What is left of the time becomes libdebuginfod's limit. False: nothing is left.
+static bool allow_servers(void)
+{
+    char seconds[24];
+    uint64_t now = now_ns();
+    if (!state.is_on || now >= state.deadline_ns)
+        return false;
+    snprintf(seconds, sizeof seconds, "%" PRIu64, (state.deadline_ns - now + 999999999) / 1000000000);
+    setenv("DEBUGINFOD_URLS", state.saved[0], 1);
+    setenv("DEBUGINFOD_TIMEOUT", seconds, 1);
+    setenv("DEBUGINFOD_MAXTIME", seconds, 1);
+    setenv("DEBUGINFOD_RETRY_LIMIT", "0", 1);
+    unsetenv("DEBUGINFOD_PROGRESS");
+    return true;
+}
+
+int ht_debuginfod_fetch(const char *build_id)
+{
+    struct client;
+    if (!allow_servers())
+        return ht_fail("no debuginfod server is asked");
+    struct client *(*begin)(void);
+    int (*find)(struct client *, const unsigned char *, int, char **);
+    void (*end)(struct client *);
+    *(void **)&begin = dlsym(state.library, "debuginfod_begin");
+    *(void **)&find = dlsym(state.library, "debuginfod_find_debuginfo");
+    *(void **)&end = dlsym(state.library, "debuginfod_end");
+    struct client *client = begin != NULL && find != NULL && end != NULL ? begin() : NULL;
+    if (client == NULL)
+        return ht_fail("libdebuginfod cannot be used");
+    char *path = NULL;
+    int fd = find(client, (const unsigned char *)build_id, 0, &path); // length 0: hex digits
+    free(path);
+    end(client);
+    unsetenv("DEBUGINFOD_URLS");
+    if (state.is_on && now_ns() >= state.deadline_ns) {
+        state.is_on = false;
+        ht_warn(
+            "the debuginfod servers took too long; what else they have is left out (--debuginfod-timeout gives them "
+            "more)");
+    }
+    return fd >= 0 ? fd : ht_fail("no debuginfod server has it");
+}

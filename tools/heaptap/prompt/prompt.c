@@ -1,0 +1,513 @@
+// The prompt: `heaptap FILE...` without a command reads commands, on a terminal or from a script.
+#include "prompt/prompt.h"
+
+#include "base/terminal.h"
+#include "input/input.h"
+#include "input/program.h"
+#include "net/url.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+bool ht_prompt_is_input(const char *argument)
+{
+    if (argument[0] != '\0' && argument[strspn(argument, "0123456789")] == '\0')
+        return true; // a PID
+    struct stat status;
+    if (stat(argument, &status) < 0)
+        return ht_url_matches(argument);
+    return !S_ISDIR(status.st_mode) ||
+           ht_cmd_instead(argument, strlen(argument)) == NULL; // a folder called web
+}
+
+static int fail(struct ht_prompt *prompt, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int fail(struct ht_prompt *prompt, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (char *at = text; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = ' ';
+    fflush(stdout);
+    fprintf(stderr, "heaptap: %s\n", text);
+    prompt->has_failed = true;
+    return -1;
+}
+
+// The word nearest to one that is none.
+static int unknown(struct ht_prompt *prompt, const char *word)
+{
+    const char *names[256];
+    size_t count = 0;
+    for (const struct ht_report_kind *kind = ht_reports; kind->name != NULL && count < 100; kind++)
+        names[count++] = kind->name;
+    for (const char *const *own = ht_prompt_own_words; *own != NULL; own++)
+        names[count++] = *own;
+    for (size_t i = 0; i < prompt->profile->sample_type_count && count < 150; i++)
+        names[count++] = ht_profile_text(prompt->profile, prompt->profile->sample_types[i].type);
+    for (const struct ht_option *option = ht_options_report; option->name != NULL && count < 256; option++)
+        if (ht_prompt_option(option->name, strlen(option->name)) != NULL)
+            names[count++] = option->name;
+    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+        if (strcmp(command->name, word) == 0)
+            return fail(prompt, "'%s' is a command of the shell: heaptap %s %s", word, word, command->usage);
+    const char *nearest = ht_nearest(word, names, count), *instead = ht_cmd_instead(word, strlen(word));
+    if (instead != NULL)
+        return fail(prompt, "there is no report '%s'; %s", word, instead);
+    if (nearest != NULL)
+        return fail(prompt, "unknown command '%s'; did you mean '%s'?", word, nearest);
+    return fail(prompt, "unknown command '%s'; 'help' lists them", word);
+}
+
+// One of several expressions of a line joined to those before it.
+static void join(struct ht_prompt *prompt, const char **expressions, const char *more)
+{
+    char *joined = *expressions != NULL && **expressions != '\0' ? ht_format("%s|%s", *expressions, more)
+                                                                 : ht_strdup(more);
+    *expressions = ht_arena_copy(&prompt->texts, joined, strlen(joined));
+    free(joined);
+}
+
+// What a line asks for, beside the settings.
+struct request {
+    const struct ht_report_kind *kind;
+    struct ht_report_settings settings;
+    const char *expression, *focus, *ignore;
+};
+
+// "--name", "--name=value", "--name value" and those with one dash that cannot mean "without these
+// functions". Returns 1 if the word is an option, 0 if not, -1 after an error.
+static int take_option(struct ht_prompt *prompt, struct request *request, const struct ht_prompt_line *line,
+                       size_t *position)
+{
+    const struct ht_prompt_word *word = &line->words[*position];
+    bool two_dashes = word->text[0] == '-' && word->text[1] == '-';
+    const char *name = word->text + 1 + two_dashes;
+    if (word->is_quoted || word->text[0] != '-')
+        return 0;
+    size_t length = strcspn(name, "=");
+    if (strcmp(name, "o") == 0 && *position + 1 < line->count) {
+        request->settings.output = line->words[++*position].text;
+        return 1;
+    }
+    if (!two_dashes && name[0] == 'n' && (name[1] != '\0' || *position + 1 < line->count)) { // -n5, -n 5
+        const char *digits = name[1] != '\0' ? name + 1 : line->words[*position + 1].text;
+        if (ht_parse_int(digits, &request->settings.view.node_count) == 0) {
+            *position += name[1] == '\0';
+            return 1;
+        }
+    }
+    const struct ht_option *option = ht_prompt_option(name, length);
+    bool has_value = name[length] == '=', needs_value = option != NULL && !ht_prompt_stands_alone(option);
+    if (!two_dashes && (option == NULL || (needs_value && !has_value)))
+        return 0;
+    char *assignment = ht_strdup(name);
+    if (two_dashes && needs_value && !has_value && *position + 1 < line->count) {
+        free(assignment);
+        assignment = ht_format("%s=%s", name, line->words[++*position].text);
+    }
+    int result = ht_prompt_set(prompt, &request->settings, assignment);
+    free(assignment);
+    return result < 0 ? -1 : 1;
+}
+
+static int take_word(struct ht_prompt *prompt, struct request *request, const struct ht_prompt_line *line,
+                     size_t *position)
+{
+    const struct ht_prompt_word *word = &line->words[*position];
+    int64_t number;
+    int taken = take_option(prompt, request, line, position);
+    if (taken != 0) {
+        prompt->has_failed = prompt->has_failed || taken < 0;
+        return taken < 0 ? -1 : 0;
+    }
+    if (word->text[0] == '>' && !(word->is_quoted && word->text[1] == '\0')) {
+        const char *file = word->text + 1;
+        if (*file == '\0' && *position + 1 == line->count)
+            return fail(prompt, "name a file behind '>'");
+        request->settings.output = *file != '\0' ? file : line->words[++*position].text;
+    } else if (!word->is_quoted && ht_parse_int(word->text, &number) == 0) {
+        request->settings.view.node_count = number;
+    } else if (word->text[0] == '-') {
+        join(prompt, &request->ignore, word->text + 1);
+    } else {
+        join(prompt, &request->focus, word->text);
+    }
+    return 0;
+}
+
+// The words behind a report's name.
+static int read_request(struct ht_prompt *prompt, const struct ht_prompt_line *line, struct request *request)
+{
+    enum { SHORT_TABLE = 10 };
+    const char *name = request->kind->name;
+    size_t next = 1;
+    if ((request->kind->flags & HT_REPORT_EXPRESSION) && next < line->count)
+        request->expression = line->words[next++].text;
+    else if ((request->kind->flags & HT_REPORT_EXPRESSION) && !(request->kind->flags & HT_REPORT_OPTIONAL))
+        return fail(prompt, "name a regular expression: %s RE", name);
+    for (; next < line->count; next++)
+        if (take_word(prompt, request, line, &next) < 0)
+            return -1;
+    struct ht_filter *filter = &request->settings.view.filter;
+    bool by_tags = strcmp(name, "tags") == 0;
+    if (request->focus != NULL)
+        *(by_tags ? &filter->tag_focus : &filter->focus) = request->focus;
+    if (request->ignore != NULL)
+        *(by_tags ? &filter->tag_ignore : &filter->ignore) = request->ignore;
+    if (request->settings.view.node_count == -1 && (strcmp(name, "top") == 0 || strcmp(name, "text") == 0))
+        request->settings.view.node_count = SHORT_TABLE;
+    return 0;
+}
+
+// A person who wants a picture or a profile and names no file gets one with a new name here, as from pprof.
+static void name_file(struct ht_prompt *prompt, struct request *request)
+{
+    const char *name = request->kind->name;
+    const char *type = strcmp(name, "proto") == 0                             ? "pb.gz"
+                       : strcmp(name, "flame") == 0 && !request->settings.svg ? "html"
+                                                                              : "svg";
+    for (int number = 1; number < 1000; number++) {
+        char file[32];
+        snprintf(file, sizeof file, "profile%03d.%s", number, type);
+        if (access(file, F_OK) == 0)
+            continue;
+        request->settings.output = ht_arena_copy(&prompt->texts, file, strlen(file));
+        return;
+    }
+}
+
+static void make_report(struct ht_prompt *prompt, struct request *request)
+{
+    if ((request->kind->flags & HT_REPORT_BINARY) && !request->settings.json &&
+        request->settings.output == NULL && prompt->is_terminal && ht_terminal_of(STDOUT_FILENO).is_terminal)
+        name_file(prompt, request);
+    struct ht_profile *copy = ht_profile_copy(prompt->profile);
+    request->settings.load.command = request->kind->name;
+    int status = ht_report_run(&request->settings, request->kind, request->expression, copy);
+    ht_profile_free(copy);
+    prompt->has_failed = prompt->has_failed || status != HT_EXIT_DONE;
+    if (status == HT_EXIT_DONE && prompt->is_terminal && request->settings.output != NULL)
+        fprintf(stderr, "written to %s\n", request->settings.output);
+}
+
+// Starts the shell with the reading end of a pipe as its input; returns 0 or an error number.
+static int start_shell(const char *command, int input, pid_t *ret_pid)
+{
+    char shell[] = "sh", option[] = "-c", *text = ht_strdup(command);
+    char *words[] = {shell, option, text, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    int error = posix_spawn(ret_pid, "/bin/sh", &actions, &attributes, words, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    free(text);
+    return error;
+}
+
+// Runs a report with its standard output going into a shell command.
+static void make_piped(struct ht_prompt *prompt, struct request *request, const char *command)
+{
+    int ends[2], status = 0;
+    pid_t pid;
+    fflush(stdout);
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        fail(prompt, "no pipe: %s", strerror(errno));
+        return;
+    }
+    int error = start_shell(command, ends[0], &pid);
+    close(ends[0]);
+    int saved = error == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : -1;
+    if (saved < 0) {
+        fail(prompt, "%s: cannot be started: %s", command, strerror(error != 0 ? error : errno));
+        close(ends[1]);
+    } else {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[1]);
+        make_report(prompt, request);
+        fflush(stdout);
+        clearerr(stdout); // a reader that had enough is no failure
+        dup2(saved, STDOUT_FILENO);
+        close(saved);
+    }
+    while (error == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (error == 0 && WIFEXITED(status) && WEXITSTATUS(status) >= 126)
+        prompt->has_failed = true; // the shell said why
+}
+
+// The report that a word names, its digits behind ("top10") as a word of its own.
+static const struct ht_report_kind *find_report(const char *word, int64_t *ret_number)
+{
+    const struct ht_report_kind *kind = ht_report_find(word);
+    size_t length = strlen(word);
+    if (kind != NULL)
+        return kind;
+    while (length > 0 && isdigit((unsigned char)word[length - 1]))
+        length--;
+    char *name = ht_format("%.*s", (int)length, word);
+    if (word[length] != '\0' && ht_parse_int(word + length, ret_number) == 0)
+        kind = ht_report_find(name);
+    free(name);
+    return kind;
+}
+
+static void print_help_of(struct ht_prompt *prompt, const char *word)
+{
+    static const char rest[] = "[N] [RE...] [-RE...] [-cum] [--OPTION=VALUE...] [>FILE | |COMMAND]";
+    const struct ht_report_kind *kind = ht_report_find(word);
+    const struct ht_option *option = ht_prompt_option(word, strlen(word));
+    for (const struct ht_command *command = ht_commands; kind != NULL && command->name != NULL; command++) {
+        if (strcmp(command->name, word) != 0)
+            continue;
+        printf("%s: %s\n\nat the prompt: %s %s%s\n\n%s\nin the shell:\n%s", word, command->summary, word,
+               kind->flags & HT_REPORT_EXPRESSION ? "RE " : "", rest, command->text, command->examples);
+        return;
+    }
+    if (option != NULL && option->help != NULL)
+        printf("%s%s%s: %s\n", option->name, option->argument != NULL ? "=" : "",
+               option->argument != NULL ? option->argument : "", option->help);
+    else if (option != NULL)
+        printf("%s\n", option->name);
+    else
+        unknown(prompt, word);
+}
+
+static void print_help(void)
+{
+    printf("reports (help NAME says more):\n");
+    for (const struct ht_report_kind *kind = ht_reports; kind->name != NULL; kind++)
+        for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+            if (strcmp(command->name, kind->name) == 0)
+                printf("  %-10s %s\n", kind->name, command->summary);
+    printf("\nby example:\n"
+           "  top10                    the 10 functions that hold most; top 5 -cum: by what is below them\n"
+           "  top parse -cache         only stacks through parse, without those through cache\n"
+           "  list RE, peek RE         the source of functions; their callers and callees\n"
+           "  svg >heap.svg            a report into a file; tree | less: into a program\n"
+           "  alloc_space              what is shown: a sample type of the profile\n"
+           "  focus=RE                 an option for all reports from now on; focus= takes it back\n"
+           "  :                        takes back focus, ignore, hide, tagfocus and tagignore\n"
+           "  o, options               all options and their values\n"
+           "  quit, exit               (or the end of the input)\n");
+}
+
+static void clear_filters(struct ht_prompt *prompt)
+{
+    struct ht_filter *filter = &prompt->settings.view.filter;
+    filter->focus = filter->ignore = filter->hide = filter->tag_focus = filter->tag_ignore = NULL;
+}
+
+static bool is_any(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+// A line that is one word and no report: a word of the prompt, a sample type, a switch. False if it is none
+// of them.
+static bool run_word(struct ht_prompt *prompt, const char *word)
+{
+    const struct ht_option *option = ht_prompt_option(word, strlen(word));
+    if (is_any(word, "quit", "exit", "q"))
+        prompt->has_ended = true;
+    else if (is_any(word, "o", "options", "o"))
+        ht_prompt_print_options(prompt);
+    else if (is_any(word, "help", "?", "h"))
+        print_help();
+    else if (strcmp(word, ":") == 0)
+        clear_filters(prompt);
+    else if (option != NULL && !ht_prompt_select(prompt, word))
+        prompt->has_failed = ht_prompt_set(prompt, &prompt->settings, word) < 0 || prompt->has_failed;
+    else if (option == NULL && !ht_prompt_select(prompt, word))
+        return false;
+    return true;
+}
+
+static void run_words(struct ht_prompt *prompt, const struct ht_prompt_line *line)
+{
+    const char *word = line->count > 0 ? line->words[0].text : "|";
+    int64_t number = -1;
+    struct request request = {.kind = find_report(word, &number), .settings = prompt->settings};
+    if (strcmp(word, "help") == 0 && line->count > 1) {
+        print_help_of(prompt, line->words[1].text);
+        return;
+    }
+    if (request.kind == NULL) {
+        const struct ht_option *option = ht_prompt_option(word, strlen(word));
+        if (line->count == 1 && run_word(prompt, word))
+            return;
+        if (option != NULL && line->count > 1)
+            fail(prompt, "did you mean '%s=%s'?", word, line->words[1].text);
+        else
+            unknown(prompt, word);
+        return;
+    }
+    if (number >= 0)
+        request.settings.view.node_count = number;
+    if (read_request(prompt, line, &request) < 0)
+        return;
+    if (line->pipe != NULL)
+        make_piped(prompt, &request, line->pipe);
+    else
+        make_report(prompt, &request);
+}
+
+// "name = value //: comment": true if the line is one.
+static bool run_assignment(struct ht_prompt *prompt, const char *text)
+{
+    const char *sign = strchr(text, '=');
+    size_t length = sign != NULL ? (size_t)(sign - text) : 0;
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--;
+    if (length == 0 || memchr(text, ' ', length) != NULL || !ht_prompt_knows(text, length))
+        return false;
+    const char *value = sign + 1, *comment = strstr(value, "//:");
+    value += strspn(value, " \t");
+    size_t value_length = comment != NULL && comment >= value ? (size_t)(comment - value) : strlen(value);
+    while (value_length > 0 && isspace((unsigned char)value[value_length - 1]))
+        value_length--;
+    char *assignment = ht_format("%.*s=%.*s", (int)length, text, (int)value_length, value);
+    prompt->has_failed = ht_prompt_set(prompt, &prompt->settings, assignment) < 0 || prompt->has_failed;
+    free(assignment);
+    return true;
+}
+
+static void run_line(struct ht_prompt *prompt, const char *text)
+{
+    struct ht_prompt_line line;
+    text += strspn(text, " \t");
+    if (*text == '\0' || *text == '#' || run_assignment(prompt, text))
+        return;
+    if (ht_prompt_split(text, &line) < 0) {
+        fail(prompt, "%s", ht_error());
+        return;
+    }
+    run_words(prompt, &line);
+    ht_prompt_line_free(&line);
+}
+
+static int compare_texts(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static void collect_functions(struct ht_prompt *prompt)
+{
+    const struct ht_profile *profile = prompt->profile;
+    prompt->functions = ht_alloc_zero(profile->function_count + 1, sizeof *prompt->functions);
+    for (size_t i = 0; i < profile->function_count; i++)
+        if (profile->functions[i].name != 0)
+            prompt->functions[prompt->function_count++] =
+                ht_profile_text(profile, profile->functions[i].name);
+    qsort(prompt->functions, prompt->function_count, sizeof *prompt->functions, compare_texts);
+}
+
+static void greet(struct ht_prompt *prompt)
+{
+    struct ht_profile *copy = ht_profile_copy(prompt->profile);
+    struct ht_view_options options = HT_VIEW_OPTIONS_DEFAULT;
+    struct ht_report report;
+    options.sample_index = prompt->settings.view.sample_index;
+    if (ht_report_init(&report, copy, &options) == 0) {
+        struct ht_buffer lines = {0};
+        ht_buffer_text(&lines, "");
+        ht_report_profile_lines(&report, &lines);
+        fputs(lines.data, stdout);
+        if (report.total == 0 && copy->sample_type_count > 1)
+            printf("There is nothing of this type; 'o' lists the others at sample_index.\n");
+        ht_buffer_free(&lines);
+        ht_report_free(&report);
+    }
+    ht_profile_free(copy);
+    printf("'help' explains the commands, 'o' shows the options.\n");
+}
+
+static int run_prompt(struct ht_prompt *prompt)
+{
+    prompt->is_terminal = isatty(STDIN_FILENO) == 1;
+    prompt->settings.is_plain = !prompt->is_terminal;
+    prompt->settings.view.compact_labels = true;
+    signal(SIGPIPE, SIG_IGN); // a pager that was left early
+    if (prompt->is_terminal) {
+        collect_functions(prompt);
+        greet(prompt);
+    }
+    ht_prompt_input_start(prompt);
+    while (!prompt->has_ended) {
+        fflush(stdout);
+        char *line = ht_prompt_input_next();
+        if (line == NULL)
+            break;
+        run_line(prompt, line);
+        free(line);
+    }
+    ht_prompt_input_end();
+    int status = ht_cmd_finish("prompt");
+    return prompt->has_failed && !prompt->is_terminal ? HT_EXIT_FAILED : status;
+}
+
+int ht_cmd_prompt(int argc, char **argv)
+{
+    struct ht_prompt prompt = {.settings = HT_REPORT_SETTINGS_DEFAULT("prompt")};
+    struct ht_report_settings *settings = &prompt.settings;
+    struct ht_operands operands;
+    bool help = false;
+    settings->view.node_count = -1;
+    settings->view.node_fraction = -1;
+    int status = HT_PARSED;
+    if (ht_options_parse(ht_options_report, HT_PARSE_ANYWHERE, argc, argv, settings, &operands, &help) < 0) {
+        fprintf(stderr,
+                "heaptap: %s; see 'heaptap --help', and 'heaptap top --help' for the options of reports\n",
+                ht_error());
+        status = HT_EXIT_USAGE;
+    } else if (help) {
+        ht_help_print(stdout);
+        status = ht_cmd_finish("help");
+    } else if (operands.count == 0 || !ht_prompt_is_input(operands.items[0])) {
+        fprintf(stderr, "heaptap: option '%s' before the command; write 'heaptap COMMAND %s'\n", argv[1],
+                argv[1]);
+        status = HT_EXIT_USAGE;
+    }
+    for (int i = 0; status == HT_PARSED && i < operands.count; i++)
+        if (strcmp(operands.items[i], "-") == 0)
+            status = ht_cmd_error("prompt", "the commands come from standard input; name the profile's file");
+    if (status == HT_PARSED)
+        status = ht_report_interpret(settings);
+    if (status == HT_PARSED)
+        status = ht_load_take_program(&settings->load, &operands.items, &operands.count);
+    if (status == HT_PARSED &&
+        ht_load_profile(&settings->load, operands.items, operands.count, &prompt.profile) < 0)
+        status = HT_EXIT_FAILED;
+    if (status == HT_PARSED) {
+        settings->granularity = settings->sort = NULL;
+        settings->sample_shorthand = 0;
+        settings->mean_delay = false;
+        status = run_prompt(&prompt);
+    }
+    ht_profile_free(prompt.profile);
+    ht_arena_free(&prompt.texts);
+    free(prompt.functions);
+    free(settings->load.bases.items);
+    free(settings->load.diff_bases.items);
+    return status;
+}

@@ -1,0 +1,350 @@
+// Region files from outside: opens them safely and copies their bytes so that every live sample is whole.
+#include "region/copy.h"
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAX_REGION_BYTES                                                                                     \
+    (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
+#define READ_STEP_BYTES (UINT64_C(64) << 20)
+#define SPARSE_BYTES    (UINT64_C(1) << 30)
+#define SLOT_TRIES      16
+
+bool ht_region_is_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t length = strlen(name);
+    return strncmp(name, "heaptap.", 8) == 0 && length > 13 && strcmp(name + length - 5, ".live") == 0;
+}
+
+// Relative to the process's root every component must be real: what maps shows holds no links, and an
+// absolute link in a container would lead into our own tree.
+static int open_below_root(const char *path, int flags)
+{
+    const char *rest = strstr(path + 6, "/root/");
+    if (strncmp(path, "/proc/", 6) != 0 || rest == NULL ||
+        strspn(path + 6, "0123456789") != (size_t)(rest - path - 6))
+        return -2;
+    char root[64];
+    snprintf(root, sizeof root, "%.*s", (int)(rest - path + 5), path);
+    int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0)
+        return -1;
+    struct open_how how = {.flags = (unsigned int)flags, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+    int fd = (int)syscall(SYS_openat2, root_fd, rest + 6, &how, sizeof how);
+    bool unknown = fd < 0 && (errno == ENOSYS || errno == EPERM);
+    close(root_fd);
+    return unknown ? -2 : fd;
+}
+
+int ht_region_open(const char *path, int flags, struct stat *ret_stat)
+{
+    struct stat stat;
+    int all = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    bool through_mapping = strstr(path, "/map_files/") != NULL && strncmp(path, "/proc/", 6) == 0;
+    int fd = open_below_root(path, all | O_NOFOLLOW);
+    if (fd == -2)
+        fd = open(path, through_mapping ? all : all | O_NOFOLLOW);
+    if (fd < 0 && errno == ELOOP)
+        return ht_fail("is a link; name the region file itself");
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
+        return ht_fail("may not be read by this user; try as the program's own user or as root");
+    if (fd < 0)
+        return ht_fail_errno("cannot be opened");
+    if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode)) {
+        close(fd);
+        return ht_fail("is not a regular file, so not a region");
+    }
+    *ret_stat = stat;
+    return fd;
+}
+
+size_t ht_region_files(const char *directory, char ***ret_paths)
+{
+    char **paths = NULL;
+    size_t count = 0, capacity = 0;
+    DIR *stream = opendir(directory);
+    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+        if (!ht_region_is_name(entry->d_name))
+            continue;
+        char *path = ht_format("%s/%s", directory, entry->d_name);
+        struct stat stat;
+        int fd = ht_region_open(path, O_RDONLY, &stat);
+        if (fd < 0) {
+            free(path);
+            continue;
+        }
+        close(fd);
+        HT_RESERVE(paths, capacity, count + 1);
+        paths[count++] = path;
+    }
+    if (stream != NULL)
+        closedir(stream);
+    *ret_paths = paths;
+    return count;
+}
+
+// Reads [offset, offset + bytes); what lies behind the file's end (somebody cut it) reads as zeros.
+static int read_range(int fd, uint8_t *to, uint64_t bytes, uint64_t offset)
+{
+    for (uint64_t done = 0; done < bytes;) {
+        uint64_t step = bytes - done < READ_STEP_BYTES ? bytes - done : READ_STEP_BYTES;
+        ssize_t got = pread(fd, to + done, step, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return ht_fail_errno("cannot be read");
+        if (got == 0) {
+            memset(to + done, 0, bytes - done);
+            return 0;
+        }
+        done += (uint64_t)got;
+    }
+    return 0;
+}
+
+static bool inside(uint64_t offset, uint64_t bytes, uint64_t size_bytes)
+{
+    return offset >= HT_REGION_HEADER_BYTES && offset % HT_REF_UNIT == 0 && offset <= size_bytes &&
+           bytes <= size_bytes - offset;
+}
+
+static uint64_t level_slots(const struct ht_live_level *level)
+{
+    return (uint64_t)level->bucket_count * HT_BUCKET_SLOTS;
+}
+
+static bool is_level_inside(const struct ht_live_level *level, uint64_t size_bytes)
+{
+    uint64_t slots = level_slots(level);
+    return inside(level->keys_offset, slots * sizeof(uint64_t), size_bytes) &&
+           inside(level->slots_offset, slots * sizeof(struct ht_live_slot), size_bytes);
+}
+
+// One slot again until it holds still; false: it is in the middle of a change.
+static bool read_slot_again(int fd, const struct ht_live_level *level, uint64_t i, uint64_t *ret_key,
+                            struct ht_live_slot *ret_slot)
+{
+    uint64_t slot_offset = level->slots_offset + i * sizeof(struct ht_live_slot);
+    uint64_t key_offset = level->keys_offset + i * sizeof(uint64_t);
+    for (int tries = 0; tries < SLOT_TRIES; tries++) {
+        struct ht_live_slot before;
+        if (read_range(fd, (uint8_t *)&before, sizeof before, slot_offset) != 0 ||
+            read_range(fd, (uint8_t *)ret_key, sizeof *ret_key, key_offset) != 0 ||
+            read_range(fd, (uint8_t *)ret_slot, sizeof *ret_slot, slot_offset) != 0)
+            return false;
+        if (*ret_key <= HT_SLOT_BUSY || before.seq == ret_slot->seq)
+            return true;
+    }
+    return false;
+}
+
+// The reader's protocol of struct ht_live_slot, over copies: seq first, then the key, then the slot, of which
+// seq is the last word. When seq did not move, the key was that of the fields.
+static int read_level(int fd, const struct ht_live_level *level, uint8_t *keys_to, uint8_t *slots_to)
+{
+    uint64_t count = level_slots(level);
+    uint64_t keys_bytes = count * sizeof(uint64_t), slots_bytes = count * sizeof(struct ht_live_slot);
+    struct ht_live_slot *before = ht_alloc(slots_bytes + 1);
+    uint64_t *keys = (uint64_t *)(void *)keys_to;
+    struct ht_live_slot *slots = (struct ht_live_slot *)(void *)slots_to;
+    int result = -1;
+    if (read_range(fd, (uint8_t *)before, slots_bytes, level->slots_offset) == 0 &&
+        read_range(fd, keys_to, keys_bytes, level->keys_offset) == 0 &&
+        read_range(fd, slots_to, slots_bytes, level->slots_offset) == 0)
+        result = 0;
+    for (uint64_t i = 0; result == 0 && i < count; i++)
+        if (keys[i] > HT_SLOT_BUSY && before[i].seq != slots[i].seq &&
+            !read_slot_again(fd, level, i, &keys[i], &slots[i]))
+            keys[i] = 0;
+    free(before);
+    return result;
+}
+
+struct live_tables {
+    uint32_t level_count;
+    struct ht_live_level levels[HT_LIVE_LEVELS];
+    uint8_t *keys[HT_LIVE_LEVELS], *slots[HT_LIVE_LEVELS]; // NULL: outside the file
+};
+
+static int read_live(int fd, const struct ht_region_header *header, uint64_t file_bytes,
+                     struct live_tables *ret)
+{
+    uint64_t total = 0;
+    ret->level_count = header->level_count < HT_LIVE_LEVELS ? header->level_count : HT_LIVE_LEVELS;
+    for (uint32_t i = 0; i < ret->level_count; i++) {
+        const struct ht_live_level *level = &header->levels[i];
+        ret->levels[i] = *level;
+        total += level_slots(level) * (sizeof(uint64_t) + sizeof(struct ht_live_slot));
+        if (!is_level_inside(level, file_bytes) || total > file_bytes)
+            continue; // nonsense; the view's own checks refuse it as well
+        ret->keys[i] = ht_alloc(level_slots(level) * sizeof(uint64_t) + 1);
+        ret->slots[i] = ht_alloc(level_slots(level) * sizeof(struct ht_live_slot) + 1);
+        if (read_level(fd, level, ret->keys[i], ret->slots[i]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void put_live(const struct live_tables *live, uint8_t *bytes, uint64_t size_bytes)
+{
+    struct ht_region_header *header = (struct ht_region_header *)(void *)bytes;
+    header->level_count = live->level_count;
+    memcpy(header->levels, live->levels, sizeof header->levels);
+    for (uint32_t i = 0; i < live->level_count; i++) {
+        const struct ht_live_level *level = &live->levels[i];
+        if (live->keys[i] == NULL || !is_level_inside(level, size_bytes))
+            continue;
+        memcpy(bytes + level->keys_offset, live->keys[i], level_slots(level) * sizeof(uint64_t));
+        memcpy(bytes + level->slots_offset, live->slots[i], level_slots(level) * sizeof(struct ht_live_slot));
+    }
+}
+
+static void free_live(struct live_tables *live)
+{
+    for (uint32_t i = 0; i < HT_LIVE_LEVELS; i++) {
+        free(live->keys[i]);
+        free(live->slots[i]);
+    }
+}
+
+static uint64_t used_of(const struct ht_region_header *header, uint64_t file_bytes)
+{
+    uint64_t used = header->used_bytes < file_bytes ? header->used_bytes : file_bytes;
+    return used < HT_REGION_HEADER_BYTES ? HT_REGION_HEADER_BYTES : used;
+}
+
+static int explain(enum ht_view_error error, const struct ht_region_header *header)
+{
+    switch (error) {
+    case HT_VIEW_OK:
+        return 0;
+    case HT_VIEW_VERSION:
+        return ht_fail("is a region of version %" PRIu32
+                       ", and this heaptap reads version %u; use the heaptap that "
+                       "came with the libheaptap.so that wrote it",
+                       header->version, HT_REGION_VERSION);
+    case HT_VIEW_SHORT:
+        return ht_fail(
+            "is too short for a region; it was cut off or never finished, and nothing can be read from it");
+    case HT_VIEW_MAGIC:
+        if (header->magic == HT_REGION_MAKING || header->magic == 0)
+            return ht_fail("was never finished: its process died while it was being made, or is still at it");
+        return ht_fail("is not a heaptap region");
+    default:
+        return ht_fail("is a damaged region: its header contradicts itself");
+    }
+}
+
+// Runs the region's own checks over the copy. `last` is the header as it stands after the copying: what was
+// born meanwhile lies within its limits, and whatever lies beyond them was never written by a program.
+static const char *damage(const struct ht_region_copy *copy, const struct ht_region_header *last)
+{
+    struct ht_region_header *header = (struct ht_region_header *)(void *)copy->bytes;
+    const uint32_t refs[2] = {header->stack_heads_ref, header->entry_heads_ref};
+    for (int i = 0; i < 2; i++) {
+        const uint32_t *heads =
+            ht_view_at(&copy->view, refs[i], (uint64_t)header->head_count * sizeof *heads);
+        for (uint32_t at = 0; heads != NULL && at < header->head_count; at++)
+            if ((uint64_t)heads[at] * HT_REF_UNIT >= last->used_bytes)
+                return "a chain leads out of it";
+        if (heads == NULL)
+            return "its tables are not in it";
+    }
+    uint32_t entry_count = header->entry_count;
+    header->entry_count = last->entry_count;
+    const char *wrong = ht_region_check(&copy->view);
+    header->entry_count = entry_count;
+    return wrong;
+}
+
+// Live samples first, everything else after: what a sample refers to was complete before the sample was.
+static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *first,
+                    struct ht_region_copy *copy)
+{
+    struct live_tables live = {0};
+    if (read_live(fd, first, file_bytes, &live) != 0) {
+        free_live(&live);
+        return -1;
+    }
+    struct ht_region_header second;
+    int result = read_range(fd, (uint8_t *)&second, sizeof second, 0);
+    uint64_t used = result == 0 ? used_of(&second, file_bytes) : HT_REGION_HEADER_BYTES;
+    // Aligned as a mapping would be: the header has words on cache lines of their own.
+    copy->bytes = aligned_alloc(64, (used + 63) & ~UINT64_C(63));
+    if (copy->bytes == NULL)
+        ht_die("no memory for a copy of the region");
+    if (result == 0)
+        result = read_range(fd, copy->bytes, used, 0);
+    if (result == 0) {
+        struct ht_region_header *header = (struct ht_region_header *)(void *)copy->bytes;
+        put_live(&live, copy->bytes, used);
+        if (header->used_bytes > used)
+            header->used_bytes = used; // what grew meanwhile is not in the copy
+        result = explain(ht_view_init(&copy->view, copy->bytes, used), header);
+    }
+    if (result == 0)
+        result = read_range(fd, (uint8_t *)&second, sizeof second, 0);
+    const char *wrong = result == 0 ? damage(copy, &second) : NULL;
+    if (wrong != NULL)
+        result = ht_fail("is a damaged region: %s", wrong);
+    free_live(&live);
+    return result;
+}
+
+int ht_region_read(int fd, struct ht_region_copy *ret_copy)
+{
+    struct ht_region_copy copy = {0};
+    struct stat stat;
+    struct ht_region_header header;
+    if (fstat(fd, &stat) != 0)
+        return ht_fail_errno("cannot be read");
+    uint64_t file_bytes = stat.st_size > 0 ? (uint64_t)stat.st_size : 0;
+    if (file_bytes < HT_REGION_HEADER_BYTES)
+        return explain(HT_VIEW_SHORT, NULL);
+    if (read_range(fd, (uint8_t *)&header, sizeof header, 0) != 0)
+        return -1;
+    if (header.magic != HT_REGION_MAGIC)
+        return explain(HT_VIEW_MAGIC, &header);
+    if (header.version != HT_REGION_VERSION)
+        return explain(HT_VIEW_VERSION, &header);
+    if (header.used_bytes > file_bytes)
+        return ht_fail("was cut off: %" PRIu64 " of its %" PRIu64
+                       " bytes are there, and what it would show is wrong",
+                       file_bytes, header.used_bytes);
+    if (file_bytes > MAX_REGION_BYTES)
+        file_bytes = MAX_REGION_BYTES;
+    copy.file_bytes = (uint64_t)stat.st_size;
+    copy.blocks_bytes = (uint64_t)stat.st_blocks * 512;
+    // A file can claim more than is in it: a sparse tail costs memory here, so only what has blocks is
+    // believed (and some more, for file systems that compress).
+    uint64_t believed_bytes = copy.blocks_bytes + SPARSE_BYTES;
+    if (believed_bytes > file_bytes)
+        believed_bytes = file_bytes;
+    if (used_of(&header, file_bytes) > believed_bytes)
+        return ht_fail("is a damaged region: it claims more bytes than it has");
+    if (read_all(fd, believed_bytes, &header, &copy) != 0) {
+        free(copy.bytes);
+        return -1;
+    }
+    *ret_copy = copy;
+    return 0;
+}
+
+void ht_region_copy_free(struct ht_region_copy *copy)
+{
+    free(copy->bytes);
+    *copy = (struct ht_region_copy){0};
+}

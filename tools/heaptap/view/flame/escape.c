@@ -1,0 +1,56 @@
+// Escapes names for markup and script elements.
+#include "view/flame/escape.h"
+
+#include "base/json.h"
+
+static uint32_t decode(const unsigned char *text, size_t length)
+{
+    static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t character = text[0] & first_bits[length];
+    for (size_t i = 1; i < length; i++)
+        character = character << 6 | (text[i] & 0x3f);
+    return character;
+}
+
+// Controls, marks of direction, invisible joiners, noncharacters.
+static bool is_unprintable(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0xfffe ||
+           c == 0xffff;
+}
+
+void ht_flame_escape_markup(const char *text, size_t length, struct ht_buffer *out)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    for (size_t left = length, used; left > 0; left -= used, at += used) {
+        size_t bytes = ht_utf8_length(at, left);
+        used = bytes > 0 ? bytes : 1;
+        if (bytes == 0)
+            ht_buffer_text(out, "\ufffd");
+        else if (is_unprintable(decode(at, bytes)))
+            ht_buffer_printf(out, "\\u%04x", decode(at, bytes));
+        else if (*at == '<')
+            ht_buffer_text(out, "&lt;");
+        else if (*at == '>')
+            ht_buffer_text(out, "&gt;");
+        else if (*at == '&')
+            ht_buffer_text(out, "&amp;");
+        else if (*at == '"')
+            ht_buffer_text(out, "&quot;");
+        else if (*at == '\'')
+            ht_buffer_text(out, "&#39;");
+        else
+            ht_buffer_add(out, at, bytes);
+    }
+}
+
+void ht_flame_escape_script(const char *json, size_t length, struct ht_buffer *out)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (json[i] == '<' || json[i] == '>' || json[i] == '&') // only within strings
+            ht_buffer_printf(out, "\\u%04x", json[i]);
+        else
+            ht_buffer_byte(out, json[i]);
+    }
+}

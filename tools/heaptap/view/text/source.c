@@ -1,0 +1,203 @@
+// Finds and reads source files, by the rules of google/pprof's source.go.
+#include "view/text/source.h"
+
+#include "base/path.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_FILE_BYTES = 256 << 20 };
+
+void ht_sources_init(struct ht_sources *sources, const char *source_path, const char *trim_path)
+{
+    *sources = (struct ht_sources){.trim_path = trim_path};
+    if (source_path != NULL && source_path[0] != '\0') {
+        sources->search_path = ht_strdup(source_path);
+        return;
+    }
+    char *here = getcwd(NULL, 0);
+    sources->search_path = ht_strdup(here != NULL ? here : ".");
+    free(here);
+}
+
+void ht_sources_free(struct ht_sources *sources)
+{
+    for (size_t i = 0; i < sources->count; i++) {
+        struct ht_source_file *file = sources->files[i].file;
+        free(file->path);
+        free(file->error);
+        free(file->text);
+        free(file->lines);
+        free(file);
+    }
+    free(sources->files);
+    ht_index_free(&sources->index);
+    free(sources->search_path);
+    memset(sources, 0, sizeof *sources);
+}
+
+// Opens a plain file; a name from a foreign profile may also be that of a pipe or a device.
+static int open_plain(const char *path, const char **ret_reason)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    *ret_reason = NULL;
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= MAX_FILE_BYTES)
+        return fd;
+    *ret_reason = S_ISREG(status.st_mode) ? "too large" : "not a plain file";
+    close(fd);
+    return -1;
+}
+
+// The folder above: "." above a relative name's first part, "/" above itself.
+static void go_up(struct ht_buffer *folder)
+{
+    size_t length = folder->length;
+    while (length > 0 && folder->data[length - 1] != '/')
+        length--;
+    folder->length = length;
+    folder->data[length] = '\0';
+    struct ht_buffer clean = {0};
+    ht_path_clean(folder->data, &clean);
+    ht_buffer_free(folder);
+    *folder = clean;
+}
+
+// Looks for a relative name in one folder and all above it.
+static int open_above(const char *start, size_t length, const char *name)
+{
+    struct ht_buffer folder = {0};
+    int fd = -1;
+    ht_buffer_add(&folder, start, length);
+    for (;;) {
+        struct ht_buffer joined = {0}, path = {0};
+        const char *reason;
+        ht_buffer_printf(&joined, "%s%s%s", folder.data, folder.length > 0 ? "/" : "", name);
+        ht_path_clean(joined.data, &path);
+        fd = open_plain(path.data, &reason);
+        ht_buffer_free(&joined);
+        ht_buffer_free(&path);
+        char *before = ht_strdup(folder.data);
+        go_up(&folder);
+        bool at_top = strcmp(before, folder.data) == 0;
+        free(before);
+        if (fd >= 0 || at_top)
+            break;
+    }
+    ht_buffer_free(&folder);
+    return fd;
+}
+
+// "open PATH: no such file or directory", as Go writes it.
+static char *open_error(const char *path, const char *reason)
+{
+    char *text = ht_format("open %s: %s", path, reason != NULL ? reason : strerror(errno));
+    char *start = text + strlen("open ") + strlen(path) + strlen(": ");
+    *start = (char)tolower((unsigned char)*start);
+    return text;
+}
+
+// Where a part of an absolute name was taken off and nothing is found without it, the whole name counts:
+// pprof then reports a file that lies there as not found.
+static int open_source(const struct ht_sources *sources, const char *path, char **ret_error)
+{
+    const char *name = ht_path_trim(path, sources->trim_path, sources->search_path), *reason;
+    if (name[0] == '/') {
+        int fd = open_plain(name, &reason);
+        if (fd < 0)
+            *ret_error = open_error(name, reason);
+        return fd;
+    }
+    for (const char *dir = sources->search_path;;) {
+        size_t length = strcspn(dir, ":");
+        int fd = open_above(dir, length, name);
+        if (fd >= 0)
+            return fd;
+        if (dir[length] == '\0')
+            break;
+        dir += length + 1;
+    }
+    int fd = path[0] == '/' ? open_plain(path, &reason) : -1;
+    if (fd < 0)
+        *ret_error = ht_format("could not find file %s on path %s", name, sources->search_path);
+    return fd;
+}
+
+// Splits at line ends ("\n" or "\r\n"); what follows the last one is a line unless it is empty.
+static void split(struct ht_source_file *file, size_t length)
+{
+    char *end = file->text + length;
+    for (char *at = file->text; at < end;) {
+        char *newline = memchr(at, '\n', (size_t)(end - at));
+        char *stop = newline != NULL ? newline : end;
+        HT_RESERVE(file->lines, file->line_capacity, file->line_count + 1);
+        file->lines[file->line_count++] = (size_t)(at - file->text);
+        if (stop > at && stop[-1] == '\r')
+            stop[-1] = '\0';
+        *stop = '\0';
+        for (char *byte = at; byte < stop; byte++)
+            if (*byte == '\0' && byte + 1 < stop)
+                *byte = ' '; // else the rest of the line would be lost
+        at = stop + 1;
+    }
+}
+
+static void read_source(struct ht_source_file *file, int fd)
+{
+    struct ht_buffer text = {0};
+    char chunk[1 << 16];
+    ssize_t got;
+    while ((got = read(fd, chunk, sizeof chunk)) != 0 && text.length < MAX_FILE_BYTES) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            file->error = ht_format("read %s: %s", file->path, strerror(errno));
+            break;
+        }
+        ht_buffer_add(&text, chunk, (size_t)got);
+    }
+    ht_buffer_text(&text, "");
+    file->text = text.data;
+    split(file, text.length);
+}
+
+const struct ht_source_file *ht_sources_known(const struct ht_sources *sources, const char *path)
+{
+    uint64_t hash = ht_hash_bytes(path, strlen(path));
+    size_t cursor = 0;
+    for (uint32_t at; (at = ht_index_next(&sources->index, hash, &cursor)) != HT_NONE;)
+        if (strcmp(sources->files[at].file->path, path) == 0)
+            return sources->files[at].file;
+    return NULL;
+}
+
+const struct ht_source_file *ht_sources_find(struct ht_sources *sources, const char *path)
+{
+    const struct ht_source_file *known = ht_sources_known(sources, path);
+    if (known != NULL)
+        return known;
+    struct ht_source_file *file = ht_alloc_zero(1, sizeof *file);
+    file->path = ht_strdup(path);
+    HT_RESERVE(sources->files, sources->capacity, sources->count + 1);
+    ht_index_add(&sources->index, ht_hash_bytes(path, strlen(path)), (uint32_t)sources->count);
+    sources->files[sources->count++].file = file;
+    int fd = open_source(sources, path, &file->error);
+    if (fd >= 0) {
+        read_source(file, fd);
+        close(fd);
+    }
+    return file;
+}
+
+const char *ht_source_line(const struct ht_source_file *file, int64_t line)
+{
+    return line >= 1 && (uint64_t)line <= file->line_count ? file->text + file->lines[line - 1] : NULL;
+}

@@ -1,0 +1,60 @@
+// The report `top`, as text and as JSON.
+#include "view/graph/graph.h"
+#include "view/report_json.h"
+#include "view/reports.h"
+#include "view/text.h"
+
+static const char *inline_mark(enum ht_inlined inlined)
+{
+    return inlined == HT_INLINED_ALWAYS   ? " (inline)"
+           : inlined == HT_INLINED_PARTLY ? " (partial-inline)"
+                                          : "";
+}
+
+static void top_text(struct ht_graph *graph, int columns, struct ht_buffer *out)
+{
+    enum { NAME_COLUMN = 44 };
+    int64_t sum = 0;
+    ht_graph_header(graph, 0, out);
+    ht_buffer_printf(out, "%10s %5s%% %5s%% %10s %5s%%\n", "flat", "flat", "sum", "cum", "cum");
+    for (size_t i = 0; i < graph->shown_count; i++) {
+        uint32_t position = graph->shown[i];
+        const struct ht_node *node = &graph->nodes[position];
+        sum = ht_wrap_add(sum, ht_node_flat(node));
+        ht_graph_values(graph, position, sum, out);
+        ht_buffer_text(out, "  ");
+        ht_text_name(out, ht_graph_text(graph, position), inline_mark(ht_graph_inlined(graph, position)),
+                     columns, NAME_COLUMN);
+        ht_buffer_byte(out, '\n');
+    }
+}
+
+static void top_json(struct ht_graph *graph, const char *name, struct ht_buffer *out)
+{
+    struct ht_json json = {.out = out};
+    ht_report_json_begin(&json, graph->report, name);
+    ht_json_int(&json, "dropped_nodes", (int64_t)graph->dropped_nodes);
+    ht_json_int(&json, "nodes", (int64_t)graph->original_count);
+    ht_json_begin_array(&json, "rows");
+    int64_t sum = 0;
+    for (size_t i = 0; i < graph->shown_count; i++) {
+        sum = ht_wrap_add(sum, ht_node_flat(&graph->nodes[graph->shown[i]]));
+        ht_json_begin_object(&json, NULL);
+        ht_report_json_row(&json, graph, graph->shown[i], sum);
+        ht_json_end_object(&json);
+    }
+    ht_json_end_array(&json);
+    ht_json_end_object(&json);
+}
+
+int ht_write_top(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out)
+{
+    struct ht_graph graph;
+    ht_graph_build_as(&graph, report, HT_GRAPH_INLINED);
+    if (form->json)
+        top_json(&graph, form->name, out);
+    else
+        top_text(&graph, form->columns, out);
+    ht_graph_free(&graph);
+    return 0;
+}
