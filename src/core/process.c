@@ -17,6 +17,7 @@
 #include "record/live.h"
 #include "record/modules.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/fmt.h"

@@ -3,7 +3,8 @@
 #define HT_HEAP_SAMPLE_H
 
 #include "core/thread.h"
-#include "record/region.h"
+#include "record/estimate.h"
+#include "record/layout.h"
 
 // Context of all: hook; errno is kept. Hand-written and generated code does not always align its stack as the
 // ABI asks for, which the common allocators do not mind: hence HT_REALIGN.

@@ -2,7 +2,7 @@
 #ifndef HT_RECORD_CONTROL_H
 #define HT_RECORD_CONTROL_H
 
-#include "record/region.h"
+#include "record/layout.h"
 
 // `now_ns` is CLOCK_MONOTONIC. Time between a stop and a start is added up, so that profiles can say what
 // they miss. Context: hook, tool; lock-free, may run in several processes at once.

@@ -1,6 +1,8 @@
 // The counting filter: counting, and growing without losing an address.
 #include "record/filter.h"
 
+#include "record/view.h"
+
 #include <string.h>
 
 #define PINNED_MAX 256u

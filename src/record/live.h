@@ -2,6 +2,7 @@
 #ifndef HT_RECORD_LIVE_H
 #define HT_RECORD_LIVE_H
 
+#include "record/estimate.h"
 #include "record/region.h"
 #include "sys/atomic.h"
 

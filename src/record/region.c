@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -396,43 +395,4 @@ void ht_region_destroy(struct ht_region *region)
     ht_raw2(SYS_munmap, (long)region->base, (long)region->mapped_bytes);
     region->base = NULL;
     region->header = NULL;
-}
-
-// Eight classes for each power of two: class bounds 1..16, then m * 2^k with m in 9..16.
-uint32_t ht_size_class(uint64_t size_bytes)
-{
-    if (size_bytes <= 16) {
-        return (uint32_t)size_bytes;
-    }
-    unsigned top = 63u - (unsigned)__builtin_clzll(size_bytes - 1); // size - 1 in [2^top, 2^(top+1))
-    unsigned shift = top - 3;
-    return (uint32_t)(shift * 8 + ((size_bytes - 1) >> shift) + 1);
-}
-
-uint64_t ht_size_class_bound(uint32_t size_class)
-{
-    if (size_class <= 16) {
-        return size_class;
-    }
-    unsigned shift = (size_class - 1) / 8 - 1;
-    unsigned mantissa = (size_class - 1) % 8 + 8 + 1;
-    if (shift >= 60 && ((uint64_t)mantissa > (UINT64_MAX >> shift))) {
-        return UINT64_MAX;
-    }
-    return (uint64_t)mantissa << shift;
-}
-
-double ht_probability(uint64_t size_bytes, double rate_bytes)
-{
-    if (rate_bytes <= 1.0) {
-        return 1.0;
-    }
-    double cost = size_bytes == 0 ? 1.0 : (double)size_bytes;
-    return -expm1(-cost / rate_bytes);
-}
-
-double ht_live_weight(const struct ht_live_copy *live, double floor_bytes)
-{
-    double rate = (double)live->rate_bytes > floor_bytes ? (double)live->rate_bytes : floor_bytes;
-    return 1.0 / ht_probability(live->size_bytes, rate);
 }

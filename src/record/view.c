@@ -1,6 +1,6 @@
 // Reading a region: every access bounds-checked, every walk bounded; the bytes may change or lie.
+#include "record/view.h"
 #include "record/live.h"
-#include "record/region.h"
 
 #include "sys/atomic.h"
 

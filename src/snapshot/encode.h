@@ -2,7 +2,7 @@
 #ifndef HT_SNAPSHOT_ENCODE_H
 #define HT_SNAPSHOT_ENCODE_H
 
-#include "record/region.h"
+#include "record/view.h"
 #include "snapshot/sink.h"
 #include "sys/memory.h"
 

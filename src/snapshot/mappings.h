@@ -2,7 +2,7 @@
 #ifndef HT_SNAPSHOT_MAPPINGS_H
 #define HT_SNAPSHOT_MAPPINGS_H
 
-#include "record/region.h"
+#include "record/view.h"
 #include "snapshot/message.h"
 #include "sys/memory.h"
 

@@ -3,6 +3,7 @@
 #define HT_SNAPSHOT_SNAPSHOT_H
 
 #include "record/region.h"
+#include "record/view.h"
 #include "snapshot/file.h"
 #include "snapshot/sink.h"
 

@@ -1,7 +1,7 @@
 // Reading the environment: one table of variables, each with its parser and its default.
 #include "trigger/config.h"
 
-#include "record/region.h"
+#include "record/layout.h"
 #include "sys/fmt.h"
 #include "sys/io.h"
 #include "sys/log.h"

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "record/filter.h"
 #include "record/live.h"
+#include "record/view.h"
 #include "region/copy.h"
 
 #include <fcntl.h>

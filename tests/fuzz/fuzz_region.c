@@ -9,6 +9,7 @@
 #include "record/live.h"
 #include "record/modules.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "region/copy.h"
 #include "snapshot/encode.h"
 #include "stats/live_set.h"

@@ -3,6 +3,7 @@
 #include "record/filter.h"
 #include "record/live.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "region/copy.h"
 
 #include <fcntl.h>

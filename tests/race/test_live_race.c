@@ -2,6 +2,7 @@
 #include "record/filter.h"
 #include "record/live.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "sys/atomic.h"
 
 #include <pthread.h>

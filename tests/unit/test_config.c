@@ -1,7 +1,7 @@
 // The parsers behind the environment variables, and what a wrong value does.
 #include "trigger/config.h"
 
-#include "record/region.h"
+#include "record/layout.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "record/live.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "snapshot/snapshot.h"
 
 #include <errno.h>

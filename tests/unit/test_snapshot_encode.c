@@ -7,6 +7,7 @@
 #include "record/live.h"
 #include "record/modules.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "sys/clock.h"
 
 #include <errno.h>

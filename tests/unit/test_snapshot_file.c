@@ -5,6 +5,7 @@
 #include "record/filter.h"
 #include "record/live.h"
 #include "record/stacks.h"
+#include "record/view.h"
 #include "sys/clock.h"
 #include "trigger/thread.h"
 

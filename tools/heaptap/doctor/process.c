@@ -2,7 +2,7 @@
 // stands in the way.
 #include "base/error.h"
 #include "doctor/doctor.h"
-#include "record/region.h"
+#include "record/layout.h"
 #include "region/control.h"
 #include "sys/maps.h"
 

@@ -2,7 +2,7 @@
 #ifndef HT_LAUNCH_LAUNCH_H
 #define HT_LAUNCH_LAUNCH_H
 
-#include "record/region.h"
+#include "record/layout.h"
 
 #include <limits.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
 #ifndef HT_REGION_CONTROL_H
 #define HT_REGION_CONTROL_H
 
-#include "record/region.h"
+#include "record/layout.h"
 
 #include <stdbool.h>
 #include <stdint.h>

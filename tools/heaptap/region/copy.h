@@ -2,7 +2,7 @@
 #ifndef HT_REGION_COPY_H
 #define HT_REGION_COPY_H
 
-#include "record/region.h"
+#include "record/view.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #ifndef HT_STATS_LIVE_SET_H
 #define HT_STATS_LIVE_SET_H
 
-#include "record/region.h"
+#include "record/view.h"
 
 #include <stddef.h>
 

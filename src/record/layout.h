@@ -1,0 +1,234 @@
+// The live region's file: everything remembered, position-independent, read by other processes and after
+// death.
+//
+// Layout: a header of HT_REGION_HEADER_BYTES, then one bump heap of records that never move and are never
+// freed. References between records are offsets from the region's start in units of HT_REF_UNIT bytes
+// (uint32_t, 0 = none). Everything is little-endian plain data; a word that several parties touch is named
+// with its writers.
+//
+// Invariants (record/check.c runs them):
+//  R1 used_bytes <= backed_bytes <= size_bytes; all three only grow; every reference lies below used_bytes.
+//  R2 a record that can be reached through a reference is complete and never changes, except entry values
+//     (they only grow) and live slots.
+//  R3 a live slot whose key is neither 0 nor HT_SLOT_BUSY is whole (see struct ht_live_slot).
+//  R4 chains (stack heads, entry heads, modules, strings) end: a record is linked before what it is linked to
+//  was
+//     reachable. A reader that trusts nothing counts its steps all the same.
+#ifndef HT_RECORD_LAYOUT_H
+#define HT_RECORD_LAYOUT_H
+
+#include "sys/compiler.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HT_REGION_MAGIC         UINT64_C(0x5041545041454801) // the bytes 01 H E A P T A P
+#define HT_REGION_MAKING        UINT64_C(0x5041545041454800) // the first byte 0: not finished yet
+#define HT_REGION_SUFFIX        ".live"
+#define HT_REGION_MAKING_SUFFIX ".new" // until it is published: what is called .live is whole
+// Making one takes a millisecond; a file that is still without its magic number after so long is nobody's
+// any more.
+#define HT_REGION_MAKING_SECONDS 600
+#define HT_REGION_VERSION        1u
+#define HT_REGION_HEADER_BYTES   16384u
+#define HT_REF_UNIT              8u
+#define HT_MAX_FRAMES            256u
+#define HT_LIVE_LEVELS           24u
+#define HT_STRIPES               16u
+#define HT_SIZE_CLASSES          512u
+#define HT_BUCKET_SLOTS          8u
+#define HT_HEALTH_ROOM           40u
+#define HT_SLOT_BUSY             UINT64_C(1) // a key that is being written; no allocator returns address 1
+
+// Why something was not recorded, or a figure of our own work. One table: name in comments, meaning.
+#define HT_HEALTH_TABLE(X)                                                                                   \
+    X(DROP_REENTRANT, "drop_reentrant", "samples in a signal handler that interrupted the recorder")         \
+    X(DROP_NO_REGION, "drop_no_region", "samples for which no region could be made")                         \
+    X(DROP_LIVE_FULL, "drop_live_full", "samples that found no slot in the table of live samples")           \
+    X(DROP_SCRATCH, "drop_scratch", "samples for which every unwind buffer was in use")                      \
+    X(OVERFLOW_STACKS, "overflow_stacks", "samples filed under [overflow]: no memory for a new stack")       \
+    X(TRUNCATED_STACKS, "truncated_stacks", "samples whose stack was cut at 256 frames")                     \
+    X(FAILED_UNWINDS, "failed_unwinds", "samples whose stack ends early")                                    \
+    X(UNMATCHED, "unmatched", "addresses allocated anew whose free was never seen")                          \
+    X(THINNINGS, "thinnings", "times the memory limit made the sampling coarser")                            \
+    X(THINNED, "thinned", "live samples given up by thinning and swept")                                     \
+    X(SNAPSHOTS, "snapshots", "snapshots written")                                                           \
+    X(SNAPSHOT_FAILURES, "snapshot_failures", "snapshots that could not be written")                         \
+    X(SNAPSHOT_SKIPPED, "snapshot_skipped", "snapshots not begun: another was being written")                \
+    X(INHERITED, "inherited", "live samples taken over from the parent at fork")                             \
+    X(INHERIT_LOST, "inherit_lost", "live samples of the parent that could not be taken over")               \
+    X(RAW_FORK, "raw_fork", "1 if this process was copied without atfork handlers and started empty")        \
+    X(SNAPSHOT_NS, "snapshot_ns", "nanoseconds of CPU time spent in snapshots")                              \
+    X(RECORDER_NS, "recorder_ns", "nanoseconds spent on samples and their frees; one in 16 is timed")        \
+    X(BLOCKED_NS, "blocked_ns", "nanoseconds that threads of the program waited for each other in us")       \
+    X(PRIVATE_BYTES, "private_bytes", "our memory beside the region at the last snapshot")
+
+enum ht_health {
+#define X(id, name, meaning) HT_HEALTH_##id,
+    HT_HEALTH_TABLE(X)
+#undef X
+        HT_HEALTH_COUNT
+};
+
+// What an entry's values count. ROADMAP: mutex contention, blocking and others follow as further kinds.
+enum ht_kind { HT_KIND_HEAP = 0 };
+
+// values[] of an entry of kind heap. Fixed point, so that they are added with one instruction and rounded
+// once, in the file.
+enum ht_heap_value {
+    HT_HEAP_SAMPLES = 0, // how many samples
+    // Added to in one step (sys/pair.h), so that whoever dies in between leaves no half entry.
+    HT_HEAP_ALLOC_OBJECTS = 2, // sum of weights, 1/65536 objects
+    HT_HEAP_ALLOC_BYTES = 3,   // sum of size * weight, 1/256 bytes
+    HT_ENTRY_VALUES = 4
+};
+#define HT_OBJECTS_SHIFT 16
+#define HT_BYTES_SHIFT   8
+
+#define HT_STACK_TRUNCATED 1u // more than HT_MAX_FRAMES
+#define HT_STACK_FAILED    2u // the walk ended before the root
+
+// Profile addresses (return address - 1, moved by the module's delta), leaf first.
+struct ht_stack {
+    uint64_t hash;
+    uint32_t next_ref; // next in the chain of this hash
+    uint16_t frame_count;
+    uint16_t flags; // HT_STACK_*
+    uint64_t frames[];
+};
+
+// One for each distinct (kind, stack, size class, thread label).
+struct ht_entry {
+    uint64_t hash;
+    uint32_t next_ref;
+    uint32_t stack_ref; // 0: the overflow entry of its size class
+    uint32_t id;        // 1, 2, 3, ... dense
+    uint32_t label_ref; // struct ht_string with the thread's name, or 0
+    uint16_t kind;      // enum ht_kind
+    uint16_t size_class;
+    uint32_t pad;
+    uint64_t values[HT_ENTRY_VALUES]; // added to by every sampling thread, relaxed
+};
+
+struct ht_string {
+    uint32_t next_ref;
+    uint32_t length_bytes; // without the NUL
+    char bytes[];          // NUL-terminated
+};
+
+struct ht_module {
+    uint32_t next_ref;      // the module remembered before this one
+    uint32_t path_ref;      // struct ht_string
+    uint64_t start, limit;  // where it was mapped
+    uint64_t profile_start; // where profiles put it: start, unless that range was taken before
+    uint64_t file_offset;
+    uint32_t id; // 1 = first seen; the program is marked, wherever it comes
+    uint16_t build_id_bytes;
+    uint16_t is_program;
+    uint8_t build_id[32];
+};
+
+// A live sample, beside its key (the block's address) in a bucket's line of keys.
+// Writer protocol: CAS key 0 -> HT_SLOT_BUSY, seq + 1, release fence, fields, key = address (release).
+// Reader protocol: key, seq (acquire), fields, acquire fence, seq and key unchanged.
+// Removal: CAS key -> 0 by whoever frees the block (only one thread owns a block).
+// Sweeping a sample that thinning gave up: CAS key address -> address | 1, look at the rank again, then CAS
+// to HT_SLOT_BUSY or back; the owner recognises its address with or without the mark, so it is never missed.
+struct ht_live_slot {
+    uint64_t size_bytes; // as requested; 0 is charged as 1
+    uint64_t birth_ns;   // CLOCK_MONOTONIC
+    float rate_bytes;    // mean distance with which it was drawn; <= 1: exact
+    float rank_bytes;    // it would also have been seen at every rate below this one; > rate_bytes
+    uint32_t entry_ref;
+    uint32_t seq;
+};
+
+// One open-addressing hash table; a bucket is a cache line of keys. An insertion that found buckets full
+// leaves passed[bucket] + 1 behind for each, so that a search knows where it may stop.
+struct ht_live_level {
+    uint64_t keys_offset;   // uint64_t [buckets][HT_BUCKET_SLOTS]
+    uint64_t slots_offset;  // struct ht_live_slot [buckets][HT_BUCKET_SLOTS]
+    uint64_t passed_offset; // uint32_t [buckets]
+    uint32_t bucket_count;  // power of two
+    uint32_t pad;
+};
+
+struct ht_stripe {
+    int64_t live; // slots in use, dead ones included
+    uint64_t pad[7];
+} HT_ALIGNED(HT_CACHE_LINE);
+
+struct ht_region_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_bytes;
+    uint64_t size_bytes;   // of the file: the limit of used_bytes; the mapping grows towards it
+    uint64_t used_bytes;   // hook: CAS
+    uint64_t backed_bytes; // hook: max
+    // Identity; written once, before the file gets its final name.
+    uint32_t pid; // in its own pid namespace
+    uint32_t uid;
+    uint64_t start_ticks; // field 22 of /proc/PID/stat: with the pid and boot id it names the process
+    uint64_t pid_namespace;
+    uint64_t created_unix_ns;
+    uint64_t created_monotonic_ns;
+    char boot_id[40];
+    char program[64]; // base name of the executable, as in file names
+    char program_path[1024];
+    char out_dir[1024];    // HEAPTAP_OUT, absolute
+    char region_path[256]; // "" when private
+    uint64_t memory_limit_bytes;
+    uint32_t labels; // HT_LABELS_*
+    uint32_t keep;   // HEAPTAP_KEEP
+    uint64_t seed;
+    // Control; the command writes these words (relaxed), hooks read them at samples.
+    uint64_t rate_bytes;       // mean distance for draws from now on; 1 = every allocation
+    uint32_t active;           // 0: dormant
+    uint32_t snapshot_request; // counts up
+    uint64_t
+        first_active_ns; // CLOCK_MONOTONIC when it was first switched on: older blocks are unknown; 0 = never
+    uint64_t inactive_ns; // total time switched off since first_active_ns (command)
+    // State of the tables.
+    uint32_t seq;              // the next file's number (snapshots: CAS)
+    uint32_t failed;           // enum ht_failure: recording was switched off for good
+    float floor_bytes;         // thinning: only samples with a rank above count; 0 = none
+    uint32_t sweep_active;     // 1: dead samples may be left
+    uint64_t thinned_since_ns; // CLOCK_REALTIME of the first thinning, 0 = none
+    uint64_t sweep_cursor;
+    uint64_t last_growth_bytes;
+    uint32_t entry_count; // ids given away
+    uint32_t module_count;
+    uint32_t modules_ref;                      // newest
+    uint32_t strings_ref;                      // newest
+    uint32_t stack_heads_ref, entry_heads_ref; // uint32_t [head_count]
+    uint32_t head_count;                       // power of two
+    uint32_t level_count;                      // levels in use (release after the level is filled in)
+    struct ht_live_level levels[HT_LIVE_LEVELS];
+    uint64_t health[HT_HEALTH_ROOM]; // HT_HEALTH_COUNT of them are in use
+    uint64_t stopped_since_ns;       // CLOCK_MONOTONIC of the stop that is in force, 0 = none (command)
+    uint32_t sealed;                 // 1: under a seccomp filter of its own making (trigger/sandbox.c)
+    uint32_t pad;
+    uint64_t run_id;                         // HEAPTAP_RUN: the `heaptap run` it belongs to, 0 = none
+    uint64_t spare[38];                      // zero in version 1
+    uint32_t overflow_refs[HT_SIZE_CLASSES]; // entry that takes the samples of a class when stacks are full
+    struct ht_stripe stripes[HT_STRIPES];
+};
+_Static_assert(sizeof(struct ht_region_header) <= HT_REGION_HEADER_BYTES,
+               "the header has outgrown its space");
+_Static_assert(HT_HEALTH_COUNT <= HT_HEALTH_ROOM, "the header's place for the counters");
+_Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds of the command");
+_Static_assert(offsetof(struct ht_entry, values[HT_HEAP_ALLOC_OBJECTS]) % 16 == 0 &&
+                   (int)HT_HEAP_ALLOC_BYTES == (int)HT_HEAP_ALLOC_OBJECTS + 1,
+               "objects and bytes are one pair");
+
+#define HT_LABELS_THREAD 1u
+#define HT_LABELS_USER   2u
+
+// Why recording was switched off for good; what header->failed says.
+enum ht_failure {
+    HT_FAILURE_NONE = 0,
+    HT_FAILURE_BROKEN = 1,  // the region does not hold what was written to it
+    HT_FAILURE_BLOCKED = 2, // threads of the host waited HT_BLOCKED_LIMIT_NS for each other in us
+};
+
+#endif
