@@ -14,6 +14,7 @@
 #include "core/scratch.h"
 #include "core/thread.h"
 #include "record/filter.h"
+#include "record/kinds.h"
 #include "record/live.h"
 #include "record/modules.h"
 #include "record/stacks.h"
@@ -211,6 +212,17 @@ static bool ht_list_module(void *arg, const struct ht_module *module)
     return list->count < sizeof list->newest_first / sizeof list->newest_first[0];
 }
 
+// In their order, so that each has the id that it had.
+static void ht_copy_kinds(struct ht_region *region, const struct ht_region *old)
+{
+    static struct ht_kind kind; // one maker at a time; not the host's stack
+    struct ht_view view = {old->base, old->mapped_bytes, old->header};
+    uint32_t count = ht_view_kind_count(&view), id;
+    for (uint32_t i = 0;
+         i < count && ht_view_kind(&view, i, &kind) && ht_kind_add(region, &kind, &id) && id == i; i++) {
+    }
+}
+
 static void ht_copy_modules(struct ht_region *region, const struct ht_region *old)
 {
     static struct ht_module_list list; // one maker at a time; not the host's stack
@@ -262,8 +274,8 @@ static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old
         label_ref = ht_string_intern(region, label->bytes, label->length_bytes);
     }
     struct ht_live_copy own = *live;
-    own.entry_ref = ht_entry_intern(region, (enum ht_kind)entry->kind, stack->frames, stack->frame_count,
-                                    stack->flags, entry->size_class, label_ref);
+    own.entry_ref = ht_entry_intern(region, entry->kind, stack->frames, stack->frame_count, stack->flags,
+                                    entry->size_class, label_ref);
     if (own.entry_ref == 0 || !ht_live_insert(region, &own)) {
         return false;
     }
@@ -322,6 +334,7 @@ static void ht_claim_inherited(void)
 
 static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 {
+    ht_copy_kinds(region, old);
     ht_copy_modules(region, old);
     ht_claim_inherited();
     const struct ht_fork_copy *copy = ht_held()->inherited;

@@ -70,20 +70,60 @@ enum ht_health {
         HT_HEALTH_COUNT
 };
 
-// What an entry's values count. ROADMAP: mutex contention, blocking and others follow as further kinds.
-enum ht_kind { HT_KIND_HEAP = 0 };
-
-// values[] of an entry of kind heap. Fixed point, so that they are added with one instruction and rounded
-// once, in the file.
-enum ht_heap_value {
-    HT_HEAP_SAMPLES = 0, // how many samples
+// values[] of an entry, whatever its kind. Fixed point where the kind says so, added with one instruction and
+// rounded once, in the file.
+enum ht_entry_value {
+    HT_ENTRY_SAMPLES = 0, // how many samples
     // Added to in one step (sys/pair.h), so that whoever dies in between leaves no half entry.
-    HT_HEAP_ALLOC_OBJECTS = 2, // sum of weights, 1/65536 objects
-    HT_HEAP_ALLOC_BYTES = 3,   // sum of size * weight, 1/256 bytes
+    HT_ENTRY_COUNT = 2,  // sum of weights: objects, contentions, ...
+    HT_ENTRY_AMOUNT = 3, // sum of amount * weight: bytes, nanoseconds, ...
     HT_ENTRY_VALUES = 4
 };
-#define HT_OBJECTS_SHIFT 16
-#define HT_BYTES_SHIFT   8
+
+// Kinds of profile (record/kinds.h).
+#define HT_KIND_HEAP      0u
+#define HT_KIND_LIMIT     32u
+#define HT_KIND_COLUMNS   8u
+#define HT_KIND_KEY_SHIFT 57 // user space ends below; keys of the heap, whose id is 0, are addresses
+
+#define HT_KIND_HAS_LIVE  1u // its samples stand in the table of live samples until what they are of is gone
+#define HT_KIND_HAS_SIZES 2u // an entry for each size class, with the numeric label `bytes`
+
+// Where a column of a profile comes from.
+enum ht_column_source {
+    HT_COLUMN_COUNT,       // the entry's totals, which only grow
+    HT_COLUMN_AMOUNT,      //
+    HT_COLUMN_LIVE_COUNT,  // summed from the live samples
+    HT_COLUMN_LIVE_AMOUNT, //
+    HT_COLUMN_SOURCES
+};
+
+struct ht_kind_column {
+    char type[32], unit[16];
+    uint64_t source; // enum ht_column_source
+};
+
+// What a kind is; strings end within their arrays.
+struct ht_kind_form {
+    char name[32]; // in file names and addresses: heap, mutex, ...
+    uint32_t flags;
+    uint8_t count_shift, amount_shift; // the entries' totals are in units of 1/2^shift
+    uint8_t column_count, default_column;
+    uint64_t period; // 0: the sampling rate
+    char period_type[32], period_unit[16];
+    char label_key[32]; // what an entry's label_ref is the value of
+    struct ht_kind_column columns[HT_KIND_COLUMNS];
+};
+
+struct ht_kind_row {
+    uint32_t next_ref; // the kind added before this one
+    uint32_t id;
+    uint32_t drop_frames_ref; // struct ht_string, or 0
+    uint32_t pad;
+    struct ht_kind_form form;
+    uint32_t overflow_refs[]; // by size class, one without sizes: the entry that takes samples when stacks
+                              // are full
+};
 
 #define HT_STACK_TRUNCATED 1u // more than HT_MAX_FRAMES
 #define HT_STACK_FAILED    2u // the walk ended before the root
@@ -104,7 +144,7 @@ struct ht_entry {
     uint32_t stack_ref; // 0: the overflow entry of its size class
     uint32_t id;        // 1, 2, 3, ... dense
     uint32_t label_ref; // struct ht_string with the thread's name, or 0
-    uint16_t kind;      // enum ht_kind
+    uint16_t kind;      // id of a struct ht_kind_row
     uint16_t size_class;
     uint32_t pad;
     uint64_t values[HT_ENTRY_VALUES]; // added to by every sampling thread, relaxed
@@ -208,18 +248,20 @@ struct ht_region_header {
     uint64_t stopped_since_ns;       // CLOCK_MONOTONIC of the stop that is in force, 0 = none (command)
     uint32_t sealed;                 // 1: under a seccomp filter of its own making (trigger/sandbox.c)
     uint32_t pad;
-    uint64_t run_id;                         // HEAPTAP_RUN: the `heaptap run` it belongs to, 0 = none
-    uint64_t spare[38];                      // zero in version 1
-    uint32_t overflow_refs[HT_SIZE_CLASSES]; // entry that takes the samples of a class when stacks are full
+    uint64_t run_id;    // HEAPTAP_RUN: the `heaptap run` it belongs to, 0 = none
+    uint32_t kinds_ref; // newest struct ht_kind_row; 0: written before there were rows
+    uint32_t more_pad;
+    uint64_t spare[37];                    // zero in version 1
+    uint32_t unused_refs[HT_SIZE_CLASSES]; // overflow entries, before there were rows
     struct ht_stripe stripes[HT_STRIPES];
 };
 _Static_assert(sizeof(struct ht_region_header) <= HT_REGION_HEADER_BYTES,
                "the header has outgrown its space");
 _Static_assert(HT_HEALTH_COUNT <= HT_HEALTH_ROOM, "the header's place for the counters");
 _Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds of the command");
-_Static_assert(offsetof(struct ht_entry, values[HT_HEAP_ALLOC_OBJECTS]) % 16 == 0 &&
-                   (int)HT_HEAP_ALLOC_BYTES == (int)HT_HEAP_ALLOC_OBJECTS + 1,
-               "objects and bytes are one pair");
+_Static_assert(offsetof(struct ht_entry, values[HT_ENTRY_COUNT]) % 16 == 0 &&
+                   (int)HT_ENTRY_AMOUNT == (int)HT_ENTRY_COUNT + 1,
+               "count and amount are one pair");
 
 #define HT_LABELS_THREAD 1u
 #define HT_LABELS_USER   2u

@@ -1,6 +1,7 @@
 // The region's memory: the file on a tmpfs, the mapping, and a bump heap whose pages are backed before use.
 #include "record/region.h"
 
+#include "record/kinds.h"
 #include "record/live.h"
 
 #include "sys/atomic.h"
@@ -259,7 +260,8 @@ static bool ht_region_make_tables(struct ht_region *region)
     header->stack_heads_ref = region->stack_heads_ref = (uint32_t)(stack_heads / HT_REF_UNIT);
     header->entry_heads_ref = region->entry_heads_ref = (uint32_t)(entry_heads / HT_REF_UNIT);
     header->head_count = region->head_count = heads;
-    return ht_live_add_level(region, FIRST_LEVEL_BUCKETS);
+    uint32_t heap;
+    return ht_kind_add(region, &ht_kind_heap, &heap) && ht_live_add_level(region, FIRST_LEVEL_BUCKETS);
 }
 
 static uint64_t ht_first_map(uint64_t limit_bytes)

@@ -8,6 +8,13 @@
 
 #define HT_BLOCKED_LIMIT_NS UINT64_C(5000000000)
 
+// What the hooks need of a kind.
+struct ht_kind_use {
+    uint32_t row_ref; // release, last; 0: not added yet
+    uint32_t flags;
+    uint8_t count_shift, amount_shift;
+};
+
 // The running process's own region. Private bookkeeping around the mapping.
 struct ht_region {
     struct ht_region_header *header; // = base
@@ -20,6 +27,7 @@ struct ht_region {
     uint32_t head_count, stack_heads_ref, entry_heads_ref;
     uint32_t level_count; // release after the level is filled in
     struct ht_live_level levels[HT_LIVE_LEVELS];
+    struct ht_kind_use kinds[HT_KIND_LIMIT]; // by id
 };
 
 static inline void *ht_region_at(const struct ht_region *region, uint32_t ref)
@@ -69,7 +77,7 @@ void ht_region_destroy(struct ht_region *region);
 // 0 when the limit is reached or no page can be had. Hook context, lock-free. The last
 // HT_REGION_RESERVE_BYTES are kept for overflow entries (`reserve` true).
 uint64_t ht_region_take(struct ht_region *region, uint64_t bytes, uint64_t align, bool reserve);
-#define HT_REGION_RESERVE_BYTES (HT_SIZE_CLASSES * 64u)
+#define HT_REGION_RESERVE_BYTES ((HT_SIZE_CLASSES + HT_KIND_LIMIT) * 64u)
 
 // Backs this much more than is used, as far as the limit allows, for a time when no page can be asked for.
 void ht_region_back_ahead(struct ht_region *region, uint64_t bytes);

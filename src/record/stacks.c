@@ -83,7 +83,7 @@ static uint32_t ht_stack_intern(struct ht_region *region, uint64_t hash, const u
 
 struct ht_entry_key {
     uint64_t hash;
-    enum ht_kind kind;
+    uint32_t kind;
     uint32_t size_class, label_ref;
     uint32_t frame_count;
     const uint64_t *frames; // NULL: the overflow entry
@@ -142,29 +142,45 @@ static uint32_t ht_add_entry(struct ht_region *region, const struct ht_entry_key
     return ref;
 }
 
-static uint32_t ht_overflow_entry(struct ht_region *region, enum ht_kind kind, uint32_t size_class)
+static const struct ht_kind_use *ht_kind_use_of(const struct ht_region *region, uint32_t kind)
 {
-    struct ht_region_header *header = region->header;
-    ht_health_add(header, HT_HEALTH_OVERFLOW_STACKS, 1);
-    uint32_t ref = ht_load_acquire(&header->overflow_refs[size_class]);
+    const struct ht_kind_use *use = &region->kinds[kind % HT_KIND_LIMIT];
+    return ht_load_acquire(&use->row_ref) != 0 ? use : NULL; // pairs with the release in ht_remember
+}
+
+static uint32_t ht_overflow_entry(struct ht_region *region, const struct ht_kind_use *use, uint32_t kind,
+                                  uint32_t size_class)
+{
+    ht_health_add(region->header, HT_HEALTH_OVERFLOW_STACKS, 1);
+    uint32_t class_count = (use->flags & HT_KIND_HAS_SIZES) != 0 ? HT_SIZE_CLASSES : 1;
+    uint64_t row_bytes = sizeof(struct ht_kind_row) + class_count * sizeof(uint32_t);
+    if (size_class >= class_count || !ht_region_link(region, use->row_ref, row_bytes, 0)) {
+        return 0;
+    }
+    struct ht_kind_row *row = ht_region_at(region, use->row_ref);
+    uint32_t ref = ht_load_acquire(&row->overflow_refs[size_class]);
     if (ref != 0 && ht_region_link(region, ref, sizeof(struct ht_entry), 0)) {
         return ref;
     }
     struct ht_entry_key key = {
-        ht_mix(UINT64_C(0x6F766572666C6F77), size_class), kind, size_class, 0, 0, NULL, 0};
+        ht_mix(UINT64_C(0x6F766572666C6F77) + kind, size_class), kind, size_class, 0, 0, NULL, 0};
     uint32_t *head = ht_head(region, region->entry_heads_ref, key.hash);
     uint32_t first = ht_load_acquire(head);
     ref = ht_find_entry(region, first, 0, &key);
     if (ref == 0) {
         ref = ht_add_entry(region, &key, 0, head, first);
     }
-    ht_store_release(&header->overflow_refs[size_class], ref);
+    ht_store_release(&row->overflow_refs[size_class], ref);
     return ref;
 }
 
-uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint64_t *frames,
+uint32_t ht_entry_intern(struct ht_region *region, uint32_t kind, const uint64_t *frames,
                          uint32_t frame_count, uint32_t flags, uint32_t size_class, uint32_t label_ref)
 {
+    const struct ht_kind_use *use = ht_kind_use_of(region, kind);
+    if (use == NULL) {
+        return 0;
+    }
     struct ht_entry_key key = {0, kind, size_class, label_ref, frame_count, frames, 0};
     // A walk that failed and a whole one over the same frames are one row of a profile.
     key.stack_hash = ht_stack_hash(frames, frame_count, flags & HT_STACK_TRUNCATED);
@@ -180,7 +196,7 @@ uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint
     if (stack_ref != 0) {
         ref = ht_add_entry(region, &key, stack_ref, head, first);
     }
-    return ref != 0 ? ref : ht_overflow_entry(region, kind, size_class);
+    return ref != 0 ? ref : ht_overflow_entry(region, use, kind, size_class);
 }
 
 uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t length_bytes)
@@ -212,16 +228,19 @@ uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t l
     return (uint32_t)(offset / HT_REF_UNIT);
 }
 
-void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t size_bytes, double weight,
-                  double noise)
+void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount, double weight, double noise)
 {
     struct ht_entry *entry = ht_region_at(region, entry_ref);
-    uint64_t objects = UINT64_C(1) << HT_OBJECTS_SHIFT;
-    uint64_t bytes = size_bytes << HT_BYTES_SHIFT;
-    if (weight > 1.0) {
-        objects = (uint64_t)(weight * (double)(1u << HT_OBJECTS_SHIFT) + noise);
-        bytes = (uint64_t)((double)size_bytes * weight * (double)(1u << HT_BYTES_SHIFT) + noise);
+    const struct ht_kind_use *use = ht_kind_use_of(region, entry->kind);
+    if (use == NULL) {
+        return;
     }
-    ht_add_relaxed(&entry->values[HT_HEAP_SAMPLES], 1);
-    ht_add_pair(&entry->values[HT_HEAP_ALLOC_OBJECTS], objects, bytes);
+    uint64_t count_one = UINT64_C(1) << use->count_shift, amount_one = UINT64_C(1) << use->amount_shift;
+    uint64_t counts = count_one, amounts = amount * amount_one;
+    if (weight > 1.0) {
+        counts = (uint64_t)(weight * (double)count_one + noise);
+        amounts = (uint64_t)((double)amount * weight * (double)amount_one + noise);
+    }
+    ht_add_relaxed(&entry->values[HT_ENTRY_SAMPLES], 1);
+    ht_add_pair(&entry->values[HT_ENTRY_COUNT], counts, amounts);
 }

@@ -7,16 +7,17 @@
 
 // Context of all: hook, any thread; lock-free; no errno; memory from the region only.
 
-// The entry of a stack; made when new. When no memory is left for it the overflow entry of the size class is
-// given, and counted. 0 only when not even that can be had.
-uint32_t ht_entry_intern(struct ht_region *region, enum ht_kind kind, const uint64_t *frames,
+// The entry of a stack; made when new. When no memory is left for it the overflow entry of the kind and size
+// class is given, and counted. 0 when not even that can be had, or there is no such kind. Kinds without sizes
+// have size class 0.
+uint32_t ht_entry_intern(struct ht_region *region, uint32_t kind, const uint64_t *frames,
                          uint32_t frame_count, uint32_t flags, uint32_t size_class, uint32_t label_ref);
 
 // A string, once; 0 when no memory is left.
 uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t length_bytes);
 
-// Adds one sample to an entry's totals. weight = 1/P; noise in [0, 1) rounds the fixed point without bias.
-void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t size_bytes, double weight,
-                  double noise);
+// Adds one sample to an entry's totals. `amount`: its size in bytes, its length in nanoseconds, ...; weight =
+// 1/P; noise in [0, 1) rounds the fixed point without bias.
+void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount, double weight, double noise);
 
 #endif

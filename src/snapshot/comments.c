@@ -87,10 +87,16 @@ static void ht_comments_gaps(struct ht_message *message, const struct ht_region_
     }
 }
 
+struct ht_sample_sum {
+    uint32_t kind;
+    uint64_t samples;
+};
+
 static bool ht_sum_samples(void *arg, uint32_t ref, const struct ht_entry *entry)
 {
+    struct ht_sample_sum *sum = arg;
     (void)ref;
-    *(uint64_t *)arg += ht_load_relaxed(&entry->values[HT_HEAP_SAMPLES]);
+    sum->samples += entry->kind == sum->kind ? ht_load_relaxed(&entry->values[HT_ENTRY_SAMPLES]) : 0;
     return true;
 }
 
@@ -109,9 +115,9 @@ void ht_comments_add(struct ht_message *message, const struct ht_view *view,
     if (options->trigger != NULL) {
         ht_comment_text(message, "trigger", options->trigger, SIZE_MAX);
     }
-    uint64_t samples = 0;
-    ht_view_each_entry(view, ht_sum_samples, &samples);
-    ht_comment_always(message, "samples", samples);
+    struct ht_sample_sum sum = {.kind = options->kind};
+    ht_view_each_entry(view, ht_sum_samples, &sum);
+    ht_comment_always(message, "samples", sum.samples);
     ht_comment_number(message, "rss_bytes", options->rss_bytes);
     ht_comment_number(message, "own_bytes", ht_load_relaxed(&header->backed_bytes));
     ht_comments_gaps(message, header, options->time_unix_ns, floor_bytes);

@@ -1,6 +1,7 @@
 // From the region's entries and live samples to the parts of a profile.
 #include "snapshot/encode.h"
 
+#include "record/kinds.h"
 #include "snapshot/comments.h"
 #include "snapshot/mappings.h"
 #include "snapshot/message.h"
@@ -12,20 +13,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_VALUES 4u
-
-// What the values of an entry become in a profile. ROADMAP: further kinds are further rows, and a column of
-// standard errors would be a further function here and a field of the sample that pprof's readers skip.
-struct ht_kind_row {
-    struct {
-        const char *type, *unit;
-    } types[MAX_VALUES];
-    uint32_t type_count;
-    const char *period_type, *period_unit;
-    uint32_t default_type; // index
-    void (*values)(const struct ht_entry *entry, double live_objects, double live_bytes, int64_t *ret_values);
-};
-
 static int64_t ht_round(double value)
 {
     if (!(value >= 0)) {
@@ -36,49 +23,9 @@ static int64_t ht_round(double value)
 
 static int64_t ht_round_fixed(uint64_t value, unsigned shift)
 {
-    return (int64_t)((value >> shift) + (value >> (shift - 1) & 1));
+    uint64_t half = shift > 0 ? value >> (shift - 1) & 1 : 0;
+    return (int64_t)(((value >> shift) + half) & INT64_MAX);
 }
-
-static void ht_heap_values(const struct ht_entry *entry, double live_objects, double live_bytes,
-                           int64_t *ret_values)
-{
-    uint64_t objects, bytes;
-    ht_load_pair(&entry->values[HT_HEAP_ALLOC_OBJECTS], &objects, &bytes);
-    ret_values[0] = ht_round_fixed(objects, HT_OBJECTS_SHIFT);
-    ret_values[1] = ht_round_fixed(bytes, HT_BYTES_SHIFT);
-    ret_values[2] = ht_round(live_objects);
-    ret_values[3] = ht_round(live_bytes);
-}
-
-static const struct ht_kind_row ht_kinds[] = {
-    [HT_KIND_HEAP] = {.types = {{"alloc_objects", "count"},
-                                {"alloc_space", "bytes"},
-                                {"inuse_objects", "count"},
-                                {"inuse_space", "bytes"}},
-                      .type_count = 4,
-                      .period_type = "space",
-                      .period_unit = "bytes",
-                      .default_type = 3,
-                      .values = ht_heap_values},
-};
-
-// Functions that only pass an allocation on. pprof matches the whole name, cut at its parameters; it removes
-// the first match seen from the root and all below. Names are those of libc, libstdc++, libc++ and Rust's
-// liballoc.
-static const char ht_drop_frames[] =
-    "(__libc_|__)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|posix_memalign|valloc|pvalloc)"
-    "|operator new(\\[\\])?"
-    "|_Znwm|_Znam|_ZnwmSt11align_val_t|_ZnamSt11align_val_t|_ZnwmRKSt9nothrow_t|_ZnamRKSt9nothrow_t"
-    "|(.*::)?_M_allocate(_[a-z]+)?"
-    "|(__gnu_cxx::|std::__1::|std::)(__)?(new_|malloc_)?allocator(<.*>)?::allocate(_at_least)?"
-    "|std::(__1::)?allocator_traits(<.*>)?::allocate(_at_least)?|__gnu_cxx::__alloc_traits(<.*>)?::allocate"
-    "|std::__1::(__allocate_at_least|__libcpp_allocate|__libcpp_operator_new)(<.*>)?"
-    "|std::__allocate_guarded(<.*>)?"
-    "|__rust_alloc|__rust_alloc_zeroed|__rust_realloc|alloc::alloc::(exchange_malloc|alloc|alloc_zeroed|"
-    "realloc)"
-    "|__rdl_alloc|__rdl_alloc_zeroed|__rdl_realloc|__rg_alloc|__rg_alloc_zeroed|__rg_realloc"
-    "|alloc::alloc::Global::alloc_impl|alloc::alloc::Global::grow_impl"
-    "|<alloc::alloc::Global as core::alloc::Allocator>::(allocate|allocate_zeroed|grow|grow_zeroed)";
 
 // Frames that we make up. Their addresses are fixed, so that scrapers, who know frames by address, see the
 // same one everywhere; no mapping can hold them, since user space ends far below and the kernel begins far
@@ -90,7 +37,7 @@ static const char *const ht_made_up_names[HT_MADE_UP_COUNT] = {"[overflow]", "[t
 struct ht_encoder {
     const struct ht_view *view;
     const struct ht_encode_options *options;
-    const struct ht_kind_row *kind;
+    struct ht_kind kind;
     struct ht_message message;
     struct ht_mappings mappings;
     struct ht_numbers locations; // address -> location id
@@ -98,13 +45,13 @@ struct ht_encoder {
     uint32_t location_count, function_count;
     bool locations_full;
     float floor_bytes;
-    int64_t bytes_key, thread_key;
+    int64_t bytes_key, label_key;
     // By the entry's id.
     uint32_t entry_limit;
-    uint32_t *refs;       // 0: no entry of this id that is ours
-    uint64_t visits_left; // of entries: damaged chains may lead in circles
-    double *live_objects, *live_bytes;
-    uint32_t steps; // since the clock was read
+    uint32_t *refs;                     // 0: no entry of this id that is ours
+    uint64_t visits_left;               // of entries: damaged chains may lead in circles
+    double *live_counts, *live_amounts; // NULL: the kind has no live samples
+    uint32_t steps;                     // since the clock was read
 };
 
 // Every so often: is it too late? The result stays in message.error.
@@ -139,8 +86,8 @@ static bool ht_add_live(void *arg, const struct ht_live_copy *live)
     if (id != 0 && id <= encoder->entry_limit && encoder->refs[id] == live->entry_ref) {
         double weight = ht_live_weight(live, (double)encoder->floor_bytes);
         if (weight >= 1 && weight <= 1e18) { // anything else is a damaged record
-            encoder->live_objects[id] += weight;
-            encoder->live_bytes[id] += (double)live->size_bytes * weight;
+            encoder->live_counts[id] += weight;
+            encoder->live_amounts[id] += (double)live->size_bytes * weight;
         }
     }
     return !ht_too_late(encoder);
@@ -160,8 +107,8 @@ static void ht_sum_live(struct ht_encoder *encoder)
     uint64_t array_bytes = ((uint64_t)encoder->entry_limit + 1) * sizeof(double);
     for (unsigned attempt = 0; attempt < 3; attempt++) {
         encoder->floor_bytes = ht_floor_of(encoder->view);
-        memset(encoder->live_objects, 0, array_bytes);
-        memset(encoder->live_bytes, 0, array_bytes);
+        memset(encoder->live_counts, 0, array_bytes);
+        memset(encoder->live_amounts, 0, array_bytes);
         ht_view_each_live(encoder->view, ht_add_live, encoder);
         if (encoder->message.error != 0 || ht_floor_of(encoder->view) == encoder->floor_bytes) {
             return;
@@ -177,14 +124,22 @@ static int ht_collect_entries(struct ht_encoder *encoder, struct ht_bump *memory
     encoder->entry_limit = (uint32_t)(limit < room ? limit : room);
     uint64_t count = (uint64_t)encoder->entry_limit + 1;
     encoder->refs = ht_bump_take(memory, count * sizeof encoder->refs[0]);
-    encoder->live_objects = ht_bump_take(memory, count * sizeof encoder->live_objects[0]);
-    encoder->live_bytes = ht_bump_take(memory, count * sizeof encoder->live_bytes[0]);
-    if (encoder->refs == NULL || encoder->live_objects == NULL || encoder->live_bytes == NULL) {
+    bool has_live = (encoder->kind.form.flags & HT_KIND_HAS_LIVE) != 0;
+    if (has_live) {
+        encoder->live_counts = ht_bump_take(memory, count * sizeof encoder->live_counts[0]);
+        encoder->live_amounts = ht_bump_take(memory, count * sizeof encoder->live_amounts[0]);
+    }
+    if (encoder->refs == NULL ||
+        (has_live && (encoder->live_counts == NULL || encoder->live_amounts == NULL))) {
         return -ENOMEM;
     }
     encoder->visits_left = room;
     ht_view_each_entry(encoder->view, ht_note_entry, encoder);
-    ht_sum_live(encoder);
+    if (has_live) {
+        ht_sum_live(encoder);
+    } else {
+        encoder->floor_bytes = ht_floor_of(encoder->view);
+    }
     return encoder->message.error;
 }
 
@@ -220,19 +175,22 @@ static int64_t ht_effective_rate(const struct ht_encoder *encoder)
 
 static void ht_add_header(struct ht_encoder *encoder)
 {
-    const struct ht_kind_row *kind = encoder->kind;
-    for (uint32_t i = 0; i < kind->type_count; i++) {
-        ht_add_value_type(encoder, kind->types[i].type, kind->types[i].unit, false);
+    const struct ht_kind_form *form = &encoder->kind.form;
+    for (uint32_t i = 0; i < form->column_count; i++) {
+        ht_add_value_type(encoder, form->columns[i].type, form->columns[i].unit, false);
     }
-    ht_add_value_type(encoder, kind->period_type, kind->period_unit, true);
+    ht_add_value_type(encoder, form->period_type, form->period_unit, true);
     HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
-    part.default_sample_type = ht_literal(encoder, kind->types[kind->default_type].type);
-    part.drop_frames = ht_literal(encoder, ht_drop_frames);
-    part.period = ht_effective_rate(encoder);
+    part.default_sample_type = ht_literal(encoder, form->columns[form->default_column].type);
+    if (encoder->kind.drop_frames != NULL) {
+        part.drop_frames =
+            ht_message_string(&encoder->message, encoder->kind.drop_frames, encoder->kind.drop_frames_bytes);
+    }
+    part.period = form->period != 0 ? (int64_t)(form->period & INT64_MAX) : ht_effective_rate(encoder);
     part.time_nanos = (int64_t)(encoder->options->time_unix_ns & INT64_MAX);
     ht_message_add(&encoder->message, &part);
-    encoder->bytes_key = ht_literal(encoder, "bytes");
-    encoder->thread_key = ht_literal(encoder, "thread");
+    encoder->bytes_key = (form->flags & HT_KIND_HAS_SIZES) != 0 ? ht_literal(encoder, "bytes") : 0;
+    encoder->label_key = ht_literal(encoder, form->label_key);
 }
 
 static uint64_t ht_add_function(struct ht_encoder *encoder, const char *name)
@@ -315,7 +273,7 @@ static uint32_t ht_stack_locations(struct ht_encoder *encoder, uint32_t stack_re
     return count;
 }
 
-// Index of a thread's name in the string table; 0: it has none.
+// Index of a label's value in the string table; 0: it has none.
 static int64_t ht_label_string(struct ht_encoder *encoder, uint32_t label_ref)
 {
     const struct ht_string *label = ht_view_at(encoder->view, label_ref, sizeof *label);
@@ -333,20 +291,31 @@ static int64_t ht_label_string(struct ht_encoder *encoder, uint32_t label_ref)
     return *index;
 }
 
-static bool ht_all_zero(const int64_t *values, uint32_t count)
+// The columns of a sample; false: all are zero.
+static bool ht_sample_values(const struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry,
+                             int64_t *ret_values)
 {
+    const struct ht_kind_form *form = &encoder->kind.form;
+    uint64_t count, amount;
+    ht_load_pair(&entry->values[HT_ENTRY_COUNT], &count, &amount);
+    int64_t of_source[HT_COLUMN_SOURCES] = {
+        [HT_COLUMN_COUNT] = ht_round_fixed(count, form->count_shift),
+        [HT_COLUMN_AMOUNT] = ht_round_fixed(amount, form->amount_shift),
+        [HT_COLUMN_LIVE_COUNT] = encoder->live_counts != NULL ? ht_round(encoder->live_counts[id]) : 0,
+        [HT_COLUMN_LIVE_AMOUNT] = encoder->live_amounts != NULL ? ht_round(encoder->live_amounts[id]) : 0,
+    };
     int64_t any = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        any |= values[i];
+    for (uint32_t i = 0; i < form->column_count; i++) {
+        ret_values[i] = of_source[form->columns[i].source];
+        any |= ret_values[i];
     }
-    return any == 0;
+    return any != 0;
 }
 
 static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry)
 {
-    int64_t values[MAX_VALUES];
-    encoder->kind->values(entry, encoder->live_objects[id], encoder->live_bytes[id], values);
-    if (ht_all_zero(values, encoder->kind->type_count)) {
+    int64_t values[HT_KIND_COLUMNS];
+    if (!ht_sample_values(encoder, id, entry, values)) {
         return;
     }
     uint64_t location_ids[MAX_LOCATIONS];
@@ -354,19 +323,20 @@ static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct 
     sample.location_id = location_ids;
     sample.n_location_id = ht_stack_locations(encoder, entry->stack_ref, location_ids);
     sample.value = values;
-    sample.n_value = encoder->kind->type_count;
+    sample.n_value = encoder->kind.form.column_count;
 
     HT_PB_LABEL labels[2] = {PERFTOOLS__PROFILES__LABEL__INIT, PERFTOOLS__PROFILES__LABEL__INIT};
     HT_PB_LABEL *label_list[2];
-    uint64_t bound_bytes = entry->size_class < HT_SIZE_CLASSES ? ht_size_class_bound(entry->size_class) : 0;
+    bool sized = encoder->bytes_key != 0 && entry->size_class < HT_SIZE_CLASSES;
+    uint64_t bound_bytes = sized ? ht_size_class_bound(entry->size_class) : 0;
     if (bound_bytes != 0) { // readers take the unit of `bytes` from its name
         labels[0].key = encoder->bytes_key;
         labels[0].num = bound_bytes < INT64_MAX ? (int64_t)bound_bytes : INT64_MAX;
         label_list[sample.n_label++] = &labels[0];
     }
-    labels[1].str = ht_label_string(encoder, entry->label_ref);
+    labels[1].str = encoder->label_key != 0 ? ht_label_string(encoder, entry->label_ref) : 0;
     if (labels[1].str != 0) {
-        labels[1].key = encoder->thread_key;
+        labels[1].key = encoder->label_key;
         label_list[sample.n_label++] = &labels[1];
     }
     sample.label = label_list;
@@ -389,16 +359,15 @@ static void ht_add_samples(struct ht_encoder *encoder)
 int ht_encode(const struct ht_view *view, const struct ht_encode_options *options, struct ht_sink *sink,
               struct ht_bump *memory)
 {
-    if ((size_t)options->kind >= sizeof ht_kinds / sizeof ht_kinds[0]) {
-        return -EINVAL;
-    }
     struct ht_encoder *encoder = ht_bump_take(memory, sizeof *encoder);
     if (encoder == NULL) {
         return -ENOMEM;
     }
     encoder->view = view;
     encoder->options = options;
-    encoder->kind = &ht_kinds[options->kind];
+    if (!ht_view_kind(view, options->kind, &encoder->kind)) {
+        return -EINVAL;
+    }
     encoder->locations.memory = memory;
     encoder->labels.memory = memory;
     for (uint64_t i = 0; i < HT_MADE_UP_COUNT; i++) { // there is room for these, whatever follows

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct ht_encode_options {
-    enum ht_kind kind;           // which entries; each kind has its own sample types
+    uint32_t kind;               // which entries (record/kinds.h)
     const char *trigger;         // for the comment; NULL: none
     uint32_t seq;                // for the comment
     uint64_t time_unix_ns;       // when the snapshot was begun
@@ -20,15 +20,15 @@ struct ht_encode_options {
 };
 
 // Writes the profile to `sink` in pieces of up to 64 KiB. All memory comes from `memory`, which the caller
-// has initialised and releases. Returns 0, -ENOMEM, -ETIMEDOUT (deadline), or what the sink returned.
-// Context: exit, bare thread, tool; no allocation, no errno, no lock. The region may change meanwhile, and
-// its bytes may be arbitrary.
+// has initialised and releases. Returns 0, -EINVAL (no such kind), -ENOMEM, -ETIMEDOUT (deadline), or what
+// the sink returned. Context: exit, bare thread, tool; no allocation, no errno, no lock. The region may
+// change meanwhile, and its bytes may be arbitrary.
 //
-// Meaning of the values: alloc_* are the entries' totals, which only grow. inuse_* are summed from the live
-// samples, with 1/P of each at the present floor. Before the first thinning inuse is at most alloc in every
-// sample, up to the rounding of the last digit. Afterwards a survivor stands for more than was added to alloc
-// when it was drawn, so inuse may exceed alloc in a sample: both are unbiased estimates, and neither is bent
-// to fit the other.
+// Meaning of the heap's values: alloc_* are the entries' totals, which only grow. inuse_* are summed from the
+// live samples, with 1/P of each at the present floor. Before the first thinning inuse is at most alloc in
+// every sample, up to the rounding of the last digit. Afterwards a survivor stands for more than was added to
+// alloc when it was drawn, so inuse may exceed alloc in a sample: both are unbiased estimates, and neither is
+// bent to fit the other.
 int ht_encode(const struct ht_view *view, const struct ht_encode_options *options, struct ht_sink *sink,
               struct ht_bump *memory);
 

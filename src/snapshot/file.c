@@ -278,8 +278,9 @@ void ht_file_end(struct ht_file *file)
     }
 }
 
-void ht_file_rotate(const struct ht_file *file, struct ht_rotation *rotation, uint32_t keep,
-                    const struct ht_file_name *name, uint32_t seq)
+bool ht_file_rotate(const struct ht_file *file, struct ht_rotation *rotation, uint32_t keep,
+                    const struct ht_file_name *name, uint32_t seq, enum ht_trigger *ret_trigger,
+                    uint32_t *ret_seq)
 {
     if (rotation->pid != name->pid) {
         rotation->pid = name->pid;
@@ -288,19 +289,26 @@ void ht_file_rotate(const struct ht_file *file, struct ht_rotation *rotation, ui
     rotation->written[rotation->count % HT_KEEP_MAX] = seq * HT_TRIGGER_SLOTS + (uint32_t)name->trigger;
     rotation->count++;
     if (keep == 0) {
-        return;
+        return false;
     }
     if (keep >= HT_KEEP_MAX) {
         keep = HT_KEEP_MAX - 1;
     }
     // Files 0, 1, ..., count - 1: 0 stays, count - keep and later stay, so at each turn one may have to go.
     if (rotation->count <= keep + 1) {
-        return;
+        return false;
     }
     uint32_t oldest = rotation->written[(rotation->count - 1 - keep) % HT_KEEP_MAX];
     struct ht_file_name gone = *name;
-    gone.trigger = (enum ht_trigger)(oldest % HT_TRIGGER_SLOTS);
+    gone.trigger = *ret_trigger = (enum ht_trigger)(oldest % HT_TRIGGER_SLOTS);
+    *ret_seq = oldest / HT_TRIGGER_SLOTS;
+    ht_file_remove(file, &gone, *ret_seq);
+    return true;
+}
+
+void ht_file_remove(const struct ht_file *file, const struct ht_file_name *name, uint32_t seq)
+{
     char path[HT_NAME_BYTES];
-    ht_file_format_name(&gone, oldest / HT_TRIGGER_SLOTS, path, sizeof path);
+    ht_file_format_name(name, seq, path, sizeof path);
     ht_raw3(SYS_unlinkat, file->directory, (long)path, 0);
 }

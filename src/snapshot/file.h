@@ -2,6 +2,7 @@
 #ifndef HT_SNAPSHOT_FILE_H
 #define HT_SNAPSHOT_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,9 +66,13 @@ int ht_file_write(void *arg, const void *bytes, size_t size_bytes);
 int ht_file_commit(struct ht_file *file, const struct ht_file_name *name, uint32_t seq, uint32_t *ret_seq);
 
 // Remembers the file `seq` and removes the oldest of this process that is neither the first nor among the
-// newest `keep` (0: all are kept). Between commit and end.
-void ht_file_rotate(const struct ht_file *file, struct ht_rotation *rotation, uint32_t keep,
-                    const struct ht_file_name *name, uint32_t seq);
+// newest `keep` (0: all are kept). True: it had *ret_trigger and *ret_seq. Between commit and end.
+bool ht_file_rotate(const struct ht_file *file, struct ht_rotation *rotation, uint32_t keep,
+                    const struct ht_file_name *name, uint32_t seq, enum ht_trigger *ret_trigger,
+                    uint32_t *ret_seq);
+
+// Removes the file of this name, if there is one. Between begin and end.
+void ht_file_remove(const struct ht_file *file, const struct ht_file_name *name, uint32_t seq);
 
 // Closes what is open; a file that has not got its final name is removed.
 void ht_file_end(struct ht_file *file);

@@ -1,6 +1,7 @@
 // Takes a snapshot: number, file, encoding, rotation, counters.
 #include "snapshot/snapshot.h"
 
+#include "record/kinds.h"
 #include "snapshot/encode.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
@@ -28,12 +29,13 @@ static bool ht_snapshot_claim(void)
     return false;
 }
 
-static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, enum ht_trigger trigger,
-                                                    uint32_t seq, const struct ht_snapshot_target *target)
+static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, uint32_t kind,
+                                                    enum ht_trigger trigger, uint32_t seq,
+                                                    const struct ht_snapshot_target *target)
 {
     uint64_t own_bytes = ht_load_relaxed(&view->header->backed_bytes) + target->private_bytes;
     return (struct ht_encode_options){
-        .kind = HT_KIND_HEAP,
+        .kind = kind,
         .trigger = ht_trigger_name(trigger),
         .seq = seq,
         .time_unix_ns = ht_clock_raw_realtime_ns(),
@@ -44,10 +46,10 @@ static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, 
     };
 }
 
-int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint32_t seq,
+int ht_snapshot_encode(const struct ht_view *view, uint32_t kind, enum ht_trigger trigger, uint32_t seq,
                        const struct ht_snapshot_target *target, struct ht_sink *sink)
 {
-    struct ht_encode_options options = ht_snapshot_options(view, trigger, seq, target);
+    struct ht_encode_options options = ht_snapshot_options(view, kind, trigger, seq, target);
     uint64_t used_bytes = ht_load_relaxed(&view->header->used_bytes);
     if (used_bytes > view->size_bytes) {
         used_bytes = view->size_bytes;
@@ -112,37 +114,105 @@ static void ht_snapshot_path(const char *directory, const struct ht_file_name *n
     ht_text_add(&text, last);
 }
 
-static int ht_snapshot_write_file(const struct ht_view *view, enum ht_trigger trigger,
-                                  const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes)
+// What the files of one snapshot have in common.
+struct ht_snapshot_files {
+    const struct ht_view *view;
+    const struct ht_snapshot_target *target;
+    enum ht_trigger trigger;
+    const char *directory;
+    uint32_t *seq_word;
+    uint32_t seq; // of the heap's file, which is the first
+    bool removes; // rotation has removed the heap's file of this number and trigger
+    uint32_t removed_seq;
+    enum ht_trigger removed_trigger;
+};
+
+static void ht_rotate(struct ht_snapshot_files *files, const struct ht_file *file, struct ht_file_name *name)
 {
-    char buffer[sizeof view->header->out_dir + 1];
-    const char *directory = ht_snapshot_directory(view, target, buffer, sizeof buffer);
-    struct ht_file_name name = {view->header->program, view->header->pid, trigger, target->profile};
+    const struct ht_snapshot_target *target = files->target;
+    if (target->rotation == NULL) {
+        return;
+    }
+    if (name->profile == NULL) {
+        files->removes = ht_file_rotate(file, target->rotation, target->keep, name, files->seq,
+                                        &files->removed_trigger, &files->removed_seq);
+    } else if (files->removes) {
+        struct ht_file_name gone = *name;
+        gone.trigger = files->removed_trigger;
+        ht_file_remove(file, &gone, files->removed_seq);
+    }
+}
+
+static int ht_snapshot_write_kind(struct ht_snapshot_files *files, uint32_t kind, const char *profile)
+{
+    const struct ht_region_header *header = files->view->header;
+    struct ht_file_name name = {header->program, header->pid, files->trigger, profile};
     struct ht_file file;
-    int result = ht_file_begin(&file, directory, &name);
+    int result = ht_file_begin(&file, files->directory, &name);
     if (result != 0) {
         return result;
     }
-    uint32_t none = 0;
-    uint32_t *word = target->header != NULL ? &target->header->seq
-                     : target->seq != NULL  ? target->seq
-                                            : &none;
-    uint32_t seq = ht_take_seq(word, &file, &name);
+    uint32_t seq = profile == NULL ? ht_take_seq(files->seq_word, &file, &name) : files->seq;
     struct ht_sink sink = {ht_file_write, &file};
-    result = ht_snapshot_encode(view, trigger, seq, target, &sink);
+    result = ht_snapshot_encode(files->view, kind, files->trigger, seq, files->target, &sink);
     if (result == 0) {
         result = ht_file_commit(&file, &name, seq, &seq);
     }
     if (result == 0) {
-        ht_keep_seq_above(word, seq);
-        if (target->rotation != NULL) {
-            ht_file_rotate(&file, target->rotation, target->keep, &name, seq);
+        if (profile == NULL) {
+            files->seq = seq;
+            ht_keep_seq_above(files->seq_word, seq);
         }
-        if (ret_path != NULL) {
-            ht_snapshot_path(directory, &name, seq, ret_path, path_bytes);
-        }
+        ht_rotate(files, &file, &name);
     }
     ht_file_end(&file);
+    return result;
+}
+
+static bool ht_note_kind(void *arg, uint32_t ref, const struct ht_entry *entry)
+{
+    uint32_t *kinds = arg;
+    (void)ref;
+    if (entry->kind < HT_KIND_LIMIT && ht_load_relaxed(&entry->values[HT_ENTRY_SAMPLES]) != 0) {
+        *kinds |= UINT32_C(1) << entry->kind;
+    }
+    return true;
+}
+_Static_assert(HT_KIND_LIMIT <= 32, "a bit for each kind");
+
+static int ht_snapshot_write_files(const struct ht_view *view, enum ht_trigger trigger,
+                                   const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes)
+{
+    char buffer[sizeof view->header->out_dir + 1];
+    uint32_t none = 0;
+    struct ht_snapshot_files files = {
+        .view = view,
+        .target = target,
+        .trigger = trigger,
+        .directory = ht_snapshot_directory(view, target, buffer, sizeof buffer),
+        .seq_word = target->header != NULL ? &target->header->seq
+                    : target->seq != NULL  ? target->seq
+                                           : &none,
+    };
+    int result = ht_snapshot_write_kind(&files, HT_KIND_HEAP, NULL);
+    if (result != 0) {
+        return result;
+    }
+    if (ret_path != NULL) {
+        struct ht_file_name name = {view->header->program, view->header->pid, trigger, NULL};
+        ht_snapshot_path(files.directory, &name, files.seq, ret_path, path_bytes);
+    }
+    uint32_t count = ht_view_kind_count(view), recorded = 0;
+    if (count > 1) {
+        ht_view_each_entry(view, ht_note_kind, &recorded);
+    }
+    for (uint32_t id = HT_KIND_HEAP + 1; id < count; id++) {
+        struct ht_kind kind;
+        if ((recorded >> id & 1) != 0 && ht_view_kind(view, id, &kind)) {
+            int other = ht_snapshot_write_kind(&files, id, kind.form.name);
+            result = result != 0 ? result : other;
+        }
+    }
     return result;
 }
 
@@ -158,7 +228,7 @@ int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
     uint64_t begun_ns = ht_clock_raw_thread_cpu_ns();
     struct ht_io_guard guard;
     ht_io_guard_begin(&guard);
-    int result = ht_snapshot_write_file(view, trigger, target, ret_path, path_bytes);
+    int result = ht_snapshot_write_files(view, trigger, target, ret_path, path_bytes);
     ht_io_guard_end(&guard);
     if (target->header != NULL) {
         ht_health_add(target->header, result == 0 ? HT_HEALTH_SNAPSHOTS : HT_HEALTH_SNAPSHOT_FAILURES, 1);

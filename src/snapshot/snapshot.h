@@ -13,7 +13,6 @@
 // Where a snapshot goes. Everything may be zero or NULL; nothing is kept after the call.
 struct ht_snapshot_target {
     const char *directory; // absolute; NULL: the region's HEAPTAP_OUT
-    const char *profile;   // a custom profile's name, NULL: the heap
     // The region's own header, writable: the number is taken from `seq` and the counters of `health` grow.
     // NULL where nobody may write to it.
     struct ht_region_header *header;
@@ -28,14 +27,16 @@ struct ht_snapshot_target {
     uint32_t comment_count;
 };
 
-// Writes one file. 0, or a negative errno (-EBUSY: this process is writing one already); after a failure no
-// file is left. ret_path (NULL: not wanted) gets the file's path. Context: exit, bare thread, tool; not
-// reentrant.
+// Writes the heap's file, and one more for each other kind that has recorded something, under the same
+// number. 0, or a negative errno (-EBUSY: this process is writing one already), the first failure's; a file
+// that failed is not left. ret_path (NULL: not wanted) gets the heap's path. Context: exit, bare thread,
+// tool; not reentrant.
 int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
                       const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
 
-// The same bytes into a sink, with this number in the comment; writes no file and takes no number.
-int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint32_t seq,
+// The same bytes of one kind (record/kinds.h) into a sink, with this number in the comment; writes no file
+// and takes no number.
+int ht_snapshot_encode(const struct ht_view *view, uint32_t kind, enum ht_trigger trigger, uint32_t seq,
                        const struct ht_snapshot_target *target, struct ht_sink *sink);
 
 // Writes a valid profile without samples, for a process that has no region yet. target->header is ignored;

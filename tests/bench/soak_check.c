@@ -4,6 +4,7 @@
 // Usage: soak_check FILE.live; exit status 0 and a line of figures, or 1 and what is wrong.
 #include "base/error.h"
 #include "record/filter.h"
+#include "record/kinds.h"
 #include "record/live.h"
 #include "record/view.h"
 #include "region/copy.h"
@@ -37,7 +38,7 @@ static bool count_entry(void *arg, uint32_t ref, const struct ht_entry *entry)
     struct tally *tally = arg;
     (void)ref;
     tally->entries++;
-    if (entry->values[HT_HEAP_ALLOC_OBJECTS] >> HT_OBJECTS_SHIFT < entry->values[HT_HEAP_SAMPLES])
+    if (entry->values[HT_ENTRY_COUNT] >> ht_kind_heap.form.count_shift < entry->values[HT_ENTRY_SAMPLES])
         tally->wrong = "an entry has fewer objects than samples"; // a weight is never below 1
     return true;
 }
@@ -47,7 +48,7 @@ static bool count_live(void *arg, const struct ht_live_copy *live)
     struct tally *tally = arg;
     const struct ht_entry *entry = ht_view_at(tally->view, live->entry_ref, sizeof *entry);
     tally->live++;
-    if (entry == NULL || entry->values[HT_HEAP_SAMPLES] == 0 ||
+    if (entry == NULL || entry->values[HT_ENTRY_SAMPLES] == 0 ||
         entry->size_class != ht_size_class(live->size_bytes))
         tally->wrong = "a live sample is filed under a wrong entry";
     return true;

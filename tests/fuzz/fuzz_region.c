@@ -88,8 +88,8 @@ static bool add_entry_words(void *arg, uint32_t ref, const struct ht_entry *e)
     WORD(view->base, e->label_ref);
     WORD(view->base, e->kind);
     WORD(view->base, e->size_class);
-    WORD(view->base, e->values[HT_HEAP_ALLOC_OBJECTS]);
-    WORD(view->base, e->values[HT_HEAP_ALLOC_BYTES]);
+    WORD(view->base, e->values[HT_ENTRY_COUNT]);
+    WORD(view->base, e->values[HT_ENTRY_AMOUNT]);
     if (s != NULL) {
         WORD(view->base, s->frame_count);
         WORD(view->base, s->flags);

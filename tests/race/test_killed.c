@@ -1,6 +1,7 @@
 // A region whose process is killed in the middle of everything: what is left is whole, entry by entry and
 // sample by sample.
 #include "record/filter.h"
+#include "record/kinds.h"
 #include "record/live.h"
 #include "record/stacks.h"
 #include "record/view.h"
@@ -100,8 +101,9 @@ static bool look_at_entry(void *arg, uint32_t ref, const struct ht_entry *entry)
     }
     uint64_t size = size_of_stack((stack->frames[0] - 0x1000) / 16);
     look->foreign += entry->size_class != ht_size_class(size);
-    look->torn += entry->values[HT_HEAP_ALLOC_OBJECTS] >> HT_OBJECTS_SHIFT << HT_BYTES_SHIFT !=
-                  entry->values[HT_HEAP_ALLOC_BYTES] / size;
+    look->torn += entry->values[HT_ENTRY_COUNT] >> ht_kind_heap.form.count_shift
+                                                       << ht_kind_heap.form.amount_shift !=
+                  entry->values[HT_ENTRY_AMOUNT] / size;
     return true;
 }
 

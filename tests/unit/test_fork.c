@@ -2,6 +2,7 @@
 // are called by hand, around _Fork, which runs none.
 #include "core/process.h"
 
+#include "record/kinds.h"
 #include "record/live.h"
 #include "record/stacks.h"
 
@@ -109,6 +110,49 @@ static bool live_blocks_go_on(void)
     return ended_well(child) && ht_live_count(ht_process_region()->header) == 3;
 }
 
+static const struct ht_kind files = {.form = {.name = "files",
+                                              .flags = HT_KIND_HAS_LIVE,
+                                              .column_count = 1,
+                                              .columns = {{"open", "count", HT_COLUMN_LIVE_COUNT}}}};
+
+static bool is_of(void *arg, const struct ht_live_copy *live)
+{
+    const struct ht_entry *entry = ht_region_at(ht_process_region(), live->entry_ref);
+    uint32_t *found = arg;
+    found[entry->kind < 3 ? entry->kind : 0]++;
+    return true;
+}
+
+// A live sample of another kind is inherited as one of that kind, whose id is the same, whatever else there
+// is.
+static bool other_kinds_go_on(void)
+{
+    struct ht_region *region = ht_process_region();
+    uint32_t id = 0, unused = 0;
+    static const struct ht_kind first = {
+        .form = {.name = "unused", .column_count = 1, .columns = {{"events", "count", HT_COLUMN_COUNT}}}};
+    uint64_t frame = 0x1000;
+    if (region == NULL || !ht_kind_add(region, &first, &unused) || !ht_kind_add(region, &files, &id) ||
+        id != 2 || !record(0x10000, 3))
+        return false;
+    struct ht_live_copy live = {
+        .address = ht_kind_live_key(id, 0x10000), .size_bytes = 1, .rate_bytes = 1, .rank_bytes = 1e30f};
+    live.entry_ref = ht_entry_intern(region, id, &frame, 1, 0, 0, 0);
+    if (live.entry_ref == 0 || !ht_live_insert(region, &live))
+        return false;
+    pid_t child = fork_with_handlers(0);
+    if (child == 0) {
+        uint32_t found[3] = {0}, again = 0;
+        bool started = starts_from(4, false);
+        const struct ht_region *own = ht_process_region();
+        struct ht_view view = {own->base, own->backed_bytes, own->header};
+        ht_view_each_live(&view, is_of, found);
+        leave(started && found[HT_KIND_HEAP] == 3 && found[2] == 1 &&
+              ht_view_find_kind(&view, "files", &again) && again == id);
+    }
+    return ended_well(child);
+}
+
 // A child that records nothing hands on what it was handed.
 static bool through_an_idle_child(void)
 {
@@ -201,6 +245,7 @@ int main(void)
 {
     struct scenario scenarios[] = {
         {"live blocks go on", live_blocks_go_on},
+        {"other kinds go on", other_kinds_go_on},
         {"through an idle child", through_an_idle_child},
         {"made behind the prepare handler", made_behind_prepare},
         {"taken over behind the prepare handler", taken_over_behind_prepare},

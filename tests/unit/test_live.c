@@ -1,6 +1,7 @@
 // The table of live samples, its growth, its filter and its thinning, against a plain list of what was put
 // in.
 #include "record/filter.h"
+#include "record/kinds.h"
 #include "record/live.h"
 #include "record/stacks.h"
 #include "record/view.h"
@@ -259,8 +260,8 @@ static bool check_values(void *arg, uint32_t ref, const struct ht_entry *entry)
 {
     (void)ref;
     uint64_t *total = arg;
-    total[0] += entry->values[HT_HEAP_SAMPLES];
-    total[1] += entry->values[HT_HEAP_ALLOC_OBJECTS];
+    total[0] += entry->values[HT_ENTRY_SAMPLES];
+    total[1] += entry->values[HT_ENTRY_COUNT];
     total[2] += 1;
     return true;
 }
@@ -292,7 +293,7 @@ static void test_entries_intern_and_overflow(void **state)
     uint64_t total[3] = {0, 0, 0};
     assert_true(ht_view_each_entry(&view, check_values, total));
     assert_int_equal(total[0], 20000); // nothing is lost, only filed under [overflow]
-    assert_int_equal(total[1], UINT64_C(20000) << HT_OBJECTS_SHIFT);
+    assert_int_equal(total[1], UINT64_C(20000) << ht_kind_heap.form.count_shift);
     assert_null(ht_region_check(&view));
     ht_region_destroy(&region);
 }

@@ -113,7 +113,9 @@ static uint32_t write_file(const struct ht_file_name *name, uint32_t wanted, str
     assert_int_equal(ht_file_write(&file, "content", 7), 0);
     assert_int_equal(ht_file_commit(&file, name, ht_file_free_seq(&file, name, wanted), &seq), 0);
     if (rotation != NULL) {
-        ht_file_rotate(&file, rotation, keep, name, seq);
+        enum ht_trigger removed_trigger;
+        uint32_t removed_seq;
+        ht_file_rotate(&file, rotation, keep, name, seq, &removed_trigger, &removed_seq);
     }
     ht_file_end(&file);
     return seq;

@@ -158,8 +158,9 @@ int ht_region_input_encode(const char *argument, struct ht_buffer *out)
         return -1;
     struct ht_snapshot_target where = {.rss_bytes = target.alive ? ht_snapshot_rss(target.process.pid) : 0};
     struct ht_sink sink = {add_to_buffer, out};
-    int result = ht_snapshot_encode(&copy.view, target.alive ? HT_TRIGGER_MANUAL : HT_TRIGGER_RECOVERED,
-                                    copy.view.header->seq, &where, &sink);
+    int result =
+        ht_snapshot_encode(&copy.view, HT_KIND_HEAP, target.alive ? HT_TRIGGER_MANUAL : HT_TRIGGER_RECOVERED,
+                           copy.view.header->seq, &where, &sink);
     ht_region_copy_free(&copy);
     return result == 0 ? 0 : ht_fail("its region cannot be read as a profile: %s", strerror(-result));
 }
