@@ -156,37 +156,47 @@ static void ht_read_drop_frames(const struct ht_view *view, uint32_t ref, struct
     }
 }
 
+static void ht_terminate(char *text, size_t size_bytes)
+{
+    text[size_bytes - 1] = '\0';
+}
+
+static bool ht_read_row(const struct ht_view *view, const struct ht_kind_row *row, struct ht_kind *ret_kind)
+{
+    struct ht_kind kind = {.form = row->form};
+    struct ht_kind_form *form = &kind.form;
+    ht_terminate(form->name, sizeof form->name);
+    ht_terminate(form->period_type, sizeof form->period_type);
+    ht_terminate(form->period_unit, sizeof form->period_unit);
+    ht_terminate(form->label_key, sizeof form->label_key);
+    for (uint32_t i = 0; i < HT_KIND_COLUMNS; i++) {
+        ht_terminate(form->columns[i].type, sizeof form->columns[i].type);
+        ht_terminate(form->columns[i].unit, sizeof form->columns[i].unit);
+    }
+    if (!ht_form_is_sound(form)) {
+        return false;
+    }
+    ht_read_drop_frames(view, row->drop_frames_ref, &kind);
+    *ret_kind = kind;
+    return true;
+}
+
 bool ht_view_kind(const struct ht_view *view, uint32_t kind_id, struct ht_kind *ret_kind)
 {
     uint32_t ref = ht_load_acquire(&view->header->kinds_ref);
-    if (ref == 0 && kind_id == HT_KIND_HEAP) { // written before there were rows
-        *ret_kind = ht_kind_heap;
-        return true;
-    }
     for (uint32_t step = 0; step < HT_KIND_LIMIT; step++) {
         const struct ht_kind_row *row = ht_view_row(view, ref);
         if (row == NULL) {
-            return false;
+            break;
         }
-        if (row->id == kind_id) {
-            struct ht_kind kind = {.form = row->form};
-            kind.form.name[sizeof kind.form.name - 1] = '\0';
-            kind.form.period_type[sizeof kind.form.period_type - 1] = '\0';
-            kind.form.period_unit[sizeof kind.form.period_unit - 1] = '\0';
-            kind.form.label_key[sizeof kind.form.label_key - 1] = '\0';
-            for (uint32_t i = 0; i < HT_KIND_COLUMNS; i++) {
-                struct ht_kind_column *column = &kind.form.columns[i];
-                column->type[sizeof column->type - 1] = '\0';
-                column->unit[sizeof column->unit - 1] = '\0';
-            }
-            if (!ht_form_is_sound(&kind.form)) {
-                return false;
-            }
-            ht_read_drop_frames(view, row->drop_frames_ref, &kind);
-            *ret_kind = kind;
+        if (row->id == kind_id && ht_read_row(view, row, ret_kind)) {
             return true;
         }
         ref = row->next_ref;
+    }
+    if (kind_id == HT_KIND_HEAP) { // written before there were rows, or damaged: what it is is known
+        *ret_kind = ht_kind_heap;
+        return true;
     }
     return false;
 }

@@ -36,7 +36,8 @@ static inline uint64_t ht_kind_live_key(uint32_t kind_id, uint64_t address)
 }
 
 // Reading. The first returns how many kinds there are, at least 1; the second gives one of them, its strings
-// terminated, its numbers within their ranges. False: there is none of this id, or its row is damaged.
+// terminated, its numbers within their ranges; the heap is always there. False: there is none of this id, or
+// its row is damaged.
 uint32_t ht_view_kind_count(const struct ht_view *view);
 bool ht_view_kind(const struct ht_view *view, uint32_t kind_id, struct ht_kind *ret_kind);
 
