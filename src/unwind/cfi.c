@@ -2,144 +2,18 @@
 // bounds.
 #include "unwind/cfi.h"
 
+#include "unwind/cursor.h"
+
 #include <string.h>
-
-// Pointer encodings (Linux Standard Base core, section 10.5.1).
-enum {
-    PE_ABSPTR = 0x00,
-    PE_ULEB128 = 0x01,
-    PE_UDATA2 = 0x02,
-    PE_UDATA4 = 0x03,
-    PE_UDATA8 = 0x04,
-    PE_SLEB128 = 0x09,
-    PE_SDATA2 = 0x0a,
-    PE_SDATA4 = 0x0b,
-    PE_SDATA8 = 0x0c,
-    PE_PCREL = 0x10,
-    PE_DATAREL = 0x30,
-    PE_ALIGNED = 0x50,
-    PE_INDIRECT = 0x80,
-    PE_OMIT = 0xff,
-};
-
-// A place in readable bytes. After a read beyond the end `bad` is set and every read gives 0.
-struct ht_cursor {
-    uintptr_t at, end;
-    bool bad;
-};
-
-static struct ht_cursor ht_cursor_at(const struct ht_cfi_tables *tables, uintptr_t address, uintptr_t end)
-{
-    struct ht_cursor cursor = {address, end, false};
-    if (address < tables->lo || end > tables->hi || address > end) {
-        cursor = (struct ht_cursor){0, 0, true};
-    }
-    return cursor;
-}
-
-// Little-endian, `size` is 1, 2, 4 or 8.
-static uint64_t ht_get(struct ht_cursor *c, unsigned size)
-{
-    if (c->bad || c->end - c->at < size) {
-        c->bad = true;
-        return 0;
-    }
-    uint64_t value = 0;
-    memcpy(&value, (const void *)c->at, size);
-    c->at += size;
-    return value;
-}
-
-static int64_t ht_get_signed(struct ht_cursor *c, unsigned size)
-{
-    unsigned shift = 64 - 8 * size;
-    return (int64_t)(ht_get(c, size) << shift) >> shift;
-}
-
-static uint64_t ht_get_uleb(struct ht_cursor *c)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        uint8_t byte = (uint8_t)ht_get(c, 1);
-        if (shift < 64) {
-            value |= (uint64_t)(byte & 0x7f) << shift;
-        }
-        if (!(byte & 0x80)) {
-            return value;
-        }
-    }
-    c->bad = true;
-    return 0;
-}
-
-static int64_t ht_get_sleb(struct ht_cursor *c)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        uint8_t byte = (uint8_t)ht_get(c, 1);
-        if (shift < 64) {
-            value |= (uint64_t)(byte & 0x7f) << shift;
-        }
-        if (!(byte & 0x80)) {
-            if (shift + 7 < 64 && (byte & 0x40)) {
-                value |= ~UINT64_C(0) << (shift + 7);
-            }
-            return (int64_t)value;
-        }
-    }
-    c->bad = true;
-    return 0;
-}
-
-// `datarel` is the base of DW_EH_PE_datarel. Indirect pointers are not followed: the value is where the
-// pointer lies.
-static uint64_t ht_get_encoded(struct ht_cursor *c, uint8_t encoding, uintptr_t datarel)
-{
-    uintptr_t base = 0;
-    switch (encoding & 0x70) {
-    case 0:
-        break;
-    case PE_PCREL:
-        base = c->at;
-        break;
-    case PE_DATAREL:
-        base = datarel;
-        break;
-    default:
-        c->bad = true;
-        return 0;
-    }
-    switch (encoding & 0x0f) {
-    case PE_ABSPTR:
-    case PE_UDATA8:
-    case PE_SDATA8:
-        return base + ht_get(c, 8);
-    case PE_UDATA2:
-        return base + ht_get(c, 2);
-    case PE_UDATA4:
-        return base + ht_get(c, 4);
-    case PE_SDATA2:
-        return base + (uint64_t)ht_get_signed(c, 2);
-    case PE_SDATA4:
-        return base + (uint64_t)ht_get_signed(c, 4);
-    case PE_ULEB128:
-        return base + ht_get_uleb(c);
-    case PE_SLEB128:
-        return base + (uint64_t)ht_get_sleb(c);
-    default:
-        c->bad = true;
-        return 0;
-    }
-}
 
 // The head of an entry of .eh_frame: a cursor over what its length covers. False: the terminator, or
 // nonsense.
 static bool ht_open_entry(const struct ht_cfi_tables *tables, uintptr_t address, struct ht_cursor *ret_body)
 {
     struct ht_cursor c = ht_cursor_at(tables, address, tables->hi);
-    uint64_t length = ht_get(&c, 4);
+    uint64_t length = ht_cursor_get(&c, 4);
     if (length == 0xffffffff) {
-        length = ht_get(&c, 8);
+        length = ht_cursor_get(&c, 8);
     }
     if (c.bad || length == 0 || length > c.end - c.at) {
         return false;
@@ -156,21 +30,21 @@ static bool ht_parse_augmentation(struct ht_cursor *c, struct ht_cursor letters,
 {
     for (;;) {
         uint8_t encoding;
-        switch ((char)ht_get(&letters, 1)) {
+        switch ((char)ht_cursor_get(&letters, 1)) {
         case '\0':
             return !letters.bad;
         case 'R':
-            function->encoding = (uint8_t)ht_get(c, 1);
+            function->encoding = (uint8_t)ht_cursor_get(c, 1);
             break;
         case 'L':
-            ht_get(c, 1);
+            ht_cursor_get(c, 1);
             break;
         case 'P':
-            encoding = (uint8_t)ht_get(c, 1);
+            encoding = (uint8_t)ht_cursor_get(c, 1);
             if ((encoding & 0x70) == PE_ALIGNED) {
                 return false;
             }
-            ht_get_encoded(c, encoding & 0x0f, 0);
+            ht_cursor_encoded(c, encoding & 0x0f, 0);
             break;
         case 'S':
             function->is_signal_frame = true;
@@ -188,32 +62,32 @@ static bool ht_parse_cie(const struct ht_cfi_tables *tables, uintptr_t address,
                          struct ht_cfi_function *function)
 {
     struct ht_cursor c;
-    if (!ht_open_entry(tables, address, &c) || ht_get(&c, 4) != 0) {
+    if (!ht_open_entry(tables, address, &c) || ht_cursor_get(&c, 4) != 0) {
         return false;
     }
-    uint8_t version = (uint8_t)ht_get(&c, 1);
+    uint8_t version = (uint8_t)ht_cursor_get(&c, 1);
     if (version != 1 && version != 3 && version != 4) {
         return false;
     }
     struct ht_cursor letters = c;
-    while (ht_get(&c, 1) != 0 && !c.bad) {
+    while (ht_cursor_get(&c, 1) != 0 && !c.bad) {
     }
     if (version == 4) {
-        ht_get(&c, 2); // address size, segment selector size
+        ht_cursor_get(&c, 2); // address size, segment selector size
     }
-    function->code_align = ht_get_uleb(&c);
-    function->data_align = ht_get_sleb(&c);
-    uint64_t column = version == 1 ? ht_get(&c, 1) : ht_get_uleb(&c);
+    function->code_align = ht_cursor_uleb(&c);
+    function->data_align = ht_cursor_sleb(&c);
+    uint64_t column = version == 1 ? ht_cursor_get(&c, 1) : ht_cursor_uleb(&c);
     function->encoding = PE_ABSPTR;
     function->is_signal_frame = false;
     if (c.bad || column >= HT_ARCH_REG_COUNT) {
         return false;
     }
     function->ra_column = (unsigned)column;
-    uint8_t first = (uint8_t)ht_get(&letters, 1);
+    uint8_t first = (uint8_t)ht_cursor_get(&letters, 1);
     function->has_augmentation = first == 'z';
     if (function->has_augmentation) {
-        uint64_t length = ht_get_uleb(&c);
+        uint64_t length = ht_cursor_uleb(&c);
         if (c.bad || length > c.end - c.at) {
             return false;
         }
@@ -238,21 +112,21 @@ static bool ht_parse_fde(const struct ht_cfi_tables *tables, uintptr_t address,
         return false;
     }
     uintptr_t id_at = c.at;
-    uint64_t cie_distance = ht_get(&c, 4);
+    uint64_t cie_distance = ht_cursor_get(&c, 4);
     struct ht_cfi_function function;
     if (c.bad || cie_distance == 0 || cie_distance > id_at ||
         !ht_parse_cie(tables, id_at - cie_distance, &function) || function.encoding == PE_OMIT ||
         (function.encoding & PE_INDIRECT)) {
         return false;
     }
-    function.start = ht_get_encoded(&c, function.encoding, tables->header);
-    uint64_t size_bytes = ht_get_encoded(&c, function.encoding & 0x0f, 0);
+    function.start = ht_cursor_encoded(&c, function.encoding, tables->header);
+    uint64_t size_bytes = ht_cursor_encoded(&c, function.encoding & 0x0f, 0);
     if (function.start > UINTPTR_MAX - size_bytes) {
         return false;
     }
     function.limit = function.start + size_bytes;
     if (function.has_augmentation) {
-        uint64_t length = ht_get_uleb(&c);
+        uint64_t length = ht_cursor_uleb(&c);
         if (c.bad || length > c.end - c.at) {
             return false;
         }
@@ -287,18 +161,18 @@ static bool ht_find_linearly(const struct ht_cfi_tables *tables, uintptr_t frame
 bool ht_cfi_find(const struct ht_cfi_tables *tables, uintptr_t pc, struct ht_cfi_function *ret_function)
 {
     struct ht_cursor c = ht_cursor_at(tables, tables->header, tables->hi);
-    uint8_t version = (uint8_t)ht_get(&c, 1);
-    uint8_t frames_encoding = (uint8_t)ht_get(&c, 1);
-    uint8_t count_encoding = (uint8_t)ht_get(&c, 1);
-    uint8_t table_encoding = (uint8_t)ht_get(&c, 1);
+    uint8_t version = (uint8_t)ht_cursor_get(&c, 1);
+    uint8_t frames_encoding = (uint8_t)ht_cursor_get(&c, 1);
+    uint8_t count_encoding = (uint8_t)ht_cursor_get(&c, 1);
+    uint8_t table_encoding = (uint8_t)ht_cursor_get(&c, 1);
     if (c.bad || version != 1 || frames_encoding == PE_OMIT || (frames_encoding & PE_INDIRECT)) {
         return false;
     }
-    uintptr_t frames = ht_get_encoded(&c, frames_encoding, tables->header);
+    uintptr_t frames = ht_cursor_encoded(&c, frames_encoding, tables->header);
     if (count_encoding == PE_OMIT || table_encoding != (PE_DATAREL | PE_SDATA4)) {
         return !c.bad && ht_find_linearly(tables, frames, pc, ret_function);
     }
-    uint64_t count = ht_get_encoded(&c, count_encoding, tables->header);
+    uint64_t count = ht_cursor_encoded(&c, count_encoding, tables->header);
     if (c.bad || count == 0 || count > (c.end - c.at) / 8) {
         return false;
     }
@@ -357,9 +231,9 @@ static bool ht_restore(struct ht_machine *m, uint64_t reg)
 
 static bool ht_set_expression(struct ht_machine *m, struct ht_cursor *c, enum ht_cfi_kind kind)
 {
-    uint64_t reg = ht_get_uleb(c);
+    uint64_t reg = ht_cursor_uleb(c);
     uintptr_t at = c->at;
-    uint64_t length = ht_get_uleb(c);
+    uint64_t length = ht_cursor_uleb(c);
     if (c->bad || length > c->end - c->at) {
         return false;
     }
@@ -400,26 +274,26 @@ static bool ht_run_cfa(struct ht_machine *m, struct ht_cursor *c, uint8_t op)
         s->row = s->saved_rows[--m->saved_count];
         return true;
     case 0x0c: // def_cfa
-        reg = ht_get_uleb(c);
-        return ht_set_cfa(m, reg, (int64_t)ht_get_uleb(c));
+        reg = ht_cursor_uleb(c);
+        return ht_set_cfa(m, reg, (int64_t)ht_cursor_uleb(c));
     case 0x0d: // def_cfa_register
-        return s->row.cfa_expression == 0 && ht_set_cfa(m, ht_get_uleb(c), s->row.cfa_offset);
+        return s->row.cfa_expression == 0 && ht_set_cfa(m, ht_cursor_uleb(c), s->row.cfa_offset);
     case 0x0e: // def_cfa_offset
-        return s->row.cfa_expression == 0 && ht_set_cfa(m, s->row.cfa_reg, (int64_t)ht_get_uleb(c));
+        return s->row.cfa_expression == 0 && ht_set_cfa(m, s->row.cfa_reg, (int64_t)ht_cursor_uleb(c));
     case 0x0f: // def_cfa_expression
         s->row.cfa_expression = c->at;
-        length = ht_get_uleb(c);
+        length = ht_cursor_uleb(c);
         if (c->bad || length > c->end - c->at) {
             return false;
         }
         c->at += length;
         return true;
     case 0x12: // def_cfa_sf
-        reg = ht_get_uleb(c);
-        return ht_set_cfa(m, reg, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
+        reg = ht_cursor_uleb(c);
+        return ht_set_cfa(m, reg, ht_scaled(m, (uint64_t)ht_cursor_sleb(c)));
     case 0x13: // def_cfa_offset_sf
         return s->row.cfa_expression == 0 &&
-               ht_set_cfa(m, s->row.cfa_reg, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
+               ht_set_cfa(m, s->row.cfa_reg, ht_scaled(m, (uint64_t)ht_cursor_sleb(c)));
     default:
         return false;
     }
@@ -433,51 +307,51 @@ static bool ht_run_extended(struct ht_machine *m, struct ht_cursor *c, uint8_t o
     case 0x00: // nop
         return true;
     case 0x01: // set_loc
-        m->location = ht_get_encoded(c, m->function->encoding, m->header);
+        m->location = ht_cursor_encoded(c, m->function->encoding, m->header);
         return true;
     case 0x02: // advance_loc1
-        m->location += ht_get(c, 1) * m->function->code_align;
+        m->location += ht_cursor_get(c, 1) * m->function->code_align;
         return true;
     case 0x03: // advance_loc2
-        m->location += ht_get(c, 2) * m->function->code_align;
+        m->location += ht_cursor_get(c, 2) * m->function->code_align;
         return true;
     case 0x04: // advance_loc4
-        m->location += ht_get(c, 4) * m->function->code_align;
+        m->location += ht_cursor_get(c, 4) * m->function->code_align;
         return true;
     case 0x05: // offset_extended
-        reg = ht_get_uleb(c);
-        return ht_set(m, reg, HT_CFI_OFFSET, ht_scaled(m, ht_get_uleb(c)));
+        reg = ht_cursor_uleb(c);
+        return ht_set(m, reg, HT_CFI_OFFSET, ht_scaled(m, ht_cursor_uleb(c)));
     case 0x06: // restore_extended
-        return ht_restore(m, ht_get_uleb(c));
+        return ht_restore(m, ht_cursor_uleb(c));
     case 0x07: // undefined
-        return ht_set(m, ht_get_uleb(c), HT_CFI_UNDEFINED, 0);
+        return ht_set(m, ht_cursor_uleb(c), HT_CFI_UNDEFINED, 0);
     case 0x08: // same_value
-        return ht_set(m, ht_get_uleb(c), HT_CFI_SAME, 0);
+        return ht_set(m, ht_cursor_uleb(c), HT_CFI_SAME, 0);
     case 0x09: // register
-        reg = ht_get_uleb(c);
-        return ht_set(m, reg, HT_CFI_REGISTER, (int64_t)ht_get_uleb(c));
+        reg = ht_cursor_uleb(c);
+        return ht_set(m, reg, HT_CFI_REGISTER, (int64_t)ht_cursor_uleb(c));
     case 0x10: // expression
         return ht_set_expression(m, c, HT_CFI_EXPRESSION);
     case 0x11: // offset_extended_sf
-        reg = ht_get_uleb(c);
-        return ht_set(m, reg, HT_CFI_OFFSET, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
+        reg = ht_cursor_uleb(c);
+        return ht_set(m, reg, HT_CFI_OFFSET, ht_scaled(m, (uint64_t)ht_cursor_sleb(c)));
     case 0x14: // val_offset
-        reg = ht_get_uleb(c);
-        return ht_set(m, reg, HT_CFI_VAL_OFFSET, ht_scaled(m, ht_get_uleb(c)));
+        reg = ht_cursor_uleb(c);
+        return ht_set(m, reg, HT_CFI_VAL_OFFSET, ht_scaled(m, ht_cursor_uleb(c)));
     case 0x15: // val_offset_sf
-        reg = ht_get_uleb(c);
-        return ht_set(m, reg, HT_CFI_VAL_OFFSET, ht_scaled(m, (uint64_t)ht_get_sleb(c)));
+        reg = ht_cursor_uleb(c);
+        return ht_set(m, reg, HT_CFI_VAL_OFFSET, ht_scaled(m, (uint64_t)ht_cursor_sleb(c)));
     case 0x16: // val_expression
         return ht_set_expression(m, c, HT_CFI_VAL_EXPRESSION);
     case 0x2d: // aarch64: the return address is signed from here on; every one is stripped, so nothing to
                // remember
         return HT_ARCH_RA_IN_REGISTER != 0;
     case 0x2e: // GNU_args_size
-        ht_get_uleb(c);
+        ht_cursor_uleb(c);
         return true;
     case 0x2f: // GNU_negative_offset_extended
-        reg = ht_get_uleb(c);
-        return ht_set(m, reg, HT_CFI_OFFSET, ht_scaled(m, 0 - ht_get_uleb(c)));
+        reg = ht_cursor_uleb(c);
+        return ht_set(m, reg, HT_CFI_OFFSET, ht_scaled(m, 0 - ht_cursor_uleb(c)));
     default:
         return ht_run_cfa(m, c, op);
     }
@@ -487,7 +361,7 @@ static bool ht_run_extended(struct ht_machine *m, struct ht_cursor *c, uint8_t o
 static bool ht_run(struct ht_machine *m, struct ht_cursor c, uintptr_t pc)
 {
     while (c.at < c.end) {
-        uint8_t op = (uint8_t)ht_get(&c, 1);
+        uint8_t op = (uint8_t)ht_cursor_get(&c, 1);
         uint8_t low = op & 0x3f;
         bool fine;
         switch (op >> 6) {
@@ -496,7 +370,7 @@ static bool ht_run(struct ht_machine *m, struct ht_cursor c, uintptr_t pc)
             fine = true;
             break;
         case 2: // offset
-            fine = ht_set(m, low, HT_CFI_OFFSET, ht_scaled(m, ht_get_uleb(&c)));
+            fine = ht_set(m, low, HT_CFI_OFFSET, ht_scaled(m, ht_cursor_uleb(&c)));
             break;
         case 3: // restore
             fine = ht_restore(m, low);
@@ -529,316 +403,4 @@ bool ht_cfi_row_at(const struct ht_cfi_tables *tables, const struct ht_cfi_funct
     m.location = function->start;
     return ht_run(&m, (struct ht_cursor){function->code, function->code_end, false}, pc) &&
            (scratch->row.cfa_expression != 0 || scratch->row.cfa_reg < HT_ARCH_REG_COUNT);
-}
-
-static struct ht_cursor ht_expression_cursor(const struct ht_cfi_tables *tables, uintptr_t expression)
-{
-    struct ht_cursor c = ht_cursor_at(tables, expression, tables->hi);
-    uint64_t length = ht_get_uleb(&c);
-    if (c.bad || length > c.end - c.at) {
-        c.bad = true;
-        c.end = c.at;
-    } else {
-        c.end = c.at + length;
-    }
-    return c;
-}
-
-bool ht_cfi_is_simple(const struct ht_cfi_tables *tables, uintptr_t expression, bool deref, uint8_t *ret_reg,
-                      int64_t *ret_offset)
-{
-    struct ht_cursor c = ht_expression_cursor(tables, expression);
-    uint8_t op = (uint8_t)ht_get(&c, 1);
-    int64_t offset = ht_get_sleb(&c);
-    if (c.bad || op < 0x70 || op >= 0x70 + HT_ARCH_REG_COUNT || op > 0x8f ||
-        (deref && ht_get(&c, 1) != 0x06) || c.bad || c.at != c.end) {
-        return false;
-    }
-    *ret_reg = (uint8_t)(op - 0x70);
-    *ret_offset = offset;
-    return true;
-}
-
-// The machine of DWARF expressions (DWARF 5 section 2.5), bounded in depth and steps.
-#define EVAL_DEPTH 16u
-#define EVAL_STEPS 256u
-
-struct ht_eval {
-    struct ht_cursor c;
-    uintptr_t begin;
-    const struct ht_unwind_scratch *scratch;
-    const struct ht_cfi_loader *loader;
-    unsigned depth;
-    bool bad;
-    uintptr_t stack[EVAL_DEPTH];
-};
-
-static void ht_push(struct ht_eval *e, uintptr_t value)
-{
-    if (e->depth == EVAL_DEPTH) {
-        e->bad = true;
-        return;
-    }
-    e->stack[e->depth++] = value;
-}
-
-static uintptr_t ht_pop(struct ht_eval *e)
-{
-    if (e->depth == 0) {
-        e->bad = true;
-        return 0;
-    }
-    return e->stack[--e->depth];
-}
-
-// The value `index` below the top.
-static uintptr_t ht_peek(struct ht_eval *e, uint64_t index)
-{
-    if (index >= e->depth) {
-        e->bad = true;
-        return 0;
-    }
-    return e->stack[e->depth - 1 - index];
-}
-
-static void ht_push_register(struct ht_eval *e, uint64_t reg, int64_t offset)
-{
-    if (reg >= HT_ARCH_REG_COUNT || !(e->scratch->known >> reg & 1)) {
-        e->bad = true;
-        return;
-    }
-    ht_push(e, e->scratch->regs[reg] + (uintptr_t)offset);
-}
-
-static void ht_jump(struct ht_eval *e, bool taken)
-{
-    int64_t distance = ht_get_signed(&e->c, 2);
-    uintptr_t target = e->c.at + (uintptr_t)distance;
-    if (taken) {
-        e->bad |= target < e->begin || target > e->c.end;
-        e->c.at = e->bad ? e->c.end : target;
-    }
-}
-
-// Two operands: `a` was below `b`.
-static bool ht_binary(uint8_t op, uintptr_t a, uintptr_t b, uintptr_t *ret_value)
-{
-    intptr_t sa = (intptr_t)a, sb = (intptr_t)b;
-    switch (op) {
-    case 0x1a:
-        *ret_value = a & b;
-        return true;
-    case 0x1b:
-        if (sb == 0 || (sb == -1 && sa == INTPTR_MIN)) {
-            return false;
-        }
-        *ret_value = (uintptr_t)(sa / sb);
-        return true;
-    case 0x1c:
-        *ret_value = a - b;
-        return true;
-    case 0x1d:
-        if (b == 0) {
-            return false;
-        }
-        *ret_value = a % b;
-        return true;
-    case 0x1e:
-        *ret_value = a * b;
-        return true;
-    case 0x21:
-        *ret_value = a | b;
-        return true;
-    case 0x22:
-        *ret_value = a + b;
-        return true;
-    case 0x24:
-        *ret_value = b < 64 ? a << b : 0;
-        return true;
-    case 0x25:
-        *ret_value = b < 64 ? a >> b : 0;
-        return true;
-    case 0x26:
-        *ret_value = (uintptr_t)(sa >> (b < 64 ? b : 63));
-        return true;
-    case 0x27:
-        *ret_value = a ^ b;
-        return true;
-    case 0x29:
-        *ret_value = sa == sb;
-        return true;
-    case 0x2a:
-        *ret_value = sa >= sb;
-        return true;
-    case 0x2b:
-        *ret_value = sa > sb;
-        return true;
-    case 0x2c:
-        *ret_value = sa <= sb;
-        return true;
-    case 0x2d:
-        *ret_value = sa < sb;
-        return true;
-    case 0x2e:
-        *ret_value = sa != sb;
-        return true;
-    default:
-        return false;
-    }
-}
-
-// Constants. False: not one of them.
-static bool ht_step_constant(struct ht_eval *e, uint8_t op)
-{
-    struct ht_cursor *c = &e->c;
-    if (op >= 0x30 && op <= 0x4f) { // lit0 to lit31
-        ht_push(e, op - 0x30u);
-        return true;
-    }
-    switch (op) {
-    case 0x03: // addr
-        ht_push(e, ht_get(c, 8));
-        return true;
-    case 0x08: // const1u to const8s: two of each size
-    case 0x0a:
-    case 0x0c:
-    case 0x0e:
-        ht_push(e, ht_get(c, 1u << ((op - 0x08) / 2)));
-        return true;
-    case 0x09:
-    case 0x0b:
-    case 0x0d:
-    case 0x0f:
-        ht_push(e, (uintptr_t)ht_get_signed(c, 1u << ((op - 0x09) / 2)));
-        return true;
-    case 0x10: // constu
-        ht_push(e, ht_get_uleb(c));
-        return true;
-    case 0x11: // consts
-        ht_push(e, (uintptr_t)ht_get_sleb(c));
-        return true;
-    default:
-        return false;
-    }
-}
-
-// Stack shuffling, one-operand arithmetic and jumps. False: not one of them.
-static bool ht_step_stack(struct ht_eval *e, uint8_t op)
-{
-    uintptr_t a, b, top;
-    switch (op) {
-    case 0x12: // dup
-        ht_push(e, ht_peek(e, 0));
-        return true;
-    case 0x13: // drop
-        ht_pop(e);
-        return true;
-    case 0x14: // over
-        ht_push(e, ht_peek(e, 1));
-        return true;
-    case 0x15: // pick
-        ht_push(e, ht_peek(e, ht_get(&e->c, 1)));
-        return true;
-    case 0x16: // swap
-        b = ht_pop(e);
-        a = ht_pop(e);
-        ht_push(e, b);
-        ht_push(e, a);
-        return true;
-    case 0x17: // rot
-        top = ht_pop(e);
-        b = ht_pop(e);
-        a = ht_pop(e);
-        ht_push(e, top);
-        ht_push(e, a);
-        ht_push(e, b);
-        return true;
-    case 0x19: // abs
-        a = ht_pop(e);
-        ht_push(e, (intptr_t)a < 0 ? 0 - a : a);
-        return true;
-    case 0x1f: // neg
-        ht_push(e, 0 - ht_pop(e));
-        return true;
-    case 0x20: // not
-        ht_push(e, ~ht_pop(e));
-        return true;
-    case 0x23: // plus_uconst
-        a = ht_pop(e);
-        ht_push(e, a + ht_get_uleb(&e->c));
-        return true;
-    case 0x28: // bra
-        ht_jump(e, ht_pop(e) != 0);
-        return true;
-    case 0x2f: // skip
-        ht_jump(e, true);
-        return true;
-    case 0x96: // nop
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void ht_step_deref(struct ht_eval *e, unsigned size_bytes)
-{
-    uintptr_t address = ht_pop(e), value = 0;
-    if (e->bad || size_bytes == 0 || size_bytes > 8 || e->loader == NULL ||
-        !e->loader->load(e->loader->arg, address, &value)) {
-        e->bad = true;
-        return;
-    }
-    ht_push(e, size_bytes == 8 ? value : value & ((UINT64_C(1) << (8 * size_bytes)) - 1));
-}
-
-static void ht_step(struct ht_eval *e)
-{
-    uint8_t op = (uint8_t)ht_get(&e->c, 1);
-    if (ht_step_constant(e, op) || ht_step_stack(e, op)) {
-        return;
-    }
-    if (op >= 0x70 && op <= 0x8f) { // breg0 to breg31
-        ht_push_register(e, op - 0x70u, ht_get_sleb(&e->c));
-    } else if (op == 0x92) { // bregx
-        uint64_t reg = ht_get_uleb(&e->c);
-        ht_push_register(e, reg, ht_get_sleb(&e->c));
-    } else if (op == 0x06) { // deref
-        ht_step_deref(e, 8);
-    } else if (op == 0x94) { // deref_size
-        ht_step_deref(e, (unsigned)ht_get(&e->c, 1));
-    } else {
-        uintptr_t b = ht_pop(e), a = ht_pop(e), value = 0;
-        if (e->bad || !ht_binary(op, a, b, &value)) {
-            e->bad = true;
-            return;
-        }
-        ht_push(e, value);
-    }
-}
-
-bool ht_cfi_evaluate(const struct ht_cfi_tables *tables, uintptr_t expression,
-                     const struct ht_unwind_scratch *scratch, const uintptr_t *push,
-                     const struct ht_cfi_loader *loader, uintptr_t *ret_value)
-{
-    struct ht_eval e;
-    e.c = ht_expression_cursor(tables, expression);
-    e.begin = e.c.at;
-    e.scratch = scratch;
-    e.loader = loader;
-    e.depth = 0;
-    e.bad = e.c.bad;
-    if (push != NULL) {
-        ht_push(&e, *push);
-    }
-    for (unsigned steps = 0; !e.bad && !e.c.bad && e.c.at < e.c.end; steps++) {
-        if (steps == EVAL_STEPS) {
-            return false;
-        }
-        ht_step(&e);
-    }
-    if (e.bad || e.c.bad || e.depth == 0) {
-        return false;
-    }
-    *ret_value = e.stack[e.depth - 1];
-    return true;
 }

@@ -52,11 +52,21 @@ extern uint32_t ht_objects_seen_now; // what a reported object without a delta h
 void ht_objects_init(void *dl_find_object_fn,
                      bool (*seen)(const struct ht_module_desc *desc, int64_t *ret_delta));
 
+// Adds an object that was described, or finds the same one. HT_OBJECT_NONE: the table is full. Hook context.
+uint32_t ht_objects_add(const struct ht_object *object);
+
+// The address of _dl_find_object, or NULL. Context: the shim's constructor.
+void ht_objects_set_finder(void *dl_find_object_fn);
+
 // Sets the reporter alone, for walks before ht_objects_init. Context: any, before the first walk.
 void ht_objects_set_reporter(bool (*seen)(const struct ht_module_desc *desc, int64_t *ret_delta));
 
 // Every object is reported again when next seen. Context: a forked child, with no other thread inside a walk.
 void ht_objects_forget_modules(void);
+
+// The program's file, also where the loader has no name for it; "" before ht_objects_init.
+#define HT_OBJECT_PATH_BYTES 4096u
+extern char ht_objects_program_path[HT_OBJECT_PATH_BYTES];
 
 // The range of our own library's code; 0 and 0 when it is part of the program (tests).
 extern uintptr_t ht_objects_own_start, ht_objects_own_limit;

@@ -1,310 +1,5 @@
-// Walking by call frame information: one compact rule for each pc, computed once and then taken from a
-// lock-free cache.
-//
-// Invariants:
-//  W1 a slot of the cache is used only if its sequence number was even and the same before and after it was
-//  read: a rule
-//     is never a mixture of two.
-//  W2 a rule holds for the contents of its object, not for an address: it is used only while that object is
-//  where it was
-//     (permanent, or checked in this walk).
-#include "unwind/walk.h"
-#include "unwind/cfi.h"
-
-#include <string.h>
-
-#define CACHE_SETS 4096u // of two rules, one cache line; 256 KiB in all, backed where used
-#define CACHE_WAYS 2u
-
-enum ht_rule_kind {
-    HT_RULE_QUICK_SP,  // CFA = sp + offset, the return address below it, the frame pointer saved below it or
-                       // the same
-    HT_RULE_QUICK_FP,  // the same with CFA = fp + offset
-    HT_RULE_REGISTER,  // CFA = register + offset
-    HT_RULE_DEREF,     // CFA = *(register + offset)
-    HT_RULE_GENERAL,   // anything else: interpreted each time
-    HT_RULE_SIGNAL,    // the kernel's frame of a signal: all registers are in the ucontext
-    HT_RULE_OUTERMOST, // there is no caller
-    HT_RULE_NO_TABLE,  // code of an object that no table describes
-    HT_RULE_UNKNOWN,   // code of no object, if it is code at all
-    HT_RULE_NOT_CODE,
-};
-
-enum {
-    HT_RULE_IS_CHECKED = 1, // the object may be unloaded: to be checked in each walk
-    HT_RULE_IS_UNSURE =
-        2, // no call instruction ends at pc + 1: a return address that points here may be garbage
-    HT_RULE_IS_ENTRY =
-        4, // pc + 1 begins a function: a return address that was made by hand, as makecontext does
-    HT_RULE_AT_FP = 8, // saved registers lie relative to the frame pointer: word[saved + 1]
-};
-
-#define SAVED_SAME 0    // else: at CFA + 8 * saved
-#define SAVED_LOST -128 // the value is not kept
-
-struct ht_rule {
-    uint64_t key; // ht_rule_key
-    int32_t cfa_offset;
-    uint8_t kind;    // enum ht_rule_kind
-    uint8_t flags;   // HT_RULE_IS_*
-    uint8_t cfa_reg; // DWARF number
-    int8_t ra;       // the return address is at CFA + 8 * ra
-    int8_t saved[HT_ARCH_SAVED_COUNT];
-    uint16_t object;
-    uint32_t generation; // of the object's slot
-    uint32_t sequence;   // in the cache: odd while it is written
-};
-_Static_assert(sizeof(struct ht_rule) == 32, "two rules fill a cache line");
-
-union ht_slot {
-    struct ht_rule rule;
-    uint64_t words[4];
-};
-static union ht_slot ht_cache[CACHE_SETS][CACHE_WAYS] HT_ALIGNED(HT_CACHE_LINE);
-
-// Return addresses are themselves (walk->pc is the byte before); an exact pc is marked, for what is known of
-// the same place differs. Never 0.
-static inline uint64_t ht_rule_key(const struct ht_walk *walk)
-{
-    return walk->exact ? walk->pc | UINT64_C(1) << 63 : walk->pc + 1;
-}
-
-static inline union ht_slot *ht_cache_set(uint64_t key)
-{
-    // Call sites lie some bytes apart and functions at multiples of 16: the low bits are the most random
-    // ones.
-    return ht_cache[(key ^ key >> 12) % CACHE_SETS];
-}
-
-static inline bool ht_cache_read(const union ht_slot *slot, uint64_t key, struct ht_rule *ret_rule)
-{
-    uint32_t sequence = ht_load_acquire(&slot->rule.sequence); // pairs with the release in ht_cache_write
-    if (ht_load_acquire(&slot->rule.key) != key) {
-        return false;
-    }
-    uint64_t words[2] = {ht_load_acquire(&slot->words[1]), ht_load_acquire(&slot->words[2])};
-    ret_rule->generation = ht_load_acquire(&slot->rule.generation);
-    if (ht_unlikely(ht_load_relaxed(&slot->rule.sequence) != sequence || (sequence & 1))) {
-        return false;
-    }
-    ret_rule->key = key;
-    memcpy(&ret_rule->cfa_offset, words, sizeof words);
-    return true;
-}
-
-static HT_COLD void ht_cache_write(const struct ht_rule *rule)
-{
-    union ht_slot *set = ht_cache_set(rule->key);
-    uint64_t first = ht_load_relaxed(&set[0].rule.key), second = ht_load_relaxed(&set[1].rule.key);
-    unsigned way = first == rule->key || first == 0     ? 0
-                   : second == rule->key || second == 0 ? 1
-                                                        : ht_load_relaxed(&set[0].rule.sequence) >> 1 & 1;
-    union ht_slot *slot = &set[way];
-    uint32_t sequence = ht_load_relaxed(&slot->rule.sequence);
-    if ((sequence & 1) || !ht_cas_acqrel(&slot->rule.sequence, &sequence, sequence + 1)) {
-        return; // somebody else writes here: the rule is computed again next time
-    }
-    uint64_t words[2];
-    memcpy(words, &rule->cfa_offset, sizeof words);
-    // Releases, so that no reader sees one of them together with the even number from before; pair with its
-    // acquires.
-    ht_store_release(&slot->rule.key, rule->key);
-    ht_store_release(&slot->words[1], words[0]);
-    ht_store_release(&slot->words[2], words[1]);
-    ht_store_release(&slot->rule.generation, rule->generation);
-    ht_store_release(&slot->rule.sequence, sequence + 2);
-}
-
-// ---- from a row to a rule
-
-static bool ht_in_words(int64_t offset_bytes, int8_t *ret_words)
-{
-    if (offset_bytes % 8 != 0 || offset_bytes < -127 * 8 || offset_bytes > 127 * 8) {
-        return false;
-    }
-    *ret_words = (int8_t)(offset_bytes / 8);
-    return true;
-}
-
-static bool ht_pack_cfa(const struct ht_cfi_tables *tables, const struct ht_cfi_row *row,
-                        struct ht_rule *rule)
-{
-    int64_t offset = row->cfa_offset;
-    rule->kind = HT_RULE_REGISTER;
-    rule->cfa_reg = row->cfa_reg;
-    if (row->cfa_expression != 0) {
-        rule->kind = HT_RULE_DEREF;
-        if (!ht_cfi_is_simple(tables, row->cfa_expression, true, &rule->cfa_reg, &offset)) {
-            return false;
-        }
-    }
-    rule->cfa_offset = (int32_t)offset;
-    return offset == rule->cfa_offset;
-}
-
-// Saved registers of a function that aligns its stack lie relative to its frame pointer, all of them.
-static bool ht_pack_saved_at_fp(const struct ht_cfi_tables *tables, const struct ht_cfi_row *row,
-                                struct ht_rule *rule)
-{
-    for (unsigned i = 0; i < HT_ARCH_SAVED_COUNT; i++) {
-        unsigned reg = ht_arch_saved[i];
-        uint8_t base;
-        int64_t offset;
-        switch (row->kind[reg]) {
-        case HT_CFI_UNSPECIFIED:
-        case HT_CFI_SAME:
-            rule->saved[i] = SAVED_SAME;
-            break;
-        case HT_CFI_EXPRESSION:
-            if (!ht_cfi_is_simple(tables, (uintptr_t)row->value[reg], false, &base, &offset) ||
-                base != HT_ARCH_REG_FP || offset > 0 || !ht_in_words(offset - 8, &rule->saved[i])) {
-                return false;
-            }
-            break;
-        default:
-            return false;
-        }
-    }
-    rule->flags |= HT_RULE_AT_FP;
-    return true;
-}
-
-static bool ht_pack_saved(const struct ht_cfi_row *row, struct ht_rule *rule)
-{
-    for (unsigned i = 0; i < HT_ARCH_SAVED_COUNT; i++) {
-        unsigned reg = ht_arch_saved[i];
-        switch (row->kind[reg]) {
-        case HT_CFI_UNSPECIFIED:
-        case HT_CFI_SAME:
-            rule->saved[i] = SAVED_SAME;
-            break;
-        case HT_CFI_UNDEFINED:
-            rule->saved[i] = SAVED_LOST;
-            break;
-        case HT_CFI_OFFSET:
-            if (row->value[reg] == 0 || !ht_in_words(row->value[reg], &rule->saved[i])) {
-                return false;
-            }
-            break;
-        default:
-            return false;
-        }
-    }
-    return true;
-}
-
-static void ht_pack(const struct ht_cfi_tables *tables, const struct ht_cfi_function *function,
-                    const struct ht_cfi_row *row, struct ht_rule *rule)
-{
-    if (function->is_signal_frame) {
-        rule->kind = HT_RULE_SIGNAL;
-    } else if (row->kind[function->ra_column] == HT_CFI_UNDEFINED) {
-        rule->kind = HT_RULE_OUTERMOST;
-    } else if (row->kind[function->ra_column] != HT_CFI_OFFSET || function->ra_column != HT_ARCH_REG_RA ||
-               !ht_in_words(row->value[function->ra_column], &rule->ra) || !ht_pack_cfa(tables, row, rule) ||
-               (!ht_pack_saved(row, rule) && !ht_pack_saved_at_fp(tables, row, rule))) {
-        rule->kind = HT_RULE_GENERAL;
-    } else if (rule->kind == HT_RULE_REGISTER && rule->ra == -1 && !(rule->flags & HT_RULE_AT_FP) &&
-               rule->saved[0] <= 0 && rule->saved[0] != SAVED_LOST &&
-               (rule->cfa_reg == HT_ARCH_REG_SP || rule->cfa_reg == HT_ARCH_REG_FP)) {
-        rule->kind = rule->cfa_reg == HT_ARCH_REG_SP ? HT_RULE_QUICK_SP : HT_RULE_QUICK_FP;
-    }
-}
-
-static struct ht_cfi_tables ht_tables_of(uint32_t index)
-{
-    const struct ht_object *object = &ht_objects[index];
-    return (struct ht_cfi_tables){object->table_lo, object->table_hi, object->table};
-}
-
-// Whether `size_bytes` at `address` are in one executable segment, which makes them readable.
-static bool ht_is_code_range(uint32_t object, uintptr_t address, size_t size_bytes)
-{
-    return ht_objects_is_code(object, address) && ht_objects_is_code(object, address + size_bytes - 1);
-}
-
-// Whether the frame is where a signal handler returns to, by its instructions: not every libc's has tables,
-// and some kernels' and emulators' lies in a page of no object.
-static bool ht_is_trampoline(const struct ht_walk *walk, uint32_t object)
-{
-    uintptr_t at = walk->exact ? walk->pc : walk->pc + 1;
-    bool readable = object != HT_OBJECT_NONE ? ht_is_code_range(object, at, 2 * sizeof(uintptr_t))
-                                             : ht_is_range_readable(at, 2 * sizeof(uintptr_t));
-    if (!readable) {
-        return false;
-    }
-    uintptr_t words[2] = {ht_arch_load(at), ht_arch_load(at + sizeof(uintptr_t))};
-    return ht_arch_is_trampoline((const uint8_t *)words);
-}
-
-static bool ht_follows_call(uint32_t object, uintptr_t pc)
-{
-    uintptr_t before = pc + 1 - HT_ARCH_CALL_BYTES;
-    return ht_is_code_range(object, before, HT_ARCH_CALL_BYTES) && ht_arch_is_call((const uint8_t *)before);
-}
-
-// The row of walk->pc into the scratch. Without a call before it, a return address may be the beginning of a
-// function.
-static bool ht_find_row(struct ht_walk *walk, const struct ht_cfi_tables *tables,
-                        struct ht_cfi_function *ret_function, uint8_t *flags)
-{
-    uintptr_t pc = walk->pc;
-    if ((*flags & HT_RULE_IS_UNSURE) && ht_cfi_find(tables, pc + 1, ret_function) &&
-        ret_function->start == pc + 1 && !ret_function->is_signal_frame) {
-        pc++;
-        *flags |= HT_RULE_IS_ENTRY;
-        return ht_cfi_row_at(tables, ret_function, pc, walk->scratch);
-    }
-    return ht_cfi_find(tables, pc, ret_function) && ht_cfi_row_at(tables, ret_function, pc, walk->scratch);
-}
-
-// Computes the rule for walk->pc. What is not known to be code is not cached.
-static HT_COLD void ht_make_rule(struct ht_walk *walk, struct ht_rule *ret_rule)
-{
-    struct ht_rule rule = {.key = ht_rule_key(walk), .object = UINT16_MAX, .kind = HT_RULE_UNKNOWN};
-    uint32_t object = ht_walk_object(walk);
-    if (object == HT_OBJECT_NONE) {
-        rule.kind = ht_is_trampoline(walk, object) ? HT_RULE_SIGNAL : HT_RULE_UNKNOWN;
-        *ret_rule = rule;
-        return;
-    }
-    rule.object = (uint16_t)object;
-    rule.generation = ht_load_relaxed(&ht_objects[object].generation);
-    rule.flags = ht_objects[object].permanent ? 0 : HT_RULE_IS_CHECKED;
-    rule.kind = HT_RULE_NOT_CODE;
-    if (ht_objects_is_code(object, walk->pc)) {
-        struct ht_cfi_tables tables = ht_tables_of(object);
-        struct ht_cfi_function function;
-        if (!walk->exact && !ht_follows_call(object, walk->pc)) {
-            rule.flags |= HT_RULE_IS_UNSURE;
-        }
-        if (tables.header != 0 && ht_find_row(walk, &tables, &function, &rule.flags)) {
-            ht_pack(&tables, &function, &walk->scratch->row, &rule);
-        } else {
-            rule.kind = ht_is_trampoline(walk, object) ? HT_RULE_SIGNAL : HT_RULE_NO_TABLE;
-        }
-        ht_cache_write(&rule);
-    }
-    *ret_rule = rule;
-}
-
-static void ht_find_rule(struct ht_walk *walk, struct ht_rule *ret_rule)
-{
-    uint64_t key = ht_rule_key(walk);
-    const union ht_slot *set = ht_cache_set(key);
-    if (ht_likely(ht_cache_read(&set[0], key, ret_rule) || ht_cache_read(&set[1], key, ret_rule))) {
-        if (ht_likely(!(ret_rule->flags & HT_RULE_IS_CHECKED))) {
-            return;
-        }
-        if (ret_rule->generation == ht_load_relaxed(&ht_objects[ret_rule->object].generation) &&
-            ht_walk_check_object(walk, ret_rule->object)) {
-            return;
-        }
-    }
-    ht_make_rule(walk, ret_rule);
-}
-
-// ---- steps
+// Walking by call frame information: quick steps by cached rules, full ones by all registers.
+#include "unwind/rules.h"
 
 static inline uint64_t ht_bit(unsigned reg)
 {
@@ -336,10 +31,10 @@ static enum ht_step ht_step_quickly(struct ht_walk *walk, const struct ht_rule *
         ht_unlikely(!ht_walk_load(walk, cfa + (uintptr_t)((intptr_t)rule->ra * 8), &return_address))) {
         return HT_STEP_FAILED;
     }
-    if (rule->saved[0] == SAVED_LOST) {
+    if (rule->saved[0] == HT_SAVED_LOST) {
         return HT_STEP_FULL; // somebody may ask for it: the full walk knows what is not known
     }
-    if (rule->saved[0] != SAVED_SAME) {
+    if (rule->saved[0] != HT_SAVED_SAME) {
         uintptr_t at = cfa + (uintptr_t)((intptr_t)rule->saved[0] * 8);
         if (ht_unlikely(rule->flags & HT_RULE_AT_FP)) {
             at = walk->fp + (uintptr_t)((intptr_t)rule->saved[0] * 8 + 8);
@@ -466,9 +161,9 @@ static HT_COLD enum ht_step ht_step_fully(struct ht_walk *walk, const struct ht_
     uintptr_t base = rule->flags & HT_RULE_AT_FP ? s->regs[HT_ARCH_REG_FP] + 8 : cfa;
     for (unsigned i = 0; i < HT_ARCH_SAVED_COUNT; i++) {
         unsigned reg = ht_arch_saved[i];
-        if (rule->saved[i] == SAVED_SAME) {
+        if (rule->saved[i] == HT_SAVED_SAME) {
             known |= s->known & ht_bit(reg);
-        } else if (rule->saved[i] != SAVED_LOST) {
+        } else if (rule->saved[i] != HT_SAVED_LOST) {
             uintptr_t at = base + (uintptr_t)((intptr_t)rule->saved[i] * 8);
             if ((at & 7) != 0 || !ht_walk_load(walk, at, &s->regs[reg])) {
                 return HT_STEP_FAILED;
@@ -626,7 +321,7 @@ static HT_NOINLINE void ht_walk_cached(struct ht_walk *walk)
         if (ht_unlikely(return_address <= HT_PAGE_BYTES)) {
             break;
         }
-        if (saved != SAVED_SAME) {
+        if (saved != HT_SAVED_SAME) {
             fp = ht_arch_load(fp_at);
         }
         if (pc - own >= own_bytes) {

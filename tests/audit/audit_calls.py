@@ -18,7 +18,7 @@ PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", 
 SOMETIMES = {
     "heap/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same", "mallocx": "weak, its address only",
                      "tc_malloc": "the same", "mi_malloc": "the same", "__libc_calloc": "the same"},
-    "unwind/objects": {"dl_iterate_phdr": "once, at load, before any thread"},
+    "unwind/permanent": {"dl_iterate_phdr": "once, at load, before any thread"},
     "unwind/unwind": {"__libc_stack_end": "data of the loader's: where the main thread's stack ends"},
     "unwind/libunwind": {"dlopen": "HEAPTAP_UNWIND=libunwind, at load", "dlsym": "the same", "dlerror": "the same"},
     "trigger/start": {"pthread_atfork": "at load", "__register_atfork": "at load", "at_quick_exit": "at load",
