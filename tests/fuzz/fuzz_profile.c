@@ -93,8 +93,9 @@ static void report(struct ht_profile *profile, size_t size, const struct ht_filt
     struct ht_compare compare;
     struct ht_compare_options compare_options = {.granularity = (int)(size % 5)};
     if (ht_compare_init(&compare, profile, &compare_options, 1, 60000000001) == 0) {
-        ht_compare_text(&compare, 3, 1, 0, &out);
-        ht_compare_json(&compare, 3, &out);
+        struct ht_compare_form form = {.limit = 3, .paths = 1};
+        ht_compare_text(&compare, &form, &out);
+        ht_compare_json(&compare, &form, &out);
         ht_compare_free(&compare);
     }
     ht_buffer_free(&out);

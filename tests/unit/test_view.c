@@ -159,13 +159,13 @@ static void test_compare_finds_the_leak(void **state)
     compare(&c, p, &options);
     assert_int_equal(c.row_count, 2); // main:30 is one row: +512 KiB and -100 bytes
     assert_int_equal(c.unchanged, 1);
-    assert_string_equal(ht_profile_text(p, c.rows[0].name), "dup");
-    assert_int_equal(c.rows[0].line, 4);
-    assert_int_equal(c.rows[0].change, 2 << 20);
-    assert_int_equal(c.rows[1].change, (1 << 19) - 100);
-    assert_int_equal(c.new_total - c.old_total, (2 << 20) + (1 << 19) - 100);
+    assert_string_equal(ht_profile_text(p, c.rows[0].site.name), "dup");
+    assert_int_equal(c.rows[0].site.line, 4);
+    assert_int_equal(c.rows[0].value.change, 2 << 20);
+    assert_int_equal(c.rows[1].value.change, (1 << 19) - 100);
+    assert_int_equal(c.total.new - c.total.old, (2 << 20) + (1 << 19) - 100);
     struct ht_buffer out = {0};
-    ht_compare_text(&c, 1, 1, 0, &out);
+    ht_compare_text(&c, &(struct ht_compare_form){.limit = 1, .paths = 1}, &out);
     assert_non_null(
         strstr(out.data, "        1MB         3MB        +2MB        +1MB  dup  /srv/demo.c:4\n"));
     assert_non_null(strstr(out.data, "(1 more call site changed by +511.90kB in sum)\n"));
@@ -174,13 +174,13 @@ static void test_compare_finds_the_leak(void **state)
                            "came this way:\n    strdup  string/strdup.c:42\n    dup  /srv/demo.c:4 (inline)\n"
                            "    parse  /srv/demo.c:9\n    main  /srv/demo.c:30\n"));
     ht_buffer_free(&out);
-    ht_compare_json(&c, 0, &out);
+    ht_compare_json(&c, &(struct ht_compare_form){0}, &out);
     assert_non_null(strstr(out.data, "\"change_per_minute\": 1048576"));
     ht_buffer_free(&out);
     ht_compare_free(&c);
     options.leaf_sites = true;
     compare(&c, p, &options);
-    assert_string_equal(ht_profile_text(p, c.rows[0].name), "strdup");
+    assert_string_equal(ht_profile_text(p, c.rows[0].site.name), "strdup");
     ht_compare_free(&c);
     options = (struct ht_compare_options){.granularity = HT_BY_FILES};
     compare(&c, p, &options);
@@ -204,13 +204,13 @@ static void test_compare_skips_wrappers(void **state)
         struct frames f;
         struct ht_profile *p = make(&f);
         struct ht_compare c;
-        struct ht_compare_options options = {.granularity = HT_BY_LINES, .trim_path = "/elsewhere:/srv"};
+        struct ht_compare_options options = {.granularity = HT_BY_LINES};
         uint32_t leaf = one_line(p, 0, is_wrapper ? wrappers[i] : others[i - 8], "/srv/memory.c", 7);
         add(p, 4096, false, STACK(leaf, f.main));
         compare(&c, p, &options);
-        assert_string_equal(ht_profile_text(p, c.rows[0].name), is_wrapper ? "main" : others[i - 8]);
+        assert_string_equal(ht_profile_text(p, c.rows[0].site.name), is_wrapper ? "main" : others[i - 8]);
         struct ht_buffer out = {0};
-        ht_compare_text(&c, 0, 1, 0, &out);
+        ht_compare_text(&c, &(struct ht_compare_form){.paths = 1, .trim_path = "/elsewhere:/srv"}, &out);
         assert_non_null(strstr(out.data, is_wrapper ? "main  demo.c:30\n" : "  memory.c:7\n"));
         assert_null(strstr(out.data, "/srv/"));
         ht_buffer_free(&out);
@@ -233,7 +233,7 @@ static void test_compare_newline_in_name(void **state)
         ht_profile_add_location(p, HT_NONE, 1, &(struct ht_line){.function = function, .line = 4}, 1);
     ht_profile_add_sample(p, &location, 1, (int64_t[]){4096}, NULL, 0);
     compare(&c, p, &options);
-    ht_compare_json(&c, 0, &out);
+    ht_compare_json(&c, &(struct ht_compare_form){0}, &out);
     const char *path = strstr(out.data, "\"path\": [");
     assert_non_null(path);
     assert_non_null(strstr(path, "\"a\\u000a\\u000ab  c.c:4\""));

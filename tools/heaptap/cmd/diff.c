@@ -12,6 +12,7 @@
 
 struct settings {
     struct ht_compare_options compare;
+    struct ht_compare_form form;
     struct ht_load load;
     const char *fail_above, *output;
     int64_t node_count, paths;
@@ -25,7 +26,7 @@ const struct ht_option ht_options_diff[] = {
     HT_OPTION_TITLE("What is counted"),
     HT_OPTIONS_SAMPLE_TYPE(struct settings, compare.sample_index, sample_shorthand),
     {"objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "the same as --inuse-objects"},
-    {"unit", 0, HT_OPT_STRING, AT(compare.unit), 0, "UNIT",
+    {"unit", 0, HT_OPT_STRING, AT(form.unit), 0, "UNIT",
      "kB, MB ... for all values (default: what fits each)"},
 
     HT_OPTION_TITLE("Which stacks"),
@@ -40,7 +41,7 @@ const struct ht_option ht_options_diff[] = {
 
     HT_OPTION_TITLE("Names"),
     HT_OPTIONS_NAMES(struct settings, load),
-    {"trim-path", 0, HT_OPT_STRING, AT(compare.trim_path), 0, "DIRS",
+    {"trim-path", 0, HT_OPT_STRING, AT(form.trim_path), 0, "DIRS",
      "take these prefixes off source file names (default: the current folder)"},
 
     HT_OPTION_TITLE("URLs"),
@@ -79,7 +80,7 @@ static int parse_threshold(const char *text, struct threshold *ret_threshold)
 
 static int check_threshold(const struct threshold *threshold, const struct ht_compare *compare)
 {
-    double change = (double)compare->new_total - (double)compare->old_total;
+    double change = (double)compare->total.new - (double)compare->total.old;
     if (!threshold->is_set)
         return HT_EXIT_DONE;
     if (threshold->per_minute && compare->minutes <= 0)
@@ -96,20 +97,22 @@ static int print_report(const struct settings *settings, const struct threshold 
     struct ht_compare compare;
     struct ht_buffer out = {0};
     struct ht_compare_options options = settings->compare;
+    struct ht_compare_form form = settings->form;
     char folder[PATH_MAX];
     size_t ignored;
-    if (options.trim_path == NULL && getcwd(folder, sizeof folder) != NULL && strcmp(folder, "/") != 0)
-        options.trim_path = folder;
+    if (form.trim_path == NULL && getcwd(folder, sizeof folder) != NULL && strcmp(folder, "/") != 0)
+        form.trim_path = folder;
     if (options.sample_index == NULL && ht_profile_sample_index(profile, "inuse_space", &ignored) == 0)
         options.sample_index = "inuse_space"; // whatever the profile itself prefers
     if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)
         return ht_cmd_usage_error("diff", "%s", ht_error());
-    size_t limit = settings->node_count > 0 ? (size_t)settings->node_count : 0;
+    form.limit = settings->node_count > 0 ? (size_t)settings->node_count : 0;
+    form.paths = settings->paths > 0 ? (size_t)settings->paths : 0;
+    form.columns = ht_terminal_of(settings->output == NULL ? STDOUT_FILENO : -1).columns;
     if (settings->json)
-        ht_compare_json(&compare, limit, &out);
+        ht_compare_json(&compare, &form, &out);
     else
-        ht_compare_text(&compare, limit, settings->paths > 0 ? (size_t)settings->paths : 0,
-                        ht_terminal_of(settings->output == NULL ? STDOUT_FILENO : -1).columns, &out);
+        ht_compare_text(&compare, &form, &out);
     int status = ht_cmd_write("diff", settings->output, &out);
     if (status == HT_EXIT_DONE)
         status = check_threshold(threshold, &compare);

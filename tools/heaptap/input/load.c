@@ -6,7 +6,6 @@
 #include "input/program.h"
 #include "profile/filter.h"
 #include "stats/health.h"
-#include "view/text/compare.h"
 
 #include <stdlib.h>
 #include <strings.h>

@@ -180,6 +180,9 @@ int ht_profile_normalize(struct ht_profile *profile, const struct ht_profile *ba
 void ht_profile_set_label(struct ht_profile *profile, const char *key, const char *value);
 void ht_profile_remove_label(struct ht_profile *profile, const char *key);
 
+// In a profile of two snapshots the samples of the older one carry this label with the value "true".
+#define HT_COMPARE_OLD_LABEL "heaptap::old"
+
 // profile - base by pprof's -base, or, with `mark`, -diff_base (samples of the base keep the label
 // pprof::base). Frees *base and sets it to NULL.
 int ht_profile_subtract(struct ht_profile **profile, struct ht_profile **base, bool mark, bool normalize);

@@ -4,15 +4,8 @@
 
 #include "base/measure.h"
 #include "profile/filter.h"
+#include "profile/place.h"
 #include "profile/profile.h"
-
-enum ht_granularity {
-    HT_BY_FUNCTIONS,
-    HT_BY_FILEFUNCTIONS,
-    HT_BY_FILES,
-    HT_BY_LINES,
-    HT_BY_ADDRESSES,
-};
 
 // pprof's options of the same names (contracts of meaning: pprof's documentation).
 struct ht_view_options {

@@ -111,37 +111,6 @@ void ht_report_json_hex(struct ht_json *json, const char *key, uint64_t value)
     ht_json_string(json, key, text);
 }
 
-void ht_report_json_node(struct ht_json *json, struct ht_graph *graph, uint32_t node)
-{
-    const struct ht_profile *profile = graph->report->profile;
-    const struct ht_node_info *info = &graph->nodes[node].info;
-    ht_json_string(json, "name", ht_graph_text(graph, node));
-    if (info->name != 0)
-        ht_json_string(json, "function", ht_profile_text(profile, info->name));
-    if (info->file != 0)
-        ht_json_string(json, "file", ht_profile_text(profile, info->file));
-    if (info->line != 0)
-        ht_json_int(json, "line", info->line);
-    if (info->object != 0)
-        ht_json_string(json, "object", ht_profile_text(profile, info->object));
-    if (info->address != 0)
-        ht_report_json_hex(json, "address", info->address);
-}
-
-void ht_report_json_row(struct ht_json *json, struct ht_graph *graph, uint32_t position, int64_t sum)
-{
-    static const char *const inlined[] = {"never", "always", "partly"};
-    const struct ht_node *node = &graph->nodes[position];
-    int64_t total = graph->report->total;
-    ht_report_json_node(json, graph, position);
-    ht_json_int(json, "flat", ht_node_flat(node));
-    ht_report_json_percent(json, "flat_percent", ht_node_flat(node), total);
-    ht_report_json_percent(json, "sum_percent", sum, total);
-    ht_json_int(json, "cum", ht_node_cum(node));
-    ht_report_json_percent(json, "cum_percent", ht_node_cum(node), total);
-    ht_json_string(json, "inlined", inlined[ht_graph_inlined(graph, position)]);
-}
-
 void ht_report_json_labels(struct ht_json *json, const struct ht_report *report,
                            const struct ht_sample *sample)
 {
@@ -159,6 +128,18 @@ void ht_report_json_labels(struct ht_json *json, const struct ht_report *report,
                            label->unit != 0 ? ht_profile_text(profile, label->unit)
                                             : ht_report_label_unit(report, label->key));
         }
+        ht_json_end_object(json);
+    }
+    ht_json_end_array(json);
+}
+
+void ht_report_json_sample_types(struct ht_json *json, const struct ht_profile *profile, size_t count)
+{
+    ht_json_begin_array(json, "sample_types");
+    for (size_t i = 0; i < count; i++) {
+        ht_json_begin_object(json, NULL);
+        ht_json_string(json, "sample_type", ht_profile_text(profile, profile->sample_types[i].type));
+        ht_json_string(json, "unit", ht_profile_text(profile, profile->sample_types[i].unit));
         ht_json_end_object(json);
     }
     ht_json_end_array(json);

@@ -3,7 +3,7 @@
 #define HT_VIEW_REPORT_JSON_H
 
 #include "base/json.h"
-#include "view/graph/graph.h"
+#include "view/report.h"
 
 // Every field name that a report may write with --json, and what it holds. Stable: names are added, never
 // changed or given another meaning. Ends with an entry without name. The tests hold the reports against it.
@@ -19,19 +19,12 @@ extern const struct ht_json_word ht_json_words[];
 // duration_ns, total.
 void ht_report_json_begin(struct ht_json *json, const struct ht_report *report, const char *name);
 
-// Members of an object for one node: name, function, file, line, object, address, as far as they are known.
-void ht_report_json_node(struct ht_json *json, struct ht_graph *graph, uint32_t node);
-
-// The same with the node's values and share, for the rows of top, tree and peek; `sum` is the flat value up
-// to here.
-void ht_report_json_row(struct ht_json *json, struct ht_graph *graph, uint32_t node, int64_t sum);
-
 // A sample's labels, as the member "labels".
 void ht_report_json_labels(struct ht_json *json, const struct ht_report *report,
                            const struct ht_sample *sample);
 
-// The whole profile, for raw and proto.
-void ht_raw_json(const struct ht_report *report, const char *name, struct ht_buffer *out);
+// sample_type and unit of the first `count` of a profile's sample types, as the member "sample_types".
+void ht_report_json_sample_types(struct ht_json *json, const struct ht_profile *profile, size_t count);
 
 // value / total * 100 as the member `key`; 0 if the total is.
 void ht_report_json_percent(struct ht_json *json, const char *key, int64_t value, int64_t total);

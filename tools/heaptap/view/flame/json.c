@@ -60,17 +60,9 @@ static void add_row(struct ht_flame *flame, struct ht_json *json, uint32_t posit
 
 void ht_flame_json(struct ht_flame *flame, const char *name, struct ht_buffer *out)
 {
-    const struct ht_profile *profile = flame->report->profile;
     struct ht_json json = {.out = out};
     ht_report_json_begin(&json, flame->report, name);
-    ht_json_begin_array(&json, "sample_types");
-    for (size_t i = 0; i < flame->type_count; i++) {
-        ht_json_begin_object(&json, NULL);
-        ht_json_string(&json, "sample_type", ht_profile_text(profile, profile->sample_types[i].type));
-        ht_json_string(&json, "unit", ht_profile_text(profile, profile->sample_types[i].unit));
-        ht_json_end_object(&json);
-    }
-    ht_json_end_array(&json);
+    ht_report_json_sample_types(&json, flame->report->profile, flame->type_count);
     ht_json_bool(&json, "has_base", flame->has_base);
     ht_json_int(&json, "nodes", (int64_t)(flame->order_count - 1 + ht_flame_cut_frames(flame)));
     ht_json_int(&json, "cut_frames", (int64_t)ht_flame_cut_frames(flame));

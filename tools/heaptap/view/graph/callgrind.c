@@ -1,6 +1,7 @@
 // The report `callgrind`: the call graph in the format of valgrind's callgrind, for KCachegrind and
 // callgrind_annotate, as `go tool pprof -callgrind` of Go 1.19 writes it.
 #include "view/graph/dot.h"
+#include "view/graph/json.h"
 
 #include <stdlib.h>
 

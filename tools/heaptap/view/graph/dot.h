@@ -20,7 +20,4 @@ size_t ht_dot_edges(struct ht_graph *graph, uint32_t *ret_edges);
 // Where a node's tags stand in graph->tags.
 void ht_dot_tags(const struct ht_graph *graph, uint32_t node, size_t *ret_first, size_t *ret_count);
 
-// Nodes (rows) and edges as JSON, for every report that is a graph.
-void ht_graph_json(struct ht_graph *graph, const char *name, struct ht_buffer *out);
-
 #endif

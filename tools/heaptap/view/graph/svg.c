@@ -1,5 +1,6 @@
 // The report `svg`: the call graph as a picture, drawn by Graphviz's program `dot`.
 #include "view/graph/dot.h"
+#include "view/graph/json.h"
 
 #include "base/error.h"
 

@@ -1,7 +1,6 @@
 // The report `folded`: each stack on a line, "root;...;leaf value", for flamegraph.pl, speedscope and their
 // kin.
-#include "view/graph/graph.h"
-#include "view/report_json.h"
+#include "view/graph/json.h"
 #include "view/reports.h"
 
 #include "base/error.h"
@@ -176,7 +175,7 @@ static void folded_json(const struct folder *folder, const char *name, struct ht
         ht_json_begin_array(&json, "frames");
         for (uint32_t frame = stack->count; frame > 0; frame--) {
             ht_json_begin_object(&json, NULL);
-            ht_report_json_node(&json, folder->graph, folder->nodes[stack->first + frame - 1]);
+            ht_graph_json_node(&json, folder->graph, folder->nodes[stack->first + frame - 1]);
             ht_json_end_object(&json);
         }
         ht_json_end_array(&json);

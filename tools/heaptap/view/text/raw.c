@@ -1,4 +1,5 @@
 // The report `raw`: the profile as it is, as text or as JSON.
+#include "view/text/raw.h"
 #include "view/report_json.h"
 #include "view/reports.h"
 #include "view/text.h"
@@ -224,14 +225,7 @@ static void json_header(struct ht_json *json, const struct ht_profile *profile)
     ht_json_string(json, "period_unit", ht_profile_text(profile, profile->period_type.unit));
     ht_json_int(json, "period", profile->period);
     ht_json_string(json, "default_sample_type", ht_profile_text(profile, profile->default_sample_type));
-    ht_json_begin_array(json, "sample_types");
-    for (size_t i = 0; i < profile->sample_type_count; i++) {
-        ht_json_begin_object(json, NULL);
-        ht_json_string(json, "sample_type", ht_profile_text(profile, profile->sample_types[i].type));
-        ht_json_string(json, "unit", ht_profile_text(profile, profile->sample_types[i].unit));
-        ht_json_end_object(json);
-    }
-    ht_json_end_array(json);
+    ht_report_json_sample_types(json, profile, profile->sample_type_count);
 }
 
 static void json_sample(struct ht_json *json, const struct ht_report *report, size_t position)

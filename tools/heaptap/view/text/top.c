@@ -1,6 +1,5 @@
 // The report `top`, as text and as JSON.
-#include "view/graph/graph.h"
-#include "view/report_json.h"
+#include "view/graph/json.h"
 #include "view/reports.h"
 #include "view/text.h"
 
@@ -32,15 +31,12 @@ static void top_text(struct ht_graph *graph, int columns, struct ht_buffer *out)
 static void top_json(struct ht_graph *graph, const char *name, struct ht_buffer *out)
 {
     struct ht_json json = {.out = out};
-    ht_report_json_begin(&json, graph->report, name);
-    ht_json_int(&json, "dropped_nodes", (int64_t)graph->dropped_nodes);
-    ht_json_int(&json, "nodes", (int64_t)graph->original_count);
-    ht_json_begin_array(&json, "rows");
+    ht_graph_json_begin(&json, graph, name);
     int64_t sum = 0;
     for (size_t i = 0; i < graph->shown_count; i++) {
         sum = ht_wrap_add(sum, ht_node_flat(&graph->nodes[graph->shown[i]]));
         ht_json_begin_object(&json, NULL);
-        ht_report_json_row(&json, graph, graph->shown[i], sum);
+        ht_graph_json_row(&json, graph, graph->shown[i], sum);
         ht_json_end_object(&json);
     }
     ht_json_end_array(&json);

@@ -1,5 +1,5 @@
 // The report `traces`: every sample as a stack, with its labels.
-#include "view/report_json.h"
+#include "view/graph/json.h"
 #include "view/reports.h"
 #include "view/text.h"
 
@@ -108,7 +108,7 @@ static void json_stack(struct ht_json *json, struct ht_graph *graph, const struc
         uint32_t end = graph->location_first[location + 1];
         for (uint32_t at = graph->location_first[location]; at < end; at++) {
             ht_json_begin_object(json, NULL);
-            ht_report_json_node(json, graph, graph->location_nodes[at]);
+            ht_graph_json_node(json, graph, graph->location_nodes[at]);
             ht_json_string(json, "inlined", at + 1 < end ? "always" : "never");
             ht_json_end_object(json);
         }

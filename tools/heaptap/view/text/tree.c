@@ -1,5 +1,5 @@
 // The reports `tree` and `peek`: each node between its callers and its callees; peek shows those that match.
-#include "view/report_json.h"
+#include "view/graph/json.h"
 #include "view/reports.h"
 #include "view/text.h"
 
@@ -76,7 +76,7 @@ static void json_edges(struct ht_json *json, struct ht_graph *graph, const char 
     for (uint32_t i = 0; i < count; i++) {
         const struct ht_edge *edge = &graph->edges[edges[i]];
         ht_json_begin_object(json, NULL);
-        ht_report_json_node(json, graph, strcmp(key, "callers") == 0 ? edge->from : edge->to);
+        ht_graph_json_node(json, graph, strcmp(key, "callers") == 0 ? edge->from : edge->to);
         ht_json_int(json, "value", edge->weight);
         ht_report_json_percent(json, "percent", edge->weight, cum);
         ht_json_string(json, "inlined", edge->is_inline ? "always" : "never");
@@ -91,10 +91,7 @@ static size_t tree_json(struct ht_graph *graph, const struct ht_regex *regex, co
     struct ht_json json = {.out = out};
     size_t shown = 0;
     int64_t sum = 0;
-    ht_report_json_begin(&json, graph->report, name);
-    ht_json_int(&json, "dropped_nodes", (int64_t)graph->dropped_nodes);
-    ht_json_int(&json, "nodes", (int64_t)graph->original_count);
-    ht_json_begin_array(&json, "rows");
+    ht_graph_json_begin(&json, graph, name);
     for (size_t i = 0; i < graph->shown_count; i++) {
         uint32_t position = graph->shown[i];
         const struct ht_node *node = &graph->nodes[position];
@@ -103,7 +100,7 @@ static size_t tree_json(struct ht_graph *graph, const struct ht_regex *regex, co
         shown++;
         sum = ht_wrap_add(sum, ht_node_flat(node));
         ht_json_begin_object(&json, NULL);
-        ht_report_json_row(&json, graph, position, sum);
+        ht_graph_json_row(&json, graph, position, sum);
         json_edges(&json, graph, "callers", graph->in_edges + node->in_first, node->in_count,
                    ht_node_cum(node));
         json_edges(&json, graph, "callees", graph->out_edges + node->out_first, node->out_count,

@@ -1,6 +1,6 @@
 // The report `proto`: what the filters left of the profile, as a .pb.gz of its own.
-#include "view/report_json.h"
 #include "view/reports.h"
+#include "view/text/raw.h"
 
 // As pprof does: each value is divided and truncated; samples that become zero stay until they are merged.
 static void divide(struct ht_profile *profile, double divisor)
