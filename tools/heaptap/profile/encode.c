@@ -1,11 +1,12 @@
 // Encodes a profile as profile.proto: ids 1..n in order, only strings that are used, each valid UTF-8.
 //
-// Field numbers: google/pprof's profile.proto. Parca wants ids in the order of writing, Pyroscope valid
+// Fields: the tables of profile/fields.h. Parca wants ids in the order of writing, Pyroscope valid
 // UTF-8.
 #include "profile/profile.h"
 
 #include "base/error.h"
 #include "base/json.h"
+#include "profile/fields.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 enum { FLUSH_BYTES = 1 << 18 };
 
 struct encoder {
+    struct ht_wire_writer writer; // first: what it asks for comes with it
     const struct ht_profile *profile;
     struct ht_buffer out;     // encoded, not yet flushed
     struct ht_buffer message; // scratch: the message being built
@@ -29,28 +31,6 @@ struct encoder {
     bool failed; // ht_error() says why
 };
 
-static void put_varint(struct ht_buffer *out, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        ht_buffer_byte(out, (char)(value | 0x80));
-    ht_buffer_byte(out, (char)value);
-}
-
-static void put_number(struct ht_buffer *out, uint32_t tag, uint64_t value)
-{
-    if (value == 0)
-        return;
-    put_varint(out, (uint64_t)tag << 3);
-    put_varint(out, value);
-}
-
-static void put_bytes(struct ht_buffer *out, uint32_t tag, const void *bytes, size_t length)
-{
-    put_varint(out, (uint64_t)tag << 3 | 2);
-    put_varint(out, length);
-    ht_buffer_add(out, bytes, length);
-}
-
 static uint64_t number_of(struct encoder *encoder, uint32_t string)
 {
     if (encoder->string_number[string] == HT_NONE) {
@@ -60,9 +40,9 @@ static uint64_t number_of(struct encoder *encoder, uint32_t string)
     return encoder->string_number[string];
 }
 
-static void put_string(struct encoder *encoder, struct ht_buffer *out, uint32_t tag, uint32_t string)
+static uint64_t string_number(struct ht_wire_writer *writer, uint32_t string)
 {
-    put_number(out, tag, number_of(encoder, string));
+    return number_of((struct encoder *)writer, string);
 }
 
 static int write_all(int fd, const uint8_t *bytes, size_t length)
@@ -102,127 +82,115 @@ static void flush(struct encoder *encoder, bool last)
     encoder->out.length = 0;
 }
 
-// Ends the message in the scratch buffer: appends it as field `tag`.
-static void end_message(struct encoder *encoder, uint32_t tag)
+// All of a record's numbers, packed.
+static void put_numbers(struct encoder *encoder, const struct ht_wire_field *field, const void *record,
+                        struct ht_buffer *out)
 {
-    put_bytes(&encoder->out, tag, encoder->message.data, encoder->message.length);
-    encoder->message.length = 0;
-    flush(encoder, false);
+    const struct ht_profile *profile = encoder->profile;
+    const struct ht_sample_record *sample = record; // of what is in samples
+    struct ht_buffer *packed = &encoder->inner;
+    packed->length = 0;
+    if (field->offset == HT_ELEMENT_FRAME)
+        for (uint32_t i = 0; i < sample->sample.frame_count; i++)
+            ht_wire_put_varint(packed, (uint64_t)profile->frames[sample->sample.frames + i] + 1);
+    else if (field->offset == HT_ELEMENT_VALUE)
+        for (size_t i = 0; i < profile->sample_type_count; i++)
+            ht_wire_put_varint(packed, (uint64_t)ht_profile_values(profile, sample->position)[i]);
+    else
+        for (size_t i = 0; i < profile->comment_count; i++)
+            ht_wire_put_varint(packed, number_of(encoder, profile->comments[i]));
+    if (packed->length > 0)
+        ht_wire_put_bytes(out, field->number, packed->data, packed->length);
 }
 
-static void put_value_type(struct encoder *encoder, uint32_t tag, const struct ht_value_type *type)
+static size_t count_of(const struct ht_profile *profile, const struct ht_wire_field *field,
+                       const void *record)
 {
-    put_string(encoder, &encoder->message, 1, type->type);
-    put_string(encoder, &encoder->message, 2, type->unit);
-    end_message(encoder, tag);
-}
-
-static void put_label(struct encoder *encoder, const struct ht_label *label)
-{
-    struct ht_buffer *inner = &encoder->inner;
-    inner->length = 0;
-    put_string(encoder, inner, 1, label->key);
-    put_string(encoder, inner, 2, label->text);
-    if (label->text == 0) {
-        put_number(inner, 3, (uint64_t)label->number);
-        put_string(encoder, inner, 4, label->unit);
+    switch (field->offset) {
+    case HT_ELEMENT_SAMPLE_TYPE:
+        return profile->sample_type_count;
+    case HT_ELEMENT_SAMPLE:
+        return profile->sample_count;
+    case HT_ELEMENT_MAPPING:
+        return profile->mapping_count;
+    case HT_ELEMENT_LOCATION:
+        return profile->location_count;
+    case HT_ELEMENT_FUNCTION:
+        return profile->function_count;
+    case HT_ELEMENT_LABEL:
+        return ((const struct ht_sample_record *)record)->sample.label_count;
+    default: // HT_ELEMENT_LINE
+        return ((const struct ht_location_record *)record)->location.line_count;
     }
-    put_bytes(&encoder->message, 3, inner->data, inner->length);
 }
 
-static void put_sample(struct encoder *encoder, size_t position)
-{
-    const struct ht_profile *profile = encoder->profile;
-    const struct ht_sample *sample = &profile->samples[position];
-    struct ht_buffer *inner = &encoder->inner;
-    inner->length = 0;
-    for (uint32_t i = 0; i < sample->frame_count; i++)
-        put_varint(inner, (uint64_t)profile->frames[sample->frames + i] + 1);
-    if (inner->length > 0)
-        put_bytes(&encoder->message, 1, inner->data, inner->length);
-    inner->length = 0;
-    for (size_t i = 0; i < profile->sample_type_count; i++)
-        put_varint(inner, (uint64_t)ht_profile_values(profile, position)[i]);
-    put_bytes(&encoder->message, 2, inner->data, inner->length);
-    for (uint32_t i = 0; i < sample->label_count; i++)
-        put_label(encoder, &profile->labels[sample->labels + i]);
-    end_message(encoder, 2);
-}
+union element {
+    struct ht_label label;
+    struct ht_sample_record sample;
+    struct ht_mapping_record mapping;
+    struct ht_location_record location;
+    struct ht_line_record line;
+    struct ht_function_record function;
+};
 
-static void put_mapping(struct encoder *encoder, size_t position)
+// The record of one element of a repeated field, in `room` if it is none of the profile's own.
+static const void *element_of(const struct ht_profile *profile, const struct ht_wire_field *field,
+                              const void *record, size_t i, union element *room)
 {
-    const struct ht_profile_mapping *mapping = &encoder->profile->mappings[position];
-    struct ht_buffer *message = &encoder->message;
-    put_number(message, 1, position + 1);
-    put_number(message, 2, mapping->start);
-    put_number(message, 3, mapping->limit);
-    put_number(message, 4, mapping->offset);
-    put_string(encoder, message, 5, mapping->file);
-    put_string(encoder, message, 6, mapping->build_id);
-    put_number(message, 7, mapping->has_functions);
-    put_number(message, 8, mapping->has_filenames);
-    put_number(message, 9, mapping->has_line_numbers);
-    put_number(message, 10, mapping->has_inline_frames);
-    end_message(encoder, 3);
-}
-
-static void put_location(struct encoder *encoder, size_t position)
-{
-    const struct ht_profile *profile = encoder->profile;
-    const struct ht_location *location = &profile->locations[position];
-    struct ht_buffer *message = &encoder->message, *inner = &encoder->inner;
-    put_number(message, 1, position + 1);
-    put_number(message, 2, location->mapping == HT_NONE ? 0 : (uint64_t)location->mapping + 1);
-    put_number(message, 3, location->address);
-    for (uint32_t i = 0; i < location->line_count; i++) {
-        const struct ht_line *line = &profile->lines[location->lines + i];
-        inner->length = 0;
-        put_number(inner, 1, (uint64_t)line->function + 1);
-        put_number(inner, 2, (uint64_t)line->line);
-        put_number(inner, 3, (uint64_t)line->column);
-        put_bytes(message, 4, inner->data, inner->length);
+    switch (field->offset) {
+    case HT_ELEMENT_SAMPLE_TYPE:
+        return &profile->sample_types[i];
+    case HT_ELEMENT_SAMPLE:
+        room->sample = (struct ht_sample_record){profile->samples[i], profile->sample_type_count, i};
+        break;
+    case HT_ELEMENT_MAPPING:
+        room->mapping = (struct ht_mapping_record){profile->mappings[i], i + 1};
+        break;
+    case HT_ELEMENT_LOCATION:
+        room->location = (struct ht_location_record){profile->locations[i], i + 1, 0};
+        if (profile->locations[i].mapping != HT_NONE)
+            room->location.mapping_id = (uint64_t)profile->locations[i].mapping + 1;
+        break;
+    case HT_ELEMENT_FUNCTION:
+        room->function = (struct ht_function_record){profile->functions[i], i + 1};
+        break;
+    case HT_ELEMENT_LABEL:
+        room->label = profile->labels[((const struct ht_sample_record *)record)->sample.labels + i];
+        if (room->label.text != 0)
+            room->label.number = 0, room->label.unit = 0;
+        break;
+    default: // HT_ELEMENT_LINE
+        room->line.line = profile->lines[((const struct ht_location_record *)record)->location.lines + i];
+        room->line.function_id = (uint64_t)room->line.line.function + 1;
     }
-    put_number(message, 5, location->is_folded);
-    end_message(encoder, 4);
+    return room;
 }
 
-static void put_function(struct encoder *encoder, size_t position)
+static void put_messages(struct encoder *encoder, const struct ht_wire_field *field, const void *record,
+                         struct ht_buffer *out)
 {
-    const struct ht_function *function = &encoder->profile->functions[position];
-    put_number(&encoder->message, 1, position + 1);
-    put_string(encoder, &encoder->message, 2, function->name);
-    put_string(encoder, &encoder->message, 3, function->system_name);
-    put_string(encoder, &encoder->message, 4, function->file);
-    put_number(&encoder->message, 5, (uint64_t)function->start_line);
-    end_message(encoder, 5);
-}
-
-static void put_header(struct encoder *encoder)
-{
-    const struct ht_profile *profile = encoder->profile;
-    struct ht_buffer *out = &encoder->out, *inner = &encoder->inner;
-    put_string(encoder, out, 7, profile->drop_frames);
-    put_string(encoder, out, 8, profile->keep_frames);
-    put_number(out, 9, (uint64_t)profile->time_ns);
-    put_number(out, 10, (uint64_t)profile->duration_ns);
-    put_value_type(encoder, 11, &profile->period_type);
-    put_number(out, 12, (uint64_t)profile->period);
-    inner->length = 0;
-    for (size_t i = 0; i < profile->comment_count; i++)
-        put_varint(inner, number_of(encoder, profile->comments[i]));
-    if (inner->length > 0)
-        put_bytes(out, 13, inner->data, inner->length);
-    put_string(encoder, out, 14, profile->default_sample_type);
-    put_string(encoder, out, 15, profile->doc_url);
+    bool top = out == &encoder->out;
+    struct ht_buffer *scratch = top ? &encoder->message : &encoder->inner;
+    size_t count = count_of(encoder->profile, field, record);
+    for (size_t i = 0; i < count && !encoder->failed; i++) {
+        union element room;
+        const void *element = element_of(encoder->profile, field, record, i, &room);
+        scratch->length = 0;
+        ht_wire_write(&encoder->writer, field->message, element, scratch);
+        ht_wire_put_bytes(out, field->number, scratch->data, scratch->length);
+        if (top)
+            flush(encoder, false);
+    }
 }
 
 // Each byte that is not part of a UTF-8 character becomes U+FFFD.
-static void put_string_table(struct encoder *encoder)
+static void put_string_table(struct encoder *encoder, uint32_t number)
 {
     struct ht_buffer *message = &encoder->message;
     for (size_t i = 0; i < encoder->used_count; i++) {
         const struct ht_profile_string *string = &encoder->profile->strings[encoder->used[i]];
         const unsigned char *at = (const unsigned char *)string->text;
+        message->length = 0;
         for (size_t left = string->length; left > 0;) {
             size_t length = ht_utf8_length(at, left);
             if (length == 0)
@@ -233,29 +201,32 @@ static void put_string_table(struct encoder *encoder)
             at += length;
             left -= length;
         }
-        end_message(encoder, 6);
+        ht_wire_put_bytes(&encoder->out, number, message->data, message->length);
+        flush(encoder, false);
     }
+}
+
+static void put_elements(struct ht_wire_writer *writer, const struct ht_wire_field *field, const void *record,
+                         struct ht_buffer *out)
+{
+    struct encoder *encoder = (struct encoder *)writer;
+    if (field->kind == HT_WIRE_MESSAGES)
+        put_messages(encoder, field, record, out);
+    else if (field->kind == HT_WIRE_NUMBERS)
+        put_numbers(encoder, field, record, out);
+    else
+        put_string_table(encoder, field->number);
 }
 
 static void encode(struct encoder *encoder)
 {
     const struct ht_profile *profile = encoder->profile;
+    encoder->writer = (struct ht_wire_writer){.string = string_number, .elements = put_elements};
     encoder->string_number = ht_realloc_array(NULL, profile->string_count, sizeof *encoder->string_number);
     encoder->used = ht_realloc_array(NULL, profile->string_count, sizeof *encoder->used);
     memset(encoder->string_number, 0xff, profile->string_count * sizeof *encoder->string_number);
     number_of(encoder, 0);
-    for (size_t i = 0; i < profile->sample_type_count; i++)
-        put_value_type(encoder, 1, &profile->sample_types[i]);
-    for (size_t i = 0; i < profile->sample_count && !encoder->failed; i++)
-        put_sample(encoder, i);
-    for (size_t i = 0; i < profile->mapping_count; i++)
-        put_mapping(encoder, i);
-    for (size_t i = 0; i < profile->location_count && !encoder->failed; i++)
-        put_location(encoder, i);
-    for (size_t i = 0; i < profile->function_count && !encoder->failed; i++)
-        put_function(encoder, i);
-    put_header(encoder);
-    put_string_table(encoder);
+    ht_wire_write(&encoder->writer, &ht_fields_profile, profile, &encoder->out);
     flush(encoder, true);
     ht_buffer_free(&encoder->message);
     ht_buffer_free(&encoder->inner);
