@@ -213,6 +213,41 @@ def test_without_npm(folder):
     assert out.stat().st_mtime_ns == stamp  # nothing to compile again
 
 
+def page_of(source):
+    """The bytes that a product of web/build.cmake has as the page."""
+    numbers = re.search(r"ht_flame_web_page\[\] = \{(.*?)\};", source.read_text(), re.S)[1]
+    return bytes(int(n, 0) for n in numbers.split(","))
+
+
+def test_page_given(folder):
+    """A page that was built beforehand takes npm's place, if it is one and of the same sources."""
+    out, page, web = folder / "given.c", folder / "given.html", SOURCE / "tools/heaptap/web"
+    words = ["cmake", "-DSOURCE=%s" % web, "-DWORK=%s" % (folder / "given"), "-DOUT=%s" % out, "-DPAGE=%s" % page, "-P", str(web / "build.cmake")]
+
+    def build(text):
+        page.write_text(text)
+        return subprocess.run(words, capture_output=True, text=True, env=dict(os.environ, HEAPTAP_NPM="none"))
+    body = "<!doctype html>\n<title>@HEAPTAP_TITLE@</title>\n<script>let a = [1]; \\n ${x} @HEAPTAP_DATA@</script>\n"
+    done = build("<!-- heaptap flame, made from %s -->\n%s" % ("0" * 64, body))
+    assert done.returncode != 0 and not out.exists(), done
+    wanted = re.search(r"notfromthesesources,([0-9a-f]{64})", re.sub(r"\s+", "", done.stderr))[1]
+    head = "<!-- heaptap flame, made from %s -->\n" % wanted
+    for wrong in (body, head + body.replace("@HEAPTAP_DATA@", ""), head + body + "@HEAPTAP_TITLE@", head + body + "\u00e4",
+                  head + "@HEAPTAP_DATA@ @HEAPTAP_TITLE@"):
+        done = build(wrong)
+        assert done.returncode != 0 and "HEAPTAP_FLAME_PAGE" in done.stderr and not out.exists(), (wrong, done)
+    assert build(head + body).returncode == 0 and page_of(out) == body.encode() + b"\0"
+    stamp = out.stat().st_mtime_ns
+    assert build(head + body).returncode == 0 and out.stat().st_mtime_ns == stamp
+    assert build(head + body + "\n").returncode == 0 and page_of(out) == body.encode() + b"\n\0"  # another page: made anew
+    page.unlink()
+    assert subprocess.run(words, capture_output=True).returncode != 0
+    product = pathlib.Path(COMMAND).parent / "web"
+    if (product / "flame_page.html").exists():  # npm built the page here
+        assert build((product / "flame_page.html").read_text()).returncode == 0
+        assert page_of(out) == page_of(product / "flame_page_data.c")
+
+
 # --- with a browser ------------------------------------------------------------------------------------------------------
 
 FRAME = "Array.from(document.querySelectorAll('#chart g.frame')).find(g => g.querySelector('title').textContent.startsWith(%s))"
@@ -567,6 +602,8 @@ def main():
             print("ok  ", test.__name__)
         test_without_npm(folder)
         print("ok   test_without_npm")
+        test_page_given(folder)
+        print("ok   test_page_given")
         done = subprocess.run([COMMAND, "flame", "-o", str(folder / "page.html"), files["old"]], capture_output=True)
         missing = b"built without the page" in done.stderr
         assert b"building it with npm failed" not in done.stderr, done.stderr

@@ -184,6 +184,22 @@ void ht_profile_add_comment(struct ht_profile *profile, const char *text)
     profile->comments[profile->comment_count++] = string;
 }
 
+void ht_profile_keep_samples(struct ht_profile *profile, const bool *keep)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        if (!keep[i])
+            continue;
+        if (kept != i) {
+            profile->samples[kept] = profile->samples[i];
+            memcpy(ht_profile_values(profile, kept), ht_profile_values(profile, i),
+                   profile->sample_type_count * sizeof *profile->values);
+        }
+        kept++;
+    }
+    profile->sample_count = kept;
+}
+
 static int check_samples(const struct ht_profile *profile)
 {
     if (profile->sample_count > 0 && profile->sample_type_count == 0)

@@ -132,6 +132,9 @@ uint32_t ht_profile_add_function(struct ht_profile *profile, const char *name, c
                                  const char *file, int64_t start_line);
 void ht_profile_add_comment(struct ht_profile *profile, const char *text);
 
+// Keeps the samples whose flag is set, in order.
+void ht_profile_keep_samples(struct ht_profile *profile, const bool *keep);
+
 // Sorts one sample's labels: text labels by key, then numeric ones by key; equal keys keep their order.
 void ht_profile_sort_labels(const struct ht_profile *profile, struct ht_label *labels, size_t count);
 

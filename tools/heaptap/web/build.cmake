@@ -2,7 +2,8 @@
 # one that says so. Run at every build: cmake -DSOURCE=web/ -DWORK=folder -DOUT=flame_page.c -P build.cmake
 #
 # Nothing is done when the product was made from the present sources; a product without a page is tried again each time npm
-# is there. HEAPTAP_NPM=none in the environment, or -DSKIP=reason, builds without the page.
+# is there. HEAPTAP_NPM=none in the environment, or -DSKIP=reason, builds without the page. With npm WORK/flame_page.html
+# is written as well: -DPAGE=that file, from any machine, takes the place of npm. It must be of the same sources.
 cmake_policy(VERSION 3.22)
 
 file(GLOB sources ${SOURCE}/*.json ${SOURCE}/*.mjs ${SOURCE}/*.js ${SOURCE}/*.css ${SOURCE}/*.html ${SOURCE}/.npmrc)
@@ -15,10 +16,19 @@ endforeach()
 file(SHA256 ${CMAKE_CURRENT_LIST_FILE} hash)
 string(SHA256 print "${print}${hash}")
 
+set(made "${print}")
+if(PAGE)
+    if(NOT EXISTS ${PAGE})
+        message(FATAL_ERROR "HEAPTAP_FLAME_PAGE: there is no ${PAGE}")
+    endif()
+    file(SHA256 ${PAGE} hash)
+    set(made "${print} ${hash}")
+endif()
+
 set(stamp ${WORK}/made-from)
 if(EXISTS ${stamp} AND EXISTS ${OUT})
     file(READ ${stamp} made_from)
-    if(made_from STREQUAL print)
+    if(made_from STREQUAL made)
         return()
     endif()
 endif()
@@ -45,6 +55,43 @@ if(SKIP)
     without_page("${SKIP}")
     return()
 endif()
+
+# Takes the page that was built beforehand; build.mjs checks the same of its own.
+function(given_page)
+    file(READ ${PAGE} text)
+    string(REGEX MATCH "^<!-- heaptap flame, made from ([0-9a-f]+) -->\n" head "${text}")
+    if(NOT CMAKE_MATCH_1 STREQUAL print)
+        message(FATAL_ERROR "HEAPTAP_FLAME_PAGE: ${PAGE} was made from '${CMAKE_MATCH_1}', not from these sources, ${print}")
+    endif()
+    foreach(mark TITLE DATA)
+        string(FIND "${text}" "@HEAPTAP_${mark}@" ${mark})
+        string(FIND "${text}" "@HEAPTAP_${mark}@" last REVERSE)
+        if(${mark} EQUAL -1 OR NOT ${mark} EQUAL last)
+            message(FATAL_ERROR "HEAPTAP_FLAME_PAGE: ${PAGE} does not have @HEAPTAP_${mark}@ once")
+        endif()
+    endforeach()
+    string(LENGTH "${head}" begin)
+    math(EXPR begin "2 * ${begin}")
+    file(READ ${PAGE} bytes HEX)
+    string(SUBSTRING "${bytes}" ${begin} -1 bytes)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+    if(TITLE GREATER DATA OR bytes MATCHES "0x([89a-f]|00)")
+        message(FATAL_ERROR "HEAPTAP_FLAME_PAGE: ${PAGE} is not a page of heaptap flame")
+    endif()
+    string(REGEX REPLACE "(0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,)" "\\1\n" bytes "${bytes}")
+    file(WRITE ${OUT} "// Written by web/build.cmake: the flame graph's page, as it was given.
+#include \"view/flame/web.h\"
+const char ht_flame_web_page[] = {
+${bytes}0};
+const char ht_flame_web_missing[] = \"\";
+")
+    file(WRITE ${stamp} "${made}")
+endfunction()
+
+if(PAGE)
+    given_page()
+    return()
+endif()
 if("$ENV{HEAPTAP_NPM}" STREQUAL "none")
     without_page("HEAPTAP_NPM=none was set")
     return()
@@ -68,7 +115,7 @@ if(NOT result EQUAL 0)
     without_page("npm could not fetch its parts")
     return()
 endif()
-execute_process(COMMAND ${NODE} build.mjs ${OUT}.new WORKING_DIRECTORY ${WORK} RESULT_VARIABLE result
+execute_process(COMMAND ${NODE} build.mjs ${OUT}.new flame_page.html ${print} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE result
     OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT result EQUAL 0)
     message(WARNING "the flame graph's page cannot be built:\n${output}") # a mistake in it, or a very old node
@@ -76,4 +123,4 @@ if(NOT result EQUAL 0)
     return()
 endif()
 file(RENAME ${OUT}.new ${OUT})
-file(WRITE ${stamp} "${print}")
+file(WRITE ${stamp} "${made}")

@@ -1,4 +1,5 @@
-// Builds the flame graph's page (one HTML file, everything inside) and writes it as C source: node build.mjs OUT.c
+// Builds the flame graph's page (one HTML file, everything inside) and writes it as C source, and as the file that builds
+// without npm may be given, whose first line says of which sources it is: node build.mjs OUT.c OUT.html HASH
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
@@ -65,4 +66,6 @@ page = replaceOnce(page, '@SCRIPT@', script.text)
 for (const mark of [TITLE, DATA]) replaceOnce(page, mark, '')
 if (page.indexOf(TITLE) > page.indexOf(DATA)) throw new Error('the title comes before the data')
 if (/[^\x09\x0a\x20-\x7e]/.test(page)) throw new Error('the page is not plain ASCII')
-writeFileSync(process.argv[2], cSource(page))
+const [out, pageOut, hash] = process.argv.slice(2)
+writeFileSync(out, cSource(page))
+writeFileSync(pageOut, `<!-- heaptap flame, made from ${hash} -->\n${page}`)

@@ -265,14 +265,13 @@ void ht_flame_page_data(struct ht_flame *flame, bool root_on_top, struct ht_buff
     free(texts.starts);
 }
 
-// Copies the page up to the mark and goes behind it. The build checks that every mark is there once.
-static const char *copy_to_mark(const char *page, const char *mark, struct ht_buffer *out)
+// The build checks that each mark is there once.
+static const char *find_mark(const char *page, const char *mark)
 {
     const char *at = strstr(page, mark);
     if (at == NULL)
-        ht_die("the flame graph's page was built without %s; build heaptap again", mark);
-    ht_buffer_add(out, page, (size_t)(at - page));
-    return at + strlen(mark);
+        ht_fail("the flame graph's page was built without %s; build heaptap again", mark);
+    return at;
 }
 
 int ht_flame_page(struct ht_flame *flame, bool root_on_top, struct ht_buffer *out)
@@ -282,14 +281,19 @@ int ht_flame_page(struct ht_flame *flame, bool root_on_top, struct ht_buffer *ou
             "this heaptap was built without the page, because %s; build it again with npm (Debian: apt-get install npm) "
             "and a network, or use --svg or --json",
             ht_flame_web_missing);
+    const char *title_mark = find_mark(ht_flame_web_page, HT_FLAME_WEB_TITLE);
+    const char *data_mark = title_mark != NULL ? find_mark(title_mark, HT_FLAME_WEB_DATA) : NULL;
+    if (data_mark == NULL)
+        return -1;
     struct ht_buffer title = {0};
     ht_flame_program(flame, &title);
     ht_buffer_printf(&title, "%s%s, heaptap flame", title.length > 0 ? ": " : "", flame->report->sample_type);
-    const char *rest = copy_to_mark(ht_flame_web_page, HT_FLAME_WEB_TITLE, out);
+    ht_buffer_add(out, ht_flame_web_page, (size_t)(title_mark - ht_flame_web_page));
     ht_flame_escape_markup(title.data, title.length, out);
-    rest = copy_to_mark(rest, HT_FLAME_WEB_DATA, out);
+    const char *rest = title_mark + strlen(HT_FLAME_WEB_TITLE);
+    ht_buffer_add(out, rest, (size_t)(data_mark - rest));
     ht_flame_page_data(flame, root_on_top, out);
-    ht_buffer_text(out, rest);
+    ht_buffer_text(out, data_mark + strlen(HT_FLAME_WEB_DATA));
     ht_buffer_free(&title);
     return 0;
 }

@@ -3,35 +3,15 @@
 // order, unit.
 #include "view/graph/graph.h"
 
-#include "base/pairs.h"
 #include "base/path.h"
 #include "base/regex.h"
-#include "view/graph/visual.h"
-#include "view/text.h"
+#include "view/graph/builder.h"
 
 #include <stdlib.h>
 
 enum { EDGES_IN = 1, EDGES_OUT = 2 };
 
-struct builder {
-    struct ht_graph *graph;
-    struct ht_index node_index;
-    uint32_t *clean_file; // by string: trimmed and cleaned, HT_NONE: not yet
-    size_t clean_count;
-    bool keep_paths;       // clean, but do not trim
-    bool with_objects;     // HT_GRAPH_OBJECTS
-    struct ht_pairs table; // (caller, callee) -> edge; of a tree, (caller + 1, node) -> node
-    uint32_t *edge_sample; // by edge: last sample that was counted, +1
-    size_t edge_sample_capacity;
-    uint32_t *node_sample; // by node likewise
-    uint32_t *tree_edge;   // by node of a tree: the edge from its caller, HT_NONE: none
-    size_t tree_edge_capacity;
-    uint8_t *ends;            // by node: which of its edges are wanted, EDGES_IN and EDGES_OUT; NULL: all
-    bool is_visual, is_whole; // HT_GRAPH_VISUAL, HT_GRAPH_WHOLE
-    struct ht_tag_table tags;
-};
-
-static uint32_t cleaned_file(struct builder *builder, uint32_t file)
+static uint32_t cleaned_file(struct ht_graph_builder *builder, uint32_t file)
 {
     if (file == 0)
         return 0;
@@ -49,7 +29,7 @@ static uint32_t cleaned_file(struct builder *builder, uint32_t file)
     return builder->clean_file[file] = string;
 }
 
-static uint32_t find_or_add_node(struct builder *builder, const struct ht_node_info *info)
+static uint32_t find_or_add_node(struct ht_graph_builder *builder, const struct ht_node_info *info)
 {
     struct ht_graph *graph = builder->graph;
     uint64_t hash =
@@ -70,7 +50,7 @@ static uint32_t find_or_add_node(struct builder *builder, const struct ht_node_i
     return added;
 }
 
-static uint32_t node_of_line(struct builder *builder, const struct ht_location *location,
+static uint32_t node_of_line(struct ht_graph_builder *builder, const struct ht_location *location,
                              const struct ht_line *line)
 {
     const struct ht_report *report = builder->graph->report;
@@ -96,7 +76,7 @@ static uint32_t node_of_line(struct builder *builder, const struct ht_location *
     return find_or_add_node(builder, &info);
 }
 
-static void create_nodes(struct builder *builder)
+static void create_nodes(struct ht_graph_builder *builder)
 {
     struct ht_graph *graph = builder->graph;
     const struct ht_profile *profile = graph->report->profile;
@@ -122,7 +102,7 @@ static void create_nodes(struct builder *builder)
     graph->location_first[profile->location_count] = end;
 }
 
-static uint32_t add_edge(struct builder *builder, uint32_t from, uint32_t to)
+uint32_t ht_graph_add_edge(struct ht_graph_builder *builder, uint32_t from, uint32_t to)
 {
     struct ht_graph *graph = builder->graph;
     HT_RESERVE(graph->edges, graph->edge_capacity, graph->edge_count + 1);
@@ -132,21 +112,17 @@ static uint32_t add_edge(struct builder *builder, uint32_t from, uint32_t to)
     return (uint32_t)graph->edge_count++;
 }
 
-static inline uint32_t find_or_add_edge(struct builder *builder, uint32_t from, uint32_t to)
+static inline uint32_t find_or_add_edge(struct ht_graph_builder *builder, uint32_t from, uint32_t to)
 {
     bool is_new;
     uint32_t *edge = ht_pairs_at(&builder->table, from, to, &is_new);
     if (is_new)
-        *edge = add_edge(builder, from, to);
+        *edge = ht_graph_add_edge(builder, from, to);
     return *edge;
 }
 
-struct weight {
-    int64_t value, divisor;
-};
-
-static inline void count_edge(struct builder *builder, uint32_t from, uint32_t to, uint32_t sample,
-                              struct weight weight, bool is_residual, bool is_inline)
+static inline void count_edge(struct ht_graph_builder *builder, uint32_t from, uint32_t to, uint32_t sample,
+                              struct ht_weight weight, bool is_residual, bool is_inline)
 {
     uint32_t position = find_or_add_edge(builder, from, to);
     if (builder->edge_sample[position] == sample)
@@ -159,19 +135,19 @@ static inline void count_edge(struct builder *builder, uint32_t from, uint32_t t
     edge->is_inline = edge->is_inline && is_inline;
 }
 
-static inline bool is_wanted(const struct builder *builder, uint32_t from, uint32_t to)
+static inline bool is_wanted(const struct ht_graph_builder *builder, uint32_t from, uint32_t to)
 {
     return builder->ends == NULL || (builder->ends[from] & EDGES_OUT) || (builder->ends[to] & EDGES_IN);
 }
 
 // One sample from the root to the leaf; frames of nodes that are not kept are stepped over.
-static void count_sample(struct builder *builder, size_t position, bool with_edges)
+static void count_sample(struct ht_graph_builder *builder, size_t position, bool with_edges)
 {
     struct ht_graph *graph = builder->graph;
     const struct ht_profile *profile = graph->report->profile;
     const struct ht_sample *sample = &profile->samples[position];
-    struct weight weight = {ht_report_value(graph->report, position),
-                            ht_report_divisor(graph->report, position)};
+    struct ht_weight weight = {ht_report_value(graph->report, position),
+                               ht_report_divisor(graph->report, position)};
     uint32_t stamp = (uint32_t)position + 1, parent = HT_NONE;
     bool is_residual = false;
     if (weight.value == 0 && weight.divisor == 0)
@@ -220,7 +196,7 @@ static bool is_shown(const struct ht_graph *graph, const struct ht_node *node)
     return !(graph->report->options.drop_negative && is_negative);
 }
 
-static void collect_shown(struct ht_graph *graph)
+void ht_graph_collect_shown(struct ht_graph *graph)
 {
     graph->shown_count = 0;
     for (size_t i = 0; i < graph->node_count; i++)
@@ -229,7 +205,7 @@ static void collect_shown(struct ht_graph *graph)
 }
 
 // Values of the kept nodes, and what is shown of them, in no order.
-static void count_all(struct builder *builder, bool with_edges)
+static void count_all(struct ht_graph_builder *builder, bool with_edges)
 {
     struct ht_graph *graph = builder->graph;
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -244,98 +220,10 @@ static void count_all(struct builder *builder, bool with_edges)
     }
     for (size_t i = 0; i < graph->report->profile->sample_count; i++)
         count_sample(builder, i, with_edges);
-    collect_shown(graph);
+    ht_graph_collect_shown(graph);
 }
 
-const char *ht_graph_text(struct ht_graph *graph, uint32_t position)
-{
-    struct ht_node *node = &graph->nodes[position];
-    if (node->text != NULL)
-        return node->text;
-    const struct ht_profile *profile = graph->report->profile;
-    const struct ht_node_info *info = &node->info;
-    struct ht_buffer text = {0};
-    if (info->address != 0)
-        ht_buffer_printf(&text, "%016llx ", (unsigned long long)info->address);
-    if (info->name != 0)
-        ht_buffer_printf(&text, "%s ", ht_profile_text(profile, info->name));
-    if (info->line != 0) {
-        ht_buffer_printf(&text, "%s:%lld ", ht_profile_text(profile, info->file), (long long)info->line);
-    } else if (info->file != 0) {
-        ht_buffer_printf(&text, "%s ", ht_profile_text(profile, info->file));
-    } else if (info->name == 0 && info->object != 0) {
-        ht_buffer_byte(&text, '[');
-        ht_path_base(ht_profile_text(profile, info->object), &text);
-        ht_buffer_text(&text, "] ");
-    } else if (info->name == 0) {
-        ht_buffer_text(&text, "<unknown> ");
-    }
-    text.data[text.length - 1] = '\0';
-    return node->text = text.data;
-}
-
-// The last resort of the order: all of a node's properties as one text, joined as Go prints a struct.
-static int compare_infos(const struct ht_profile *profile, const struct ht_node_info *a,
-                         const struct ht_node_info *b)
-{
-    const struct ht_node_info *infos[2] = {a, b};
-    char *text[2];
-    for (int i = 0; i < 2; i++)
-        text[i] = ht_format("{%s  %llu %s %lld %lld %s}", ht_profile_text(profile, infos[i]->name),
-                            (unsigned long long)infos[i]->address, ht_profile_text(profile, infos[i]->file),
-                            (long long)infos[i]->start_line, (long long)infos[i]->line,
-                            ht_profile_text(profile, infos[i]->object));
-    int result = strcmp(text[0], text[1]);
-    free(text[0]);
-    free(text[1]);
-    return result;
-}
-
-static int compare_magnitudes(int64_t a, int64_t b) // larger first
-{
-    int64_t x = ht_wrap_abs(a), y = ht_wrap_abs(b);
-    return x > y ? -1 : x < y;
-}
-
-struct order {
-    struct ht_graph *graph;
-    const int64_t *scores; // by node, or NULL: by flat or cum
-};
-
-static int compare_nodes(const void *left, const void *right, void *context)
-{
-    const struct order *how = context;
-    struct ht_graph *graph = how->graph;
-    uint32_t l = *(const uint32_t *)left, r = *(const uint32_t *)right;
-    const struct ht_node *a = &graph->nodes[l], *b = &graph->nodes[r];
-    bool by_flat = how->scores == NULL && !graph->report->options.sort_by_cum;
-    int order = how->scores != NULL ? compare_magnitudes(how->scores[l], how->scores[r])
-                : by_flat           ? compare_magnitudes(a->flat, b->flat)
-                                    : compare_magnitudes(a->cum, b->cum);
-    if (order == 0)
-        order = strcmp(ht_graph_text(graph, l), ht_graph_text(graph, r));
-    if (order == 0)
-        order = by_flat ? compare_magnitudes(a->cum, b->cum) : compare_magnitudes(a->flat, b->flat);
-    if (order == 0 && l != r)
-        order = compare_infos(graph->report->profile, &a->info, &b->info);
-    return order != 0 ? order : (l > r) - (l < r); // the last only in trees
-}
-
-static void sort_shown(struct builder *builder)
-{
-    struct ht_graph *graph = builder->graph;
-    int64_t *scores = NULL;
-    if (builder->is_visual) {
-        scores = ht_alloc_zero(graph->node_count + 1, sizeof *scores);
-        ht_graph_score(graph, scores);
-    }
-    struct order how = {.graph = graph, .scores = scores};
-    qsort_r(graph->shown, graph->shown_count, sizeof *graph->shown, compare_nodes, &how);
-    free(scores);
-}
-
-// How many of the nodes shown the limit leaves; 0: all of them.
-static size_t limit_of(struct builder *builder, int64_t node_limit, int64_t node_cutoff)
+size_t ht_graph_limit(struct ht_graph_builder *builder, int64_t node_limit, int64_t node_cutoff)
 {
     if (node_limit <= 0)
         return 0;
@@ -345,8 +233,7 @@ static size_t limit_of(struct builder *builder, int64_t node_limit, int64_t node
     return ht_tags_limit(&builder->tags, builder->graph, (size_t)node_limit);
 }
 
-// Removes light edges; returns how many of those into shown nodes went.
-static size_t trim_edges(struct ht_graph *graph, int64_t cutoff)
+size_t ht_graph_trim_edges(struct ht_graph *graph, int64_t cutoff)
 {
     size_t kept = 0;
     for (size_t i = 0; i < graph->edge_count; i++)
@@ -378,35 +265,56 @@ static void keep_all(struct ht_graph *graph)
         graph->nodes[i].kept = true;
 }
 
-static int64_t cutoff_of(int64_t total, double fraction)
+int64_t ht_graph_cutoff(int64_t total, double fraction)
 {
     return ht_wrap_abs(ht_int64_of_double((double)total * fraction));
 }
 
-static void group_edges(struct ht_graph *graph)
+// In pprof's order: light nodes, then the limit by number, then light edges. Values are counted anew after
+// each step, because a node whose leaf went has less flat value.
+static void trim(struct ht_graph_builder *builder)
 {
-    graph->in_edges = ht_realloc_array(graph->in_edges, graph->edge_count, sizeof *graph->in_edges);
-    graph->out_edges = ht_realloc_array(graph->out_edges, graph->edge_count, sizeof *graph->out_edges);
-    for (size_t i = 0; i < graph->node_count; i++)
-        graph->nodes[i].in_count = graph->nodes[i].out_count = 0;
-    for (size_t i = 0; i < graph->edge_count; i++) {
-        graph->nodes[graph->edges[i].to].in_count++;
-        graph->nodes[graph->edges[i].from].out_count++;
+    struct ht_graph *graph = builder->graph;
+    const struct ht_view_options *options = &graph->report->options;
+    double node_fraction = options->trim ? options->node_fraction : 0;
+    double edge_fraction = options->trim ? options->edge_fraction : 0;
+    int64_t node_limit = options->trim ? options->node_count : 0;
+    int64_t total = 0;
+    if (!graph->is_tree)
+        count_all(builder, false);
+    for (size_t i = 0; i < graph->shown_count; i++)
+        total = ht_wrap_add(total, graph->nodes[graph->shown[i]].flat);
+    int64_t node_cutoff = ht_graph_cutoff(total, node_fraction),
+            edge_cutoff = ht_graph_cutoff(total, edge_fraction);
+    if (graph->is_tree) {
+        ht_graph_trim_tree(builder, node_cutoff, edge_cutoff, node_limit);
+        return;
     }
-    uint32_t in = 0, out = 0;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        struct ht_node *node = &graph->nodes[i];
-        node->in_first = in;
-        node->out_first = out;
-        in += node->in_count;
-        out += node->out_count;
-        node->in_count = node->out_count = 0;
+    if (node_cutoff > 0) {
+        size_t kept = keep_shown(graph, graph->shown_count, node_cutoff);
+        graph->dropped_nodes = graph->shown_count - kept;
+        if (graph->dropped_nodes == 0)
+            keep_all(graph);
     }
-    for (size_t i = 0; i < graph->edge_count; i++) {
-        struct ht_node *to = &graph->nodes[graph->edges[i].to], *from = &graph->nodes[graph->edges[i].from];
-        graph->in_edges[to->in_first + to->in_count++] = (uint32_t)i;
-        graph->out_edges[from->out_first + from->out_count++] = (uint32_t)i;
+    // Edges can be far more than anything else. Only pictures need those of the nodes that the limit takes
+    // away, for the order.
+    bool is_limited = !builder->is_visual && node_limit > 0;
+    count_all(builder, !is_limited);
+    graph->original_count = graph->shown_count;
+    ht_graph_sort_shown(builder);
+    size_t limit = ht_graph_limit(builder, node_limit, node_cutoff);
+    if (limit > 0) {
+        ht_graph_trim_edges(graph, edge_cutoff);
+        bool is_cut = limit < graph->shown_count;
+        if (is_cut)
+            keep_shown(graph, limit, 0);
+        if (is_cut || is_limited) {
+            count_all(builder, true);
+            ht_graph_sort_shown(builder);
+        }
     }
+    graph->dropped_edges = ht_graph_trim_edges(graph, edge_cutoff);
+    ht_tags_trim(&builder->tags, node_cutoff);
 }
 
 // pprof's unit "minimum": that of the smallest value shown, or of a hundred times it where the total is far
@@ -441,210 +349,17 @@ static void select_unit(struct ht_graph *graph, struct ht_report *report, bool i
     report->output_unit = unit[0] != '\0' ? unit : report->sample_unit;
 }
 
-// The node behind `parent` for the base node `base`, with its edge; made when the way is new.
-static uint32_t find_or_add_tree_node(struct builder *builder, const struct ht_node *bases, uint32_t parent,
-                                      uint32_t base, bool is_inline)
-{
-    struct ht_graph *graph = builder->graph;
-    bool is_new;
-    uint32_t *node = ht_pairs_at(&builder->table, parent + 1, base, &is_new); // HT_NONE + 1 is 0
-    if (!is_new) {
-        if (parent != HT_NONE && !is_inline)
-            graph->edges[builder->tree_edge[*node]].is_inline = false;
-        return *node;
-    }
-    HT_RESERVE(graph->nodes, graph->node_capacity, graph->node_count + 1);
-    HT_RESERVE(builder->tree_edge, builder->tree_edge_capacity, graph->node_count + 1);
-    uint32_t added = *node = (uint32_t)graph->node_count++;
-    graph->nodes[added] = (struct ht_node){.info = bases[base].info, .kept = true, .parent = parent};
-    builder->tree_edge[added] = parent == HT_NONE ? HT_NONE : add_edge(builder, parent, added);
-    if (parent != HT_NONE)
-        graph->edges[builder->tree_edge[added]].is_inline = is_inline;
-    return added;
-}
-
-static void add_weight(int64_t *value, int64_t *divisor, struct weight weight)
-{
-    *value = ht_wrap_add(*value, weight.value);
-    *divisor = ht_wrap_add(*divisor, weight.divisor);
-}
-
-// One sample from the root to the leaf; nothing is counted twice, since each step is a node of its own.
-static void grow_tree(struct builder *builder, const struct ht_node *bases, size_t position)
-{
-    struct ht_graph *graph = builder->graph;
-    const struct ht_profile *profile = graph->report->profile;
-    const struct ht_sample *sample = &profile->samples[position];
-    struct weight weight = {ht_report_value(graph->report, position),
-                            ht_report_divisor(graph->report, position)};
-    uint32_t parent = HT_NONE;
-    if (weight.value == 0 && weight.divisor == 0)
-        return;
-    if (builder->is_visual)
-        ht_tags_sample(&builder->tags, sample);
-    for (uint32_t frame = sample->frame_count; frame > 0; frame--) {
-        uint32_t location = profile->frames[sample->frames + frame - 1];
-        uint32_t first = graph->location_first[location], end = graph->location_first[location + 1];
-        for (uint32_t at = end; at > first; at--) {
-            uint32_t node =
-                find_or_add_tree_node(builder, bases, parent, graph->location_nodes[at - 1], at != end);
-            uint32_t edge = builder->tree_edge[node];
-            add_weight(&graph->nodes[node].cum, &graph->nodes[node].cum_divisor, weight);
-            if (edge != HT_NONE)
-                add_weight(&graph->edges[edge].weight, &graph->edges[edge].divisor, weight);
-            if (builder->is_visual)
-                ht_tags_add(&builder->tags, node, weight.value, weight.divisor, false);
-            parent = node;
-        }
-    }
-    if (parent == HT_NONE)
-        return;
-    add_weight(&graph->nodes[parent].flat, &graph->nodes[parent].flat_divisor, weight);
-    if (builder->is_visual)
-        ht_tags_add(&builder->tags, parent, weight.value, weight.divisor, true);
-}
-
-// The nodes that were made for the locations become those of a tree.
-static void make_tree(struct builder *builder)
-{
-    struct ht_graph *graph = builder->graph;
-    struct ht_node *bases = graph->nodes;
-    graph->nodes = NULL;
-    graph->node_count = graph->node_capacity = 0;
-    graph->is_tree = true;
-    ht_pairs_free(&builder->table);
-    for (size_t i = 0; i < graph->report->profile->sample_count; i++)
-        grow_tree(builder, bases, i);
-    free(bases);
-    free(graph->location_first);
-    free(graph->location_nodes);
-    graph->location_first = graph->location_nodes = NULL;
-    graph->shown = ht_realloc_array(graph->shown, graph->node_count, sizeof *graph->shown);
-    collect_shown(graph);
-}
-
-// Takes the nodes that are not kept out of the tree: what they called is called by their callers. Values
-// stay. Callers stand before what they call in `nodes`, so one pass is enough.
-static void cut_tree(struct builder *builder)
-{
-    struct ht_graph *graph = builder->graph;
-    for (size_t i = 0; i < graph->node_count; i++)
-        builder->tree_edge[i] = HT_NONE;
-    for (size_t i = 0; i < graph->edge_count; i++)
-        builder->tree_edge[graph->edges[i].to] = (uint32_t)i;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        uint32_t position = builder->tree_edge[i];
-        if (position == HT_NONE || graph->nodes[graph->edges[position].from].kept)
-            continue;
-        struct ht_edge *edge = &graph->edges[position];
-        uint32_t above = builder->tree_edge[edge->from];
-        if (above == HT_NONE) {
-            builder->tree_edge[i] = HT_NONE;
-            continue;
-        }
-        edge->from = graph->edges[above].from;
-        edge->is_residual = true;
-        edge->is_inline = edge->is_inline && graph->edges[above].is_inline;
-    }
-    size_t left = 0;
-    for (size_t i = 0; i < graph->edge_count; i++) {
-        struct ht_edge edge = graph->edges[i];
-        if (graph->nodes[edge.to].kept && builder->tree_edge[edge.to] != HT_NONE)
-            graph->edges[left++] = edge;
-    }
-    graph->edge_count = left;
-    collect_shown(graph);
-}
-
-// Of the nodes that are shown, the first `count` with at least the cutoff below them are kept; returns how
-// many went.
-static size_t drop_from_tree(struct builder *builder, size_t count, int64_t cutoff)
-{
-    struct ht_graph *graph = builder->graph;
-    size_t dropped = 0;
-    for (size_t i = 0; i < graph->shown_count; i++) {
-        struct ht_node *node = &graph->nodes[graph->shown[i]];
-        node->kept = i < count && ht_wrap_abs(node->cum) >= cutoff;
-        dropped += !node->kept;
-    }
-    if (dropped > 0)
-        cut_tree(builder);
-    return dropped;
-}
-
-static void trim_tree(struct builder *builder, int64_t node_cutoff, int64_t edge_cutoff, int64_t node_limit)
-{
-    struct ht_graph *graph = builder->graph;
-    if (node_cutoff > 0)
-        graph->dropped_nodes = drop_from_tree(builder, graph->shown_count, node_cutoff);
-    graph->original_count = graph->shown_count;
-    sort_shown(builder);
-    if (node_limit > 0) {
-        trim_edges(graph, edge_cutoff);
-        if (drop_from_tree(builder, limit_of(builder, node_limit, node_cutoff), 0) > 0)
-            sort_shown(builder);
-    }
-    graph->dropped_edges = trim_edges(graph, edge_cutoff);
-    ht_tags_trim(&builder->tags, node_cutoff);
-}
-
-// In pprof's order: light nodes, then the limit by number, then light edges. Values are counted anew after
-// each step, because a node whose leaf went has less flat value.
-static void trim(struct builder *builder)
-{
-    struct ht_graph *graph = builder->graph;
-    const struct ht_view_options *options = &graph->report->options;
-    double node_fraction = options->trim ? options->node_fraction : 0;
-    double edge_fraction = options->trim ? options->edge_fraction : 0;
-    int64_t node_limit = options->trim ? options->node_count : 0;
-    int64_t total = 0;
-    if (!graph->is_tree)
-        count_all(builder, false);
-    for (size_t i = 0; i < graph->shown_count; i++)
-        total = ht_wrap_add(total, graph->nodes[graph->shown[i]].flat);
-    int64_t node_cutoff = cutoff_of(total, node_fraction), edge_cutoff = cutoff_of(total, edge_fraction);
-    if (graph->is_tree) {
-        trim_tree(builder, node_cutoff, edge_cutoff, node_limit);
-        return;
-    }
-    if (node_cutoff > 0) {
-        size_t kept = keep_shown(graph, graph->shown_count, node_cutoff);
-        graph->dropped_nodes = graph->shown_count - kept;
-        if (graph->dropped_nodes == 0)
-            keep_all(graph);
-    }
-    // Edges can be far more than anything else. Only pictures need those of the nodes that the limit takes
-    // away, for the order.
-    bool is_limited = !builder->is_visual && node_limit > 0;
-    count_all(builder, !is_limited);
-    graph->original_count = graph->shown_count;
-    sort_shown(builder);
-    size_t limit = limit_of(builder, node_limit, node_cutoff);
-    if (limit > 0) {
-        trim_edges(graph, edge_cutoff);
-        bool is_cut = limit < graph->shown_count;
-        if (is_cut)
-            keep_shown(graph, limit, 0);
-        if (is_cut || is_limited) {
-            count_all(builder, true);
-            sort_shown(builder);
-        }
-    }
-    graph->dropped_edges = trim_edges(graph, edge_cutoff);
-    ht_tags_trim(&builder->tags, node_cutoff);
-}
-
 void ht_graph_build_names(struct ht_graph *graph, struct ht_report *report, bool trim_paths)
 {
     *graph = (struct ht_graph){.report = report};
-    struct builder builder = {.graph = graph, .keep_paths = !trim_paths};
+    struct ht_graph_builder builder = {.graph = graph, .keep_paths = !trim_paths};
     create_nodes(&builder);
     ht_index_free(&builder.node_index);
     free(builder.clean_file);
 }
 
 // Edges into nodes that are inlined somewhere, which are few: what ht_graph_inlined() needs.
-static void want_inlined(struct builder *builder)
+static void want_inlined(struct ht_graph_builder *builder)
 {
     const struct ht_graph *graph = builder->graph;
     for (size_t i = 0; i < graph->report->profile->location_count; i++)
@@ -652,7 +367,7 @@ static void want_inlined(struct builder *builder)
             builder->ends[graph->location_nodes[at]] = EDGES_IN;
 }
 
-static void want_matching(struct builder *builder, const struct ht_regex *regex)
+static void want_matching(struct ht_graph_builder *builder, const struct ht_regex *regex)
 {
     for (size_t i = 0; i < builder->graph->node_count; i++) {
         const char *text = ht_graph_text(builder->graph, (uint32_t)i);
@@ -665,10 +380,10 @@ static void build(struct ht_graph *graph, struct ht_report *report, unsigned fla
                   const struct ht_regex *regex)
 {
     *graph = (struct ht_graph){.report = report};
-    struct builder builder = {.graph = graph,
-                              .with_objects = flags & HT_GRAPH_OBJECTS,
-                              .is_visual = flags & HT_GRAPH_VISUAL,
-                              .is_whole = flags & HT_GRAPH_WHOLE};
+    struct ht_graph_builder builder = {.graph = graph,
+                                       .with_objects = flags & HT_GRAPH_OBJECTS,
+                                       .is_visual = flags & HT_GRAPH_VISUAL,
+                                       .is_whole = flags & HT_GRAPH_WHOLE};
     create_nodes(&builder);
     ht_tags_start(&builder.tags, report);
     graph->shown = ht_realloc_array(NULL, graph->node_count, sizeof *graph->shown);
@@ -680,13 +395,13 @@ static void build(struct ht_graph *graph, struct ht_report *report, unsigned fla
     if (regex != NULL)
         want_matching(&builder, regex);
     if ((flags & HT_GRAPH_TREE) && report->options.call_tree)
-        make_tree(&builder);
+        ht_graph_make_tree(&builder);
     trim(&builder);
-    group_edges(graph);
+    ht_graph_group_edges(graph);
     if (builder.is_visual) {
         ht_graph_sort_edges(graph);
         ht_graph_remove_redundant_edges(graph);
-        group_edges(graph);
+        ht_graph_group_edges(graph);
         ht_tags_finish(&builder.tags, graph);
     }
     select_unit(graph, report, builder.is_whole);
@@ -723,91 +438,4 @@ void ht_graph_free(struct ht_graph *graph)
     free(graph->out_edges);
     free(graph->tags);
     memset(graph, 0, sizeof *graph);
-}
-
-enum ht_inlined ht_graph_inlined(const struct ht_graph *graph, uint32_t position)
-{
-    const struct ht_node *node = &graph->nodes[position];
-    uint32_t inlined = 0;
-    for (uint32_t i = 0; i < node->in_count; i++)
-        inlined += graph->edges[graph->in_edges[node->in_first + i]].is_inline;
-    return inlined == 0                ? HT_INLINED_NEVER
-           : inlined == node->in_count ? HT_INLINED_ALWAYS
-                                       : HT_INLINED_PARTLY;
-}
-
-static int compare_edges(const void *left, const void *right, void *context)
-{
-    struct ht_graph *graph = context;
-    const struct ht_edge *a = &graph->edges[*(const uint32_t *)left],
-                         *b = &graph->edges[*(const uint32_t *)right];
-    int order = compare_magnitudes(a->weight, b->weight);
-    if (order == 0 && a->from != b->from)
-        order = strcmp(ht_graph_text(graph, a->from), ht_graph_text(graph, b->from));
-    if (order == 0 && a->to != b->to)
-        order = strcmp(ht_graph_text(graph, a->to), ht_graph_text(graph, b->to));
-    return order;
-}
-
-void ht_graph_sort_edges(struct ht_graph *graph)
-{
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const struct ht_node *node = &graph->nodes[i];
-        qsort_r(graph->in_edges + node->in_first, node->in_count, sizeof *graph->in_edges, compare_edges,
-                graph);
-        qsort_r(graph->out_edges + node->out_first, node->out_count, sizeof *graph->out_edges, compare_edges,
-                graph);
-    }
-}
-
-void ht_graph_values(const struct ht_graph *graph, uint32_t position, int64_t sum, struct ht_buffer *out)
-{
-    const struct ht_report *report = graph->report;
-    int64_t flat = ht_node_flat(&graph->nodes[position]), cum = ht_node_cum(&graph->nodes[position]);
-    char value[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES];
-    ht_report_label(report, flat, value);
-    ht_text_right(out, 10, value);
-    ht_measure_percent(flat, report->total, percent);
-    ht_buffer_printf(out, " %s", percent);
-    ht_measure_percent(sum, report->total, percent);
-    ht_buffer_printf(out, " %s ", percent);
-    ht_report_label(report, cum, value);
-    ht_text_right(out, 10, value);
-    ht_measure_percent(cum, report->total, percent);
-    ht_buffer_printf(out, " %s", percent);
-}
-
-static void add_dropped(const struct ht_graph *graph, size_t dropped, const char *what, const char *measure,
-                        double fraction, struct ht_buffer *out)
-{
-    char label[HT_MEASURE_TEXT_BYTES];
-    if (dropped == 0)
-        return;
-    ht_report_label(graph->report, cutoff_of(graph->report->total, fraction), label);
-    ht_buffer_printf(out, "Dropped %zu %s%s (%s <= %s)\n", dropped, what, dropped > 1 ? "s" : "", measure,
-                     label);
-}
-
-void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, struct ht_buffer *out)
-{
-    const struct ht_report *report = graph->report;
-    char sum[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES], total[HT_MEASURE_TEXT_BYTES];
-    if (!report->options.compact_labels)
-        ht_report_profile_lines(report, out);
-    ht_report_filter_lines(report, out);
-    int64_t flat_sum = 0;
-    for (size_t i = 0; i < graph->shown_count; i++)
-        flat_sum = ht_wrap_add(flat_sum, ht_node_flat(&graph->nodes[graph->shown[i]]));
-    ht_report_label(report, flat_sum, sum);
-    ht_report_label(report, report->total, total);
-    ht_measure_percent(flat_sum, report->total, percent);
-    ht_buffer_printf(out, "Showing nodes accounting for %s, %s of %s total\n", sum,
-                     percent + strspn(percent, " "), total);
-    if (report->total == 0)
-        return;
-    add_dropped(graph, graph->dropped_nodes, "node", "cum", report->options.node_fraction, out);
-    add_dropped(graph, dropped_edges, "edge", "freq", report->options.edge_fraction, out);
-    if (graph->shown_count > 0 && graph->shown_count < graph->original_count)
-        ht_buffer_printf(out, "Showing top %zu nodes out of %zu\n", graph->shown_count,
-                         graph->original_count);
 }

@@ -1,0 +1,176 @@
+// The sample types of several profiles: whether they fit together, one unit for each, and factors for values.
+//
+// What fits together follows google/pprof's profile/merge.go as Go 1.19 ships it.
+#include "profile/types.h"
+
+#include "base/error.h"
+#include "base/measure.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static bool same_text(const struct ht_profile *a, uint32_t string_a, const struct ht_profile *b,
+                      uint32_t string_b)
+{
+    return strcmp(ht_profile_text(a, string_a), ht_profile_text(b, string_b)) == 0;
+}
+
+// Types are compared without a final s: a minor mismatch that older writers had.
+static bool compatible_types(const char *type_a, const char *unit_a, const char *type_b, const char *unit_b)
+{
+    size_t length_a = strlen(type_a), length_b = strlen(type_b);
+    if (length_a > 0 && type_a[length_a - 1] == 's')
+        length_a--;
+    if (length_b > 0 && type_b[length_b - 1] == 's')
+        length_b--;
+    return length_a == length_b && memcmp(type_a, type_b, length_a) == 0 &&
+           ht_measure_compatible(unit_a, unit_b);
+}
+
+static int fail_types(const struct ht_profile *a, const struct ht_value_type *type_a,
+                      const struct ht_profile *b, const struct ht_value_type *type_b, const char *what)
+{
+    return ht_fail("the profiles do not fit together: %s %s/%s and %s/%s", what,
+                   ht_profile_text(a, type_a->type), ht_profile_text(a, type_a->unit),
+                   ht_profile_text(b, type_b->type), ht_profile_text(b, type_b->unit));
+}
+
+// The finest unit of one type column over all profiles.
+static int finest_unit(struct ht_profile **profiles, size_t count,
+                       const struct ht_value_type *(*column)(const struct ht_profile *, size_t),
+                       size_t position, const char *what, const char **ret_unit)
+{
+    const struct ht_value_type *best = column(profiles[0], position);
+    const struct ht_profile *owner = profiles[0];
+    for (size_t i = 1; i < count; i++) {
+        const struct ht_value_type *type = column(profiles[i], position);
+        const char *unit = ht_profile_text(profiles[i], type->unit),
+                   *best_unit = ht_profile_text(owner, best->unit);
+        if (!compatible_types(ht_profile_text(owner, best->type), best_unit,
+                              ht_profile_text(profiles[i], type->type), unit))
+            return fail_types(owner, best, profiles[i], type, what);
+        const char *ignored;
+        if (ht_measure_scale(1, unit, best_unit, &ignored) < 1) {
+            best = type;
+            owner = profiles[i];
+        }
+    }
+    *ret_unit = ht_profile_text(owner, best->unit);
+    return 0;
+}
+
+static const struct ht_value_type *sample_type_of(const struct ht_profile *profile, size_t position)
+{
+    return &profile->sample_types[position];
+}
+
+static const struct ht_value_type *period_type_of(const struct ht_profile *profile, size_t position)
+{
+    (void)position;
+    return &profile->period_type;
+}
+
+// Multiplies each column by its own factor; keeps the samples in which a multiplied column is not zero
+// afterwards (all of them if every factor is 1).
+static void scale_columns(struct ht_profile *profile, const double *factors)
+{
+    size_t types = profile->sample_type_count, kept = 0;
+    bool all_ones = true;
+    for (size_t t = 0; t < types; t++)
+        all_ones = all_ones && factors[t] == 1;
+    if (all_ones)
+        return;
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        int64_t *values = ht_profile_values(profile, i);
+        bool keep = false;
+        for (size_t t = 0; t < types; t++) {
+            if (factors[t] == 1)
+                continue;
+            values[t] = ht_int64_of_double(round((double)values[t] * factors[t]));
+            keep = keep || values[t] != 0;
+        }
+        if (!keep)
+            continue;
+        profile->samples[kept] = profile->samples[i];
+        memmove(ht_profile_values(profile, kept++), values, types * sizeof *values);
+    }
+    profile->sample_count = kept;
+}
+
+int ht_types_unify(struct ht_profile **profiles, size_t count)
+{
+    size_t types = profiles[0]->sample_type_count;
+    const char *period_unit;
+    if (finest_unit(profiles, count, period_type_of, 0, "period types", &period_unit) < 0)
+        return -1;
+    for (size_t i = 1; i < count; i++)
+        if (profiles[i]->sample_type_count != types)
+            return ht_fail("the profiles do not fit together: %zu and %zu sample types", types,
+                           profiles[i]->sample_type_count);
+    const char **units = ht_alloc_zero(types, sizeof *units);
+    double *factors = ht_alloc_zero(types, sizeof *factors);
+    int result = 0;
+    for (size_t t = 0; t < types && result == 0; t++)
+        result = finest_unit(profiles, count, sample_type_of, t, "sample types", &units[t]);
+    for (size_t i = 0; i < count && result == 0; i++) {
+        struct ht_profile *profile = profiles[i];
+        const char *ignored, *unit = ht_profile_text(profile, profile->period_type.unit);
+        profile->period = ht_int64_of_double(ht_measure_scale(profile->period, unit, period_unit, &ignored));
+        profile->period_type.unit = ht_profile_intern_text(profile, period_unit);
+        for (size_t t = 0; t < types; t++) {
+            unit = ht_profile_text(profile, profile->sample_types[t].unit);
+            factors[t] = ht_measure_scale(1, unit, units[t], &ignored);
+            profile->sample_types[t].unit = ht_profile_intern_text(profile, units[t]);
+        }
+        scale_columns(profile, factors);
+    }
+    free(units);
+    free(factors);
+    return result;
+}
+
+int ht_types_check(const struct ht_profile *a, const struct ht_profile *b)
+{
+    if (!same_text(a, a->period_type.type, b, b->period_type.type) ||
+        !same_text(a, a->period_type.unit, b, b->period_type.unit))
+        return fail_types(a, &a->period_type, b, &b->period_type, "period types");
+    if (a->sample_type_count != b->sample_type_count)
+        return ht_fail("the profiles do not fit together: %zu and %zu sample types", a->sample_type_count,
+                       b->sample_type_count);
+    for (size_t i = 0; i < a->sample_type_count; i++)
+        if (!same_text(a, a->sample_types[i].type, b, b->sample_types[i].type) ||
+            !same_text(a, a->sample_types[i].unit, b, b->sample_types[i].unit))
+            return fail_types(a, &a->sample_types[i], b, &b->sample_types[i], "sample types");
+    return 0;
+}
+
+void ht_profile_scale(struct ht_profile *profile, double factor)
+{
+    double *factors = ht_alloc_zero(profile->sample_type_count, sizeof *factors);
+    for (size_t t = 0; t < profile->sample_type_count; t++)
+        factors[t] = factor;
+    scale_columns(profile, factors);
+    free(factors);
+}
+
+static int64_t column_sum(const struct ht_profile *profile, size_t type)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < profile->sample_count; i++)
+        sum = ht_wrap_add(sum, ht_profile_values(profile, i)[type]);
+    return sum;
+}
+
+int ht_profile_normalize(struct ht_profile *profile, const struct ht_profile *base)
+{
+    if (ht_types_check(profile, base) < 0)
+        return -1;
+    double *factors = ht_alloc_zero(profile->sample_type_count, sizeof *factors);
+    for (size_t t = 0; t < profile->sample_type_count; t++) {
+        int64_t sum = column_sum(profile, t);
+        factors[t] = sum == 0 ? 0 : (double)column_sum(base, t) / (double)sum;
+    }
+    scale_columns(profile, factors);
+    free(factors);
+    return 0;
+}
