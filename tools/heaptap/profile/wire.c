@@ -159,13 +159,6 @@ int ht_wire_read(struct ht_wire_reader *reader, const struct ht_wire_message *me
     return 0;
 }
 
-void ht_wire_put_varint(struct ht_buffer *out, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        ht_buffer_byte(out, (char)(value | 0x80));
-    ht_buffer_byte(out, (char)value);
-}
-
 static void put_number(struct ht_buffer *out, uint32_t number, uint64_t value)
 {
     if (value == 0)

@@ -127,7 +127,13 @@ struct ht_wire_writer {
 void ht_wire_write(struct ht_wire_writer *writer, const struct ht_wire_message *message, const void *record,
                    struct ht_buffer *out);
 
-void ht_wire_put_varint(struct ht_buffer *out, uint64_t value);
+static inline void ht_wire_put_varint(struct ht_buffer *out, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        ht_buffer_byte(out, (char)(value | 0x80));
+    ht_buffer_byte(out, (char)value);
+}
+
 void ht_wire_put_bytes(struct ht_buffer *out, uint32_t number, const void *bytes, size_t length);
 
 #endif
