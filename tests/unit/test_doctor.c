@@ -1,4 +1,5 @@
 // What `heaptap doctor` reads out of /proc, and how its findings are kept.
+#include "base/proc.h"
 #include "doctor/doctor.h"
 
 #include <setjmp.h>
@@ -18,18 +19,18 @@ static void test_lines_of_status(void **state)
         "Name:\tSeccomp: 7\nUid:\t1000\t0\nSigCgt:\t0000000000000800\nSeccomp_filters:\t3\nSeccomp:\t2\n";
     const struct ht_buffer status = {.data = text, .length = strlen(text)};
     uint64_t value = 99;
-    assert_true(ht_doctor_status(&status, "Seccomp", 10, &value)); // not the name's, nor the longer one
+    assert_true(ht_proc_status_number(&status, "Seccomp", 10, &value)); // not the name's, nor the longer one
     assert_int_equal(value, 2);
-    assert_true(ht_doctor_status(&status, "Seccomp_filters", 10, &value));
+    assert_true(ht_proc_status_number(&status, "Seccomp_filters", 10, &value));
     assert_int_equal(value, 3);
-    assert_true(ht_doctor_status(&status, "SigCgt", 16, &value));
+    assert_true(ht_proc_status_number(&status, "SigCgt", 16, &value));
     assert_int_equal(value, 0x800);
-    assert_true(ht_doctor_status(&status, "Uid", 10, &value));
+    assert_true(ht_proc_status_number(&status, "Uid", 10, &value));
     assert_int_equal(value, 1000);
     value = 99;
-    assert_false(ht_doctor_status(&status, "SigBlk", 16, &value));
+    assert_false(ht_proc_status_number(&status, "SigBlk", 16, &value));
     const struct ht_buffer empty = {0};
-    assert_false(ht_doctor_status(&empty, "Uid", 10, &value));
+    assert_false(ht_proc_status_number(&empty, "Uid", 10, &value));
     assert_int_equal(value, 99); // untouched on failure
 }
 

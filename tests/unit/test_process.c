@@ -1,6 +1,5 @@
 // Regions from outside: finding, opening, copying and switching them; hand-made ones, hostile ones, and our
 // own process as the profiled one.
-#include "input/region.h"
 #include "region/control.h"
 #include "region/process.h"
 #include "region/snap.h"
@@ -8,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/proc.h"
 #include "record/live.h"
 #include "record/stacks.h"
 #include "record/view.h"
@@ -36,7 +36,7 @@ static struct ht_identity own_identity(void)
 {
     struct ht_identity identity = {.pid = (uint32_t)getpid(), .uid = getuid(), .rate_bytes = 1, .active = 1};
     struct stat stat_of;
-    ht_process_stat(identity.pid, NULL, NULL, &identity.start_ticks);
+    identity.start_ticks = ht_proc_start_ticks(identity.pid);
     if (stat("/proc/self/ns/pid", &stat_of) == 0)
         identity.pid_namespace = stat_of.st_ino;
     identity.memory_limit_bytes = 4 << 20;
@@ -92,12 +92,12 @@ static void test_names(void **state)
     assert_false(ht_region_is_name("heaptap.live"));
     assert_false(ht_region_is_name("/dev/shm/heaptap.redis.12.abc.pb.gz"));
     assert_false(ht_region_is_name("xheaptap.a.1.2.live"));
-    assert_true(ht_region_input_matches("4242"));
-    assert_true(ht_region_input_matches("a/b.live"));
-    assert_false(ht_region_input_matches(""));
-    assert_false(ht_region_input_matches("42a"));
-    assert_false(ht_region_input_matches(".live"));
-    assert_false(ht_region_input_matches("a.pb.gz"));
+    assert_true(ht_target_matches("4242"));
+    assert_true(ht_target_matches("a/b.live"));
+    assert_false(ht_target_matches(""));
+    assert_false(ht_target_matches("42a"));
+    assert_false(ht_target_matches(".live"));
+    assert_false(ht_target_matches("a.pb.gz"));
 }
 
 static void test_our_own_region_is_found(void **state)
@@ -218,7 +218,7 @@ static int read_changed(const struct ht_region *region, uint64_t offset, const v
     int result = read_file(path);
     struct ht_buffer out = {0};
     if (result == 0) { // and all the way to a profile
-        assert_true(ht_region_input_encode(path, &out) == 0 || ht_error()[0] != '\0');
+        assert_true(ht_snap_encode(path, &out) == 0 || ht_error()[0] != '\0');
         ht_buffer_free(&out);
     }
     unlink(path);
@@ -451,7 +451,7 @@ static void test_snapshots(void **state)
     assert_int_equal(region.header->health[HT_HEALTH_SNAPSHOT_FAILURES], 1);
     ht_target_close(&target);
     struct ht_buffer out = {0};
-    assert_int_equal(ht_region_input_encode(name, &out), 0);
+    assert_int_equal(ht_snap_encode(name, &out), 0);
     assert_true(out.length > 20 && (unsigned char)out.data[0] == 0x1f);
     ht_buffer_free(&out);
     ht_region_destroy(&region);

@@ -2,6 +2,7 @@
 #include "launch/launch.h"
 
 #include "base/error.h"
+#include "base/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,14 +57,14 @@ static void test_environment_stays(void **state)
     char *base[] = {path, rate, interval, NULL};
     struct ht_run_settings settings = nothing();
     char **environment = ht_run_environment(base, &settings, "/x.so", true);
-    assert_string_equal(ht_run_variable(environment, "PATH"), "/bin");
-    assert_string_equal(ht_run_variable(environment, "HEAPTAP_RATE"), "1");
-    assert_string_equal(ht_run_variable(environment, "HEAPTAP_INTERVAL"), "5s");
-    assert_string_equal(ht_run_variable(environment, "LD_PRELOAD"), "/x.so");
-    assert_null(ht_run_variable(environment, "HEAPTAP_OUT"));
-    assert_null(ht_run_variable(environment, "HEAPTAP_EXIT"));
-    assert_null(ht_run_variable(environment, "HEAPTAP_ACTIVE"));
-    assert_null(ht_run_variable(environment, "HEAPTAP_KEEP"));
+    assert_string_equal(ht_proc_value_in(environment, "PATH"), "/bin");
+    assert_string_equal(ht_proc_value_in(environment, "HEAPTAP_RATE"), "1");
+    assert_string_equal(ht_proc_value_in(environment, "HEAPTAP_INTERVAL"), "5s");
+    assert_string_equal(ht_proc_value_in(environment, "LD_PRELOAD"), "/x.so");
+    assert_null(ht_proc_value_in(environment, "HEAPTAP_OUT"));
+    assert_null(ht_proc_value_in(environment, "HEAPTAP_EXIT"));
+    assert_null(ht_proc_value_in(environment, "HEAPTAP_ACTIVE"));
+    assert_null(ht_proc_value_in(environment, "HEAPTAP_KEEP"));
     ht_run_environment_free(environment);
 }
 
@@ -75,11 +76,11 @@ static void test_environment_marks_the_run(void **state)
     char *base[] = {outer, NULL};
     struct ht_run_settings settings = nothing();
     char **environment = ht_run_environment(base, &settings, "/x.so", false);
-    assert_null(ht_run_variable(environment, "HEAPTAP_RUN"));
+    assert_null(ht_proc_value_in(environment, "HEAPTAP_RUN"));
     ht_run_environment_free(environment);
     settings.run_id = UINT64_C(12345678901234567890);
     environment = ht_run_environment(base, &settings, "/x.so", false);
-    assert_string_equal(ht_run_variable(environment, "HEAPTAP_RUN"), "12345678901234567890");
+    assert_string_equal(ht_proc_value_in(environment, "HEAPTAP_RUN"), "12345678901234567890");
     ht_run_environment_free(environment);
 }
 
@@ -112,10 +113,10 @@ static void test_environment_of_options(void **state)
         count++;
     assert_int_equal(count, sizeof expected / sizeof *expected); // nothing twice
     for (size_t i = 0; i < count; i++)
-        assert_string_equal(ht_run_variable(environment, expected[i][0]), expected[i][1]);
+        assert_string_equal(ht_proc_value_in(environment, expected[i][0]), expected[i][1]);
     ht_run_environment_free(environment);
     environment = ht_run_environment(base, &settings, "/x.so", true); // the command snaps from outside
-    assert_null(ht_run_variable(environment, "HEAPTAP_INTERVAL"));
+    assert_null(ht_proc_value_in(environment, "HEAPTAP_INTERVAL"));
     ht_run_environment_free(environment);
 }
 

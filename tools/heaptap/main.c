@@ -14,7 +14,8 @@ static int unknown_command(const char *text, size_t length)
     snprintf(word, sizeof word, "%.*s", (int)length, text);
     const char *names[64];
     size_t count = 0;
-    for (const struct ht_command *command = ht_commands; command->name != NULL && count < 64; command++)
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL && count < 64;
+         at++)
         names[count++] = command->name;
     const char *nearest = ht_nearest(word, names, count), *instead = ht_cmd_instead(word, strlen(word));
     if (instead != NULL)
@@ -32,14 +33,6 @@ static bool is_word(const char *argument, const char *word, char letter)
         return strcmp(argument, word) == 0 && letter != 'V'; // `heaptap help`; there is no command `version`
     const char *name = argument + 1 + (argument[1] == '-');
     return strcmp(name, word) == 0 || (name[0] == letter && name[1] == '\0');
-}
-
-static const struct ht_command *find_command(const char *name)
-{
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
-        if (strcmp(command->name, name) == 0)
-            return command;
-    return NULL;
 }
 
 // The report that an argument names as `go tool pprof` has it: -top, -list=RE; its expression, NULL: none
@@ -79,7 +72,7 @@ static int run_without_command(int argc, char **argv)
         for (int rest = 1; rest < argc; rest++)
             if (rest < i || rest > skipped)
                 words[count++] = argv[rest];
-        int status = find_command(kind->name)->run(count, words);
+        int status = ht_command_find(kind->name)->run(count, words);
         free(name);
         free(words);
         return status;
@@ -89,7 +82,7 @@ static int run_without_command(int argc, char **argv)
     return ht_cmd_prompt(argc, argv);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         ht_help_print(stderr);
@@ -101,7 +94,7 @@ int main(int argc, char **argv)
     if (asks_help && argc > 2) { // heaptap help top
         char help[] = "--help";
         char *words[] = {argv[0], argv[2], help, NULL};
-        return main(3, words);
+        return run(3, words);
     }
     if (asks_help) {
         ht_help_print(stdout);
@@ -113,6 +106,14 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--generate") == 0)
         return ht_cmd_generate(argc - 1, argv + 1);
-    const struct ht_command *command = find_command(argv[1]);
+    const struct ht_command *command = ht_command_find(argv[1]);
     return command != NULL ? command->run(argc - 1, argv + 1) : run_without_command(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    ht_cmd_set_up();
+    int status = run(argc, argv);
+    ht_cmd_tell_notes(NULL);
+    return status;
 }

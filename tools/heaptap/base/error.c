@@ -1,5 +1,7 @@
-// One-line errors: formats, keeps and prints them.
+// One-line errors and warnings: formats and keeps them until somebody asks.
 #include "base/error.h"
+
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -9,19 +11,11 @@
 
 static _Thread_local char error_text[1024];
 
-// Names and messages may come from foreign files: one error stays one line without control characters.
-static void make_one_line(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = ' ';
-}
-
 static void set_error(const char *format, va_list args)
 {
     char text[sizeof error_text]; // the arguments may point into error_text itself
     vsnprintf(text, sizeof text, format, args);
-    make_one_line(text);
+    ht_text_printable(text, ' '); // names may come from foreign files: an error is one line
     memcpy(error_text, text, sizeof text);
 }
 
@@ -51,28 +45,74 @@ const char *ht_error(void)
     return error_text;
 }
 
-static void print_line(const char *prefix, const char *format, va_list args)
+// What is still to be told. Beyond the limit nobody would read on.
+enum { MAX_NOTES = 200 };
+static struct note {
+    enum ht_note kind;
+    char *text;
+} notes[MAX_NOTES];
+static size_t note_count, left_out;
+
+static void add_note(enum ht_note kind, const char *format, va_list args)
 {
     char text[1024];
     vsnprintf(text, sizeof text, format, args);
-    make_one_line(text);
-    fprintf(stderr, "heaptap: %s%s\n", prefix, text);
+    ht_text_printable(text, ' ');
+    for (size_t i = 0; i < note_count; i++)
+        if (notes[i].kind == kind && strcmp(notes[i].text, text) == 0)
+            return;
+    char *copy = note_count < MAX_NOTES ? strdup(text) : NULL; // without memory it is one of those left out
+    if (copy == NULL)
+        left_out++;
+    else
+        notes[note_count++] = (struct note){kind, copy};
 }
 
 void ht_warn(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fflush(stdout);
-    print_line("warning: ", format, args);
+    add_note(HT_NOTE_WARNING, format, args);
     va_end(args);
+}
+
+void ht_note_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add_note(HT_NOTE_ERROR, format, args);
+    va_end(args);
+}
+
+void ht_notes_take(void (*tell)(enum ht_note kind, const char *text, void *arg), void *arg)
+{
+    for (size_t i = 0; i < note_count; i++) {
+        tell(notes[i].kind, notes[i].text, arg);
+        free(notes[i].text);
+    }
+    char text[64];
+    snprintf(text, sizeof text, "%zu more warnings are left out", left_out);
+    if (left_out > 0)
+        tell(HT_NOTE_WARNING, text, arg);
+    note_count = left_out = 0;
+}
+
+static void (*last_words)(const char *text);
+
+void ht_die_with(void (*tell)(const char *text))
+{
+    last_words = tell;
 }
 
 void ht_die(const char *format, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, format);
-    print_line("", format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    ht_text_printable(text, ' ');
+    if (last_words != NULL)
+        last_words(text);
     exit(1);
 }

@@ -1,10 +1,11 @@
-// One-line errors: what went wrong, in words for a person, kept until somebody prints them.
+// One-line errors and warnings: what went wrong, in words for a person, kept until cmd/ or prompt/ prints
+// them.
 #ifndef HT_BASE_ERROR_H
 #define HT_BASE_ERROR_H
 
 // Context: tool, any thread (the text is per thread). No function here fails.
-// A function of base/, profile/, resolve/ or view/ that fails returns -1 after ht_fail(); the command prints
-// ht_error() after the file or process that it was about.
+// A function of a room below cmd/ that fails returns -1 after ht_fail(); the command prints ht_error() after
+// the file or process that it was about. None of them writes to standard error.
 
 // Formats the reason, without a newline and without the program's name. Always returns -1.
 int ht_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -15,10 +16,21 @@ int ht_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)))
 // The reason of this thread's last failure; valid until its next one.
 const char *ht_error(void);
 
-// Prints "heaptap: warning: ..." and a newline to standard error.
+// What does not end the work, but is to be told beside its results: kept in order, each text once, until
+// ht_notes_take(). Beyond 200 they are only counted. Context: tool, one thread.
+enum ht_note {
+    HT_NOTE_WARNING,
+    HT_NOTE_ERROR, // a part of the work failed
+};
 void ht_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void ht_note_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// Prints "heaptap: ..." and ends the process with status 1: for what cannot be continued (no memory left).
+// Hands them over, oldest first, and forgets them.
+void ht_notes_take(void (*tell)(enum ht_note kind, const char *text, void *arg), void *arg);
+
+// Ends the process with status 1, for what cannot be continued (no memory left), after telling why to whom
+// ht_die_with() named.
 void ht_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+void ht_die_with(void (*tell)(const char *text));
 
 #endif

@@ -33,6 +33,12 @@ void ht_path_clean(const char *path, struct ht_buffer *out)
     out->data[out->length] = '\0';
 }
 
+const char *ht_path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
 void ht_path_base(const char *path, struct ht_buffer *out)
 {
     size_t end = strlen(path);

@@ -9,6 +9,9 @@
 // The shortest equal name (no "//", "." or avoidable ".."; "." for ""), appended to *out.
 void ht_path_clean(const char *path, struct ht_buffer *out);
 
+// Where the last part begins: "b" of "a/b", "" of "a/".
+const char *ht_path_name(const char *path);
+
 // The last part as pprof's reports show it: "b" for "a/b/" and "a/b", "/" for "/", "." for "". Appended to
 // *out.
 void ht_path_base(const char *path, struct ht_buffer *out);

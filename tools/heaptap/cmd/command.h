@@ -22,7 +22,7 @@ enum ht_group_of {
     HT_GROUP_SHARE,
 };
 
-// A row of the table in table.c.
+// What a command is: a row that stands at the end of its file.
 struct ht_command {
     const char *name;
     const char *summary;  // one line, lower case, for `heaptap --help`
@@ -35,7 +35,17 @@ struct ht_command {
     int (*run)(int argc, char **argv); // argv[0] is the command's name; returns the exit status
 };
 
-extern const struct ht_command ht_commands[]; // ends with an entry without name
+// All of them, in the order of --help: a new command is a file in cmd/ and a name here.
+#define HT_COMMANDS(X)                                                                                       \
+    X(run)                                                                                                   \
+    X(doctor) X(ps) X(snap) X(start) X(stop) X(rate) X(top) X(text) X(peek) X(tree) X(traces) X(tags) X(raw) \
+        X(comments) X(proto) X(symbolize) X(list) X(dot) X(svg) X(callgrind) X(folded) X(flame) X(diff)
+#define X(name) extern const struct ht_command ht_command_##name;
+HT_COMMANDS(X)
+#undef X
+extern const struct ht_command *const ht_commands[]; // ends with NULL
+
+const struct ht_command *ht_command_find(const char *name); // NULL: there is none
 
 struct ht_group {
     enum ht_group_of group;
@@ -48,36 +58,13 @@ extern const char ht_about_text[], ht_prompt_text[], ht_inputs_text[], ht_start_
 
 void ht_help_print(FILE *out);              // `heaptap --help`
 int ht_cmd_generate(int argc, char **argv); // `heaptap --generate`, for the build: man pages and completions
-int ht_cmd_report(int argc, char **argv);
-int ht_cmd_prompt(int argc, char **argv);      // `heaptap FILE...`, without a command
+int ht_cmd_prompt(int argc, char **argv);   // `heaptap FILE...`, without a command
 bool ht_prompt_is_input(const char *argument); // a file, PID or URL; not a misspelt command
 int ht_cmd_json_help(void);                    // `heaptap help json`: the words that reports use with --json
-int ht_cmd_diff(int argc, char **argv);
 
 // For the name of a report that pprof has and heaptap has not: what does its work here. NULL: it is no such
 // name.
 const char *ht_cmd_instead(const char *word, size_t length);
-
-int ht_cmd_run(int argc, char **argv);
-int ht_cmd_ps(int argc, char **argv);
-int ht_cmd_snap(int argc, char **argv);
-int ht_cmd_symbolize(int argc, char **argv);
-int ht_cmd_start(int argc, char **argv);
-int ht_cmd_stop(int argc, char **argv);
-int ht_cmd_rate(int argc, char **argv);
-int ht_cmd_doctor(int argc, char **argv);
-
-// Each command's options stand beside its function.
-extern const struct ht_option ht_options_report[];
-extern const struct ht_option ht_options_diff[];
-extern const struct ht_option ht_options_run[];
-extern const struct ht_option ht_options_ps[];
-extern const struct ht_option ht_options_snap[];
-extern const struct ht_option ht_options_symbolize[];
-extern const struct ht_option ht_options_start[];
-extern const struct ht_option ht_options_stop[];
-extern const struct ht_option ht_options_rate[];
-extern const struct ht_option ht_options_doctor[];
 
 #define HT_PARSED (-1)
 
@@ -85,12 +72,22 @@ extern const struct ht_option ht_options_doctor[];
 // on, or the exit status to return at once: 0 after --help was printed, 2 after a usage error was.
 int ht_cmd_parse(const char *name, int argc, char **argv, void *settings, struct ht_operands *ret_operands);
 
+// Before anything else: from here on the rooms below have somebody who prints for them.
+void ht_cmd_set_up(void);
+
+// Prints "heaptap: NAME: ..." on standard error: news that are no failure.
+void ht_cmd_say(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 // Prints "heaptap: NAME: ..." on standard error and returns HT_EXIT_FAILED. Write "OBJECT: what is wrong;
 // what to do", for example ht_cmd_error("top", "%s: %s", file, ht_error()).
 int ht_cmd_error(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // The same with a pointer to `heaptap NAME --help`; returns HT_EXIT_USAGE.
 int ht_cmd_usage_error(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Prints what the rooms below had to warn of: before the results that it is about. Errors, ht_cmd_write and
+// ht_cmd_finish do so first.
+void ht_cmd_tell_notes(const char *name);
 
 // Ends a command that wrote to standard output: flushes; HT_EXIT_FAILED with a message if that failed (a full
 // disk), HT_EXIT_DONE otherwise. A reader that went away (SIGPIPE's EPIPE) is no failure.

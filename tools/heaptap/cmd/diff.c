@@ -22,7 +22,7 @@ struct settings {
 
 #define AT(member) offsetof(struct settings, member)
 
-const struct ht_option ht_options_diff[] = {
+static const struct ht_option option_table[] = {
     HT_OPTION_TITLE("What is counted"),
     HT_OPTIONS_SAMPLE_TYPE(struct settings, compare.sample_index, sample_shorthand),
     {"objects", 0, HT_OPT_SET, AT(sample_shorthand), 2, NULL, "the same as --inuse-objects"},
@@ -121,17 +121,16 @@ static int print_report(const struct settings *settings, const struct threshold 
     return status;
 }
 
-int ht_cmd_diff(int argc, char **argv)
+static int command(int argc, char **argv)
 {
-    struct settings settings = {
-        .compare = {.granularity = HT_BY_LINES}, .load = {.command = "diff"}, .node_count = 20, .paths = 1};
+    struct settings settings = {.compare = {.granularity = HT_BY_LINES}, .node_count = 20, .paths = 1};
     struct threshold threshold = {0};
     struct ht_operands files;
     int status = ht_cmd_parse("diff", argc, argv, &settings, &files);
     if (status == HT_PARSED)
         status = parse_threshold(settings.fail_above, &threshold);
-    if (status == HT_PARSED)
-        status = ht_load_interpret(&settings.load);
+    if (status == HT_PARSED && ht_load_interpret(&settings.load) < 0)
+        status = ht_cmd_usage_error("diff", "%s", ht_error());
     if (status != HT_PARSED)
         return status;
     if (files.count != 2)
@@ -140,9 +139,31 @@ int ht_cmd_diff(int argc, char **argv)
         settings.compare.sample_index = ht_sample_shorthands[settings.sample_shorthand];
     struct ht_profile *profile;
     struct ht_load_times times;
-    if (ht_load_pair(&settings.load, files.items[0], files.items[1], &profile, &times) < 0)
-        return HT_EXIT_FAILED;
+    if (ht_load_pair(&settings.load, files.items[0], files.items[1], HT_COMPARE_OLD_LABEL, &profile, &times) <
+        0)
+        return ht_cmd_error("diff", "%s", ht_error());
     status = print_report(&settings, &threshold, profile, times);
     ht_profile_free(profile);
     return status;
 }
+
+const struct ht_command ht_command_diff = {
+    .name = "diff",
+    .summary = "show what grew between two snapshots, the leak on top",
+    .usage = "[options] OLD NEW|PID",
+    .text =
+        "One row for each allocating call site, sorted by growth of live bytes: old, new, change, and change per\n"
+        "minute from the times of the two profiles. The call site is the caller nearest to the allocation that is not\n"
+        "the C or C++ library or a wrapper with malloc, calloc, realloc, palloc or zalloc in its name (g_malloc0);\n"
+        "--leaf takes those as well. NEW may be a running process.\n"
+        "\n"
+        "Below the table: the stack of the largest growth (--paths N: of the first N rows). What grew between two\n"
+        "snapshots may still be a cache that fills: compare later ones before calling it a leak.\n",
+    .examples = "  heaptap diff first.pb.gz last.pb.gz\n"
+                "  heaptap diff --inuse-objects first.pb.gz last.pb.gz\n"
+                "      count objects instead of bytes\n"
+                "  heaptap diff --fail-above 1M/min first.pb.gz last.pb.gz\n"
+                "      exit with status 3 when the heap grows faster than that\n",
+    .options = option_table,
+    .run = command,
+};

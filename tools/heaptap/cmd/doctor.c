@@ -1,15 +1,12 @@
-// heaptap doctor: says whether profiling a program or a process will work, and what to change.
+// heaptap doctor: prints what was found about a program or a process, and whether profiling will work.
 #include "doctor/doctor.h"
 
 #include "base/json.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
-#include "launch/launch.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,76 +14,15 @@ struct doctor_settings {
     bool json, verbose;
 };
 
-const struct ht_option ht_options_doctor[] = {
+static const struct ht_option option_table[] = {
     {"json", 0, HT_OPT_FLAG, offsetof(struct doctor_settings, json), 0, NULL, "machine-readable output"},
     {"verbose", 'v', HT_OPT_FLAG, offsetof(struct doctor_settings, verbose), 0, NULL,
      "name every library that a check is about, not only the first ones"},
     {.name = NULL},
 };
 
-enum { OF_PROGRAM = 1, OF_PROCESS = 2, OF_BOTH = 3 };
-
-// The one table of checks, in the order in which they are shown. A check that has nothing to say adds no
-// line.
-static const struct {
-    const char *name; // as in --json; with spaces in the table
-    int of;
-    void (*run)(struct ht_doctor *doctor);
-} checks[] = {
-    {"access", OF_PROCESS, ht_doctor_check_access},     {"profiler", OF_PROCESS, ht_doctor_check_profiler},
-    {"script", OF_PROGRAM, ht_doctor_check_script},     {"format", OF_BOTH, ht_doctor_check_format},
-    {"loader", OF_BOTH, ht_doctor_check_loader},        {"rights", OF_PROGRAM, ht_doctor_check_rights},
-    {"rights", OF_PROCESS, ht_doctor_check_privileges}, {"sanitizer", OF_BOTH, ht_doctor_check_sanitizer},
-    {"allocator", OF_BOTH, ht_doctor_check_allocator},  {"runtime", OF_BOTH, ht_doctor_check_runtime},
-    {"libraries", OF_BOTH, ht_doctor_check_libraries},  {"unwind_tables", OF_BOTH, ht_doctor_check_unwind},
-    {"debug_info", OF_BOTH, ht_doctor_check_debug},     {"build_id", OF_BOTH, ht_doctor_check_build_id},
-    {"replaced", OF_PROCESS, ht_doctor_check_replaced}, {"signal", OF_BOTH, ht_doctor_check_signal},
-    {"seccomp", OF_BOTH, ht_doctor_check_seccomp},      {"container", OF_PROCESS, ht_doctor_check_container},
-    {"ptrace", OF_PROCESS, ht_doctor_check_ptrace},     {"shim", OF_BOTH, ht_doctor_check_shim},
-    {"preload", OF_BOTH, ht_doctor_check_preload},      {"variables", OF_BOTH, ht_doctor_check_variables},
-    {"live_region", OF_BOTH, ht_doctor_check_live},     {"output", OF_BOTH, ht_doctor_check_output},
-    {"memory", OF_BOTH, ht_doctor_check_memory},        {"limits", OF_BOTH, ht_doctor_check_limits},
-};
-
-struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor_level level,
-                                        const char *advice, const char *format, ...)
-{
-    char text[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    ht_process_printable(text); // names of files and libraries may hold anything
-    HT_RESERVE(doctor->findings, doctor->finding_capacity, doctor->finding_count + 1);
-    struct ht_doctor_finding *finding = &doctor->findings[doctor->finding_count++];
-    *finding = (struct ht_doctor_finding){
-        .name = doctor->check,
-        .level = level,
-        .seen = ht_strdup(text),
-        .advice = advice != NULL ? ht_strdup(advice) : NULL,
-    };
-    if (finding->advice != NULL)
-        ht_process_printable(finding->advice);
-    return finding;
-}
-
-const char *ht_doctor_variable(const struct ht_doctor *doctor, const char *name)
-{
-    return ht_run_variable(doctor->environment, name);
-}
-
 static const char *const level_words[] = {"ok", "warning", "warning", "problem"};
 static const char *const level_colours[] = {"\033[32m", "\033[33m", "\033[33m", "\033[31m"};
-
-// "yes", "partly" or "no". `after_restart`: leaving out what a restart of the process mends.
-static const char *works(const struct ht_doctor *doctor, bool after_restart)
-{
-    enum ht_doctor_level worst = HT_DOCTOR_OK;
-    for (size_t i = 0; i < doctor->finding_count; i++)
-        if (doctor->findings[i].level > worst && !(after_restart && doctor->findings[i].ends_with_restart))
-            worst = doctor->findings[i].level;
-    return worst == HT_DOCTOR_PROBLEM ? "no" : worst == HT_DOCTOR_PARTLY ? "partly" : "yes";
-}
 
 static void spaced(const char *name, char text[32])
 {
@@ -115,7 +51,7 @@ static void add_reasons(const struct ht_doctor *doctor, const char *answer, stru
 
 static void print_summary(const struct ht_doctor *doctor, bool colour)
 {
-    const char *answer = works(doctor, false), *later = works(doctor, true);
+    const char *answer = ht_doctor_works(doctor, false), *later = ht_doctor_works(doctor, true);
     const char *paint = strcmp(answer, "no") == 0       ? level_colours[HT_DOCTOR_PROBLEM]
                         : strcmp(answer, "partly") == 0 ? level_colours[HT_DOCTOR_PARTLY]
                                                         : level_colours[HT_DOCTOR_OK];
@@ -158,8 +94,8 @@ static void print_json(const struct ht_doctor *doctor)
     struct ht_buffer out = {0};
     struct ht_json json = {.out = &out};
     ht_json_begin_object(&json, NULL);
-    ht_json_string(&json, "works", works(doctor, false));
-    ht_json_string(&json, "works_after_restart", works(doctor, true));
+    ht_json_string(&json, "works", ht_doctor_works(doctor, false));
+    ht_json_string(&json, "works_after_restart", ht_doctor_works(doctor, true));
     if (doctor->pid != 0)
         ht_json_int(&json, "pid", doctor->pid);
     ht_json_string(&json, "subject", doctor->subject);
@@ -181,27 +117,7 @@ static void print_json(const struct ht_doctor *doctor)
     ht_buffer_free(&out);
 }
 
-static void free_doctor(struct ht_doctor *doctor)
-{
-    for (size_t i = 0; i < doctor->finding_count; i++) {
-        free(doctor->findings[i].seen);
-        free(doctor->findings[i].advice);
-    }
-    free(doctor->findings);
-    ht_doctor_files_free(doctor);
-    ht_elf_image_close(&doctor->image);
-    ht_buffer_free(&doctor->status);
-    ht_buffer_free(&doctor->own_environment);
-    free(doctor->environment_list);
-}
-
-// "4242" is a process, "./4242" a program.
-static bool is_pid(const char *argument)
-{
-    return *argument != '\0' && strspn(argument, "0123456789") == strlen(argument);
-}
-
-int ht_cmd_doctor(int argc, char **argv)
+static int command(int argc, char **argv)
 {
     struct doctor_settings settings = {0};
     struct ht_operands operands;
@@ -215,24 +131,39 @@ int ht_cmd_doctor(int argc, char **argv)
         return ht_cmd_usage_error("doctor", "%s: one program or PID at a time; its arguments are not needed",
                                   operands.items[1]);
     struct ht_doctor doctor = {.verbose = settings.verbose, .environment = environ, .image = {.fd = -1}};
-    int of = is_pid(argument) ? OF_PROCESS : OF_PROGRAM;
-    int found = of == OF_PROCESS ? ht_doctor_find_process(&doctor, argument)
-                                 : ht_doctor_find_program(&doctor, argument);
-    if (found != 0) {
-        free_doctor(&doctor);
+    if (ht_doctor_examine(&doctor, argument) != 0) {
+        ht_doctor_free(&doctor);
         return ht_cmd_error("doctor", "%s: %s", argument, ht_error());
-    }
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
-        doctor.check = checks[i].name;
-        if ((checks[i].of & of) != 0)
-            checks[i].run(&doctor);
     }
     if (settings.json)
         print_json(&doctor);
     else
         print_table(&doctor);
-    bool fails = strcmp(works(&doctor, false), "no") == 0;
-    free_doctor(&doctor);
+    bool fails = strcmp(ht_doctor_works(&doctor, false), "no") == 0;
+    ht_doctor_free(&doctor);
     status = ht_cmd_finish("doctor");
     return status != HT_EXIT_DONE ? status : fails ? HT_EXIT_FAILED : HT_EXIT_DONE;
 }
+
+const struct ht_command ht_command_doctor = {
+    .name = "doctor",
+    .summary = "say whether profiling will work, and what to change",
+    .usage = "[options] PROGRAM|PID",
+    .text =
+        "Looks at a program (found in PATH as the shell does; a script is followed to its interpreter) or at a running\n"
+        "process, at its libraries, at this machine and at the HEAPTAP_ variables, and prints one line for each check: ok,\n"
+        "warning or problem, what was seen, and what to do about it. Nothing of the program is run; the profiler itself is\n"
+        "tried on a program of our own.\n"
+        "\n"
+        "The last line says whether profiling will work: yes, partly (some memory stays unseen, or profiles cannot be\n"
+        "written) or no. For a process it is about the process as it runs, and about a new start where that differs. The\n"
+        "exit status is 0 for yes and partly, 1 for no.\n",
+    .examples = "  heaptap doctor ./server\n"
+                "  heaptap doctor nginx\n"
+                "  heaptap doctor 4242\n"
+                "      why does this process show up nowhere? will SIGUSR2 take a snapshot?\n"
+                "  heaptap doctor --json ./server\n",
+    .group = HT_GROUP_RUN,
+    .options = option_table,
+    .run = command,
+};

@@ -62,7 +62,8 @@ static int write_man(const char *folder, const char *date)
     int status = write_page(folder, "heaptap.1", &page);
     ht_generate_man_shim(date, &page);
     status |= write_page(folder, "heaptap.7", &page);
-    for (const struct ht_command *command = ht_commands; command->name != NULL && status == 0; command++) {
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL && status == 0;
+         at++) {
         char *name = ht_format("heaptap-%s.1", command->name);
         ht_generate_man_command(command, date, &page);
         status |= write_page(folder, name, &page);

@@ -214,7 +214,7 @@ void ht_generate_man_main(const char *date, struct ht_buffer *out)
         ht_buffer_printf(out, ".SS %c", toupper((unsigned char)group->title[0]));
         add(out, group->title + 1);
         ht_buffer_byte(out, '\n');
-        for (const struct ht_command *command = ht_commands; command->name != NULL; command++) {
+        for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++) {
             if (command->group != group->group)
                 continue;
             ht_buffer_text(out, ".TP\n.BR heaptap\\-");
@@ -237,7 +237,7 @@ void ht_generate_man_main(const char *date, struct ht_buffer *out)
     ht_buffer_text(out, ".SH EXAMPLES\n");
     add_examples(out, ht_start_examples);
     ht_buffer_text(out, ".SH SEE ALSO\n.BR heaptap (7)");
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++) {
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++) {
         ht_buffer_text(out, ",\n.BR heaptap\\-");
         add(out, command->name);
         ht_buffer_text(out, " (1)");

@@ -24,16 +24,16 @@ static enum value_kind value_kind(const struct ht_option *option)
 // The commands of one option table share their part of the script: true for the first of them.
 static bool is_first_with(const struct ht_command *command)
 {
-    for (const struct ht_command *other = ht_commands; other != command; other++)
-        if (other->options == command->options)
-            return false;
-    return true;
+    const struct ht_command *const *other = ht_commands;
+    while ((*other)->options != command->options)
+        other++;
+    return *other == command;
 }
 
 static void add_sharers(struct ht_buffer *out, const struct ht_command *first, const char *separator)
 {
     const char *before = "";
-    for (const struct ht_command *command = first; command->name != NULL; command++)
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
         if (command->options == first->options) {
             ht_buffer_printf(out, "%s%s", before, command->name);
             before = separator;
@@ -195,14 +195,14 @@ static const char bash_end[] =
 
 void ht_generate_bash(struct ht_buffer *out)
 {
-    const struct ht_command *run = ht_commands;
+    const struct ht_command *run = &ht_command_run;
     while (run->name != NULL && strcmp(run->name, "run") != 0)
         run++;
     ht_buffer_text(out, bash_begin);
     add_bash_run(out, run);
     ht_buffer_text(out, bash_middle);
     ht_buffer_text(out, "    local commands='");
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
         ht_buffer_printf(out, "%s ", command->name);
     ht_buffer_text(out, "help'\n"
                         "    if ((COMP_CWORD == 1)); then\n"
@@ -216,11 +216,11 @@ void ht_generate_bash(struct ht_buffer *out)
                         "    fi\n"
                         "    case $command in\n"
                         "    help) value=\"$commands json\" ;;\n");
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
         if (is_first_with(command))
             add_bash_options(out, command);
     ht_buffer_text(out, "    esac\n    case $command in\n");
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
         ht_buffer_printf(out, "    %s) operands='%s%s%s' ;;\n", command->name,
                          takes_program(command) ? "commands " : "", takes_file(command) ? "files " : "",
                          takes_pid(command) ? "pids " : "");
@@ -328,13 +328,13 @@ static const char zsh_middle[] =
 void ht_generate_zsh(struct ht_buffer *out)
 {
     ht_buffer_text(out, zsh_begin);
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++) {
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++) {
         ht_buffer_printf(out, "        '%s:", command->name);
         add_quoted(out, command->summary, ":\\");
         ht_buffer_text(out, "'\n");
     }
     ht_buffer_text(out, zsh_middle);
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++) {
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++) {
         if (!is_first_with(command))
             continue;
         ht_buffer_text(out, "    ");
@@ -346,7 +346,7 @@ void ht_generate_zsh(struct ht_buffer *out)
         ht_buffer_text(out, "        '(- *)'{-h,--help}'[how to use it]'\n        ) ;;\n");
     }
     ht_buffer_text(out, "    esac\n    case $command in\n");
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++) {
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++) {
         ht_buffer_printf(out, "    %s) _arguments -s -S $options", command->name);
         add_zsh_operands(out, command);
         ht_buffer_text(out, " ;;\n");

@@ -73,7 +73,7 @@ void ht_help_print(FILE *out)
         "       heaptap COMMAND --help          each command explains itself by example\n");
     for (const struct ht_group *group = ht_groups; group->title != NULL; group++) {
         fprintf(out, "\n%s:\n", group->title);
-        for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+        for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
             if (command->group == group->group)
                 fprintf(out, "  %-10s %s\n", command->name, command->summary);
     }

@@ -1,21 +1,22 @@
 // heaptap ps: lists profiled processes with live heap, growth, rate and age; two looks at each region,
 // nothing else.
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/measure.h"
 #include "base/memory.h"
+#include "base/proc.h"
+#include "base/text.h"
 #include "cmd/command.h"
 #include "region/control.h"
 #include "region/dead.h"
 #include "region/process.h"
 #include "stats/live_set.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_LIVE_DIR "/dev/shm"
@@ -25,7 +26,7 @@ struct ps_settings {
     uint64_t over_ns;
 };
 
-const struct ht_option ht_options_ps[] = {
+static const struct ht_option option_table[] = {
     {"verbose", 'v', HT_OPT_FLAG, offsetof(struct ps_settings, verbose), 0, NULL,
      "also where profiles go and every health counter that is not zero"},
     {"json", 0, HT_OPT_FLAG, offsetof(struct ps_settings, json), 0, NULL, "machine-readable output"},
@@ -58,13 +59,6 @@ struct rows {
     size_t count, capacity;
 };
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 // Looks at a row's region: its live samples into *set, its header into the row.
 static bool look_at(struct row *row, struct ht_live_set *set)
 {
@@ -85,7 +79,7 @@ static bool look_at(struct row *row, struct ht_live_set *set)
     row->failed = header->failed != 0;
     memcpy(row->health, header->health, sizeof row->health);
     snprintf(row->out_dir, sizeof row->out_dir, "%.*s", (int)sizeof header->out_dir, header->out_dir);
-    ht_process_printable(row->out_dir);
+    ht_text_printable(row->out_dir, '_');
     ht_region_copy_free(&copy);
     return true;
 }
@@ -101,7 +95,7 @@ static struct row *add_row(struct rows *rows, const struct ht_process *process, 
         row->note = ht_strdup(reason);
         return row;
     }
-    row->first_ns = monotonic_ns();
+    row->first_ns = ht_clock_ns(CLOCK_MONOTONIC);
     row->has_figures = look_at(row, &row->first);
     if (!row->has_figures)
         row->note = ht_format("its region %s", ht_error());
@@ -115,14 +109,10 @@ static bool collect_live(const struct ht_operands *operands, struct rows *rows)
     for (int i = 0; i < operands->count; i++) {
         const char *argument = operands->items[i];
         struct ht_process process;
-        char *end;
-        errno = 0;
-        unsigned long pid = strtoul(argument, &end, 10);
-        bool is_number =
-            errno == 0 && *end == '\0' && *argument >= '0' && *argument <= '9' && pid <= INT32_MAX;
-        if (!is_number)
+        uint32_t pid;
+        if (!ht_proc_parse_pid(argument, &pid))
             ht_cmd_error("ps", "%s: is not a process id; 'heaptap ps' without one lists all", argument);
-        else if (ht_process_find((uint32_t)pid, &process) != 0)
+        else if (ht_process_find(pid, &process) != 0)
             ht_cmd_error("ps", "%s: %s", argument, ht_error());
         else if (add_row(rows, &process, true) != NULL)
             continue;
@@ -155,13 +145,10 @@ static void collect_dead_file(struct rows *rows, const char *path)
 {
     struct ht_process dead = {.has_region = true}, living;
     struct ht_region_header header;
-    struct stat stat;
-    int fd = ht_region_open(path, O_RDONLY, &stat);
-    if (fd < 0)
-        return;
-    bool whole =
-        pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header && header.magic == HT_REGION_MAGIC;
-    close(fd);
+    struct stat stat = {0};
+    bool whole = ht_region_read_header(path, &header, &stat) == 0;
+    if (stat.st_mode == 0)
+        return; // it cannot even be opened
     dead.inode = stat.st_ino;
     dead.device = stat.st_dev;
     if (is_listed(rows, &stat) || (whole && ht_region_is_alive(&header, &stat, &living)))
@@ -170,16 +157,31 @@ static void collect_dead_file(struct rows *rows, const char *path)
     if (whole) {
         dead.pid = header.pid;
         snprintf(dead.program, sizeof dead.program, "%.63s", header.program);
-        ht_process_printable(dead.program);
+        ht_text_printable(dead.program, '_');
     }
     add_row(rows, &dead, false);
+}
+
+static void print_dead(const struct ht_dead *dead, void *all)
+{
+    char size[HT_MEASURE_TEXT_BYTES];
+    ht_measure_bytes((int64_t)dead->size_bytes, 0, size);
+    if (dead->fate == HT_DEAD_STUCK) {
+        ht_cmd_error("ps", "%s: cannot be removed: %s", dead->path, dead->reason);
+        *(bool *)all = false;
+    } else if (dead->reason != NULL) {
+        printf("%-8s %s: %s\n", dead->fate == HT_DEAD_KEPT ? "kept" : "removed", dead->path, dead->reason);
+    } else {
+        printf("removed  %s: %s, process %" PRIu32 ", %s\n", dead->path, dead->program, dead->pid, size);
+    }
 }
 
 // Only where programs of this environment put their regions.
 static int clean_dead(void)
 {
     const char *live = getenv("HEAPTAP_LIVE");
-    bool all = ht_dead_clean(live != NULL && live[0] == '/' ? live : DEFAULT_LIVE_DIR);
+    bool all = true;
+    ht_dead_clean(live != NULL && live[0] == '/' ? live : DEFAULT_LIVE_DIR, print_dead, &all);
     int finished = ht_cmd_finish("ps");
     return all ? finished : HT_EXIT_FAILED;
 }
@@ -206,16 +208,13 @@ static void look_again(struct rows *rows, uint64_t over_ns)
         any |= rows->items[i].alive && rows->items[i].has_figures;
     if (!any || over_ns == 0)
         return;
-    struct timespec wait = {.tv_sec = (time_t)(over_ns / UINT64_C(1000000000)),
-                            .tv_nsec = (long)(over_ns % UINT64_C(1000000000))};
     fflush(stdout);
-    while (nanosleep(&wait, &wait) != 0 && errno == EINTR) {
-    }
+    ht_clock_wait(over_ns);
     for (size_t i = 0; i < rows->count; i++) {
         struct row *row = &rows->items[i];
         if (!row->alive || !row->has_figures)
             continue;
-        uint64_t now = monotonic_ns();
+        uint64_t now = ht_clock_ns(CLOCK_MONOTONIC);
         if (look_at(row, &row->second)) // it may have ended meanwhile
             row->second_ns = now;
     }
@@ -240,12 +239,12 @@ static bool growth_of(const struct row *row, struct ht_estimate *ret)
 // Age of the process, ns; -1 unknown.
 static int64_t age_of(const struct row *row)
 {
-    struct timespec now;
+    uint64_t now_ns = ht_clock_ns(CLOCK_BOOTTIME);
     long ticks = sysconf(_SC_CLK_TCK);
-    if (!row->alive || ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+    if (!row->alive || ticks <= 0 || now_ns == 0)
         return -1;
-    double age = (double)now.tv_sec - (double)row->process.start_ticks / (double)ticks;
-    return age > 0 ? (int64_t)(age * 1e9) : 0;
+    double age_ns = (double)now_ns - (double)row->process.start_ticks / (double)ticks * 1e9;
+    return age_ns > 0 ? (int64_t)age_ns : 0;
 }
 
 static const char *state_of(const struct row *row)
@@ -410,7 +409,7 @@ static void print_json(const struct rows *rows)
     ht_buffer_free(&out);
 }
 
-int ht_cmd_ps(int argc, char **argv)
+static int command(int argc, char **argv)
 {
     struct ps_settings settings = {.over_ns = UINT64_C(1000000000)};
     struct ht_operands operands;
@@ -443,3 +442,35 @@ int ht_cmd_ps(int argc, char **argv)
     int finished = ht_cmd_finish("ps");
     return all ? finished : HT_EXIT_FAILED;
 }
+
+const struct ht_command ht_command_ps = {
+    .name = "ps",
+    .summary = "list the programs that are being profiled",
+    .usage = "[options] [PID...]",
+    .text =
+        "Shows every process that has the profiler loaded: live heap (estimated from the samples), growth per minute,\n"
+        "rate, age, the number of snapshots written and the memory that its region takes. Programs are read from outside;\n"
+        "they notice nothing. Other users' processes need root.\n"
+        "\n"
+        "Growth is the change of the live heap between two looks (--over, 1 second apart by default), scaled to a minute.\n"
+        "Blocks that live through both looks cancel exactly, so only what came and went in between makes noise; the\n"
+        "figure after +- is one standard error of that. For a slow leak look longer: --over 1m. A change of less than\n"
+        "the rate between the looks is mostly seen as 0. A leak over hours is for `heaptap diff` of two snapshots.\n"
+        "\n"
+        "-v adds where profiles go, and everything that was lost or estimated. --dead adds regions that dead processes\n"
+        "left behind: `heaptap top FILE.live` shows what they held, `heaptap snap FILE.live` makes a profile of one.\n"
+        "At most 8 of them and 256 MB stay for a user, the oldest go first; --dead --clean removes them all (in\n"
+        "/dev/shm, or where HEAPTAP_LIVE says). Regions of living processes, of other users and of other pid\n"
+        "namespaces are not touched.\n",
+    .examples = "  heaptap ps\n"
+                "  heaptap ps -v 4242\n"
+                "  heaptap ps --over 1m\n"
+                "      growth over a whole minute\n"
+                "  heaptap ps --dead --clean\n"
+                "      remove what killed programs left in memory\n"
+                "  heaptap ps --json --over 0\n"
+                "      figures for a script, without waiting\n",
+    .group = HT_GROUP_RUN,
+    .options = option_table,
+    .run = command,
+};

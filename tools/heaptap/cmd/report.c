@@ -89,7 +89,7 @@ const struct ht_option ht_options_report[] = {
 // What pprof's prompt and its saved settings spell as name=value.
 static int interpret_choices(struct ht_report_settings *settings)
 {
-    const char *command = settings->load.command;
+    const char *command = settings->command;
     if (settings->sort != NULL) {
         settings->view.sort_by_cum = strcmp(settings->sort, "cum") == 0;
         if (!settings->view.sort_by_cum && strcmp(settings->sort, "flat") != 0)
@@ -109,7 +109,7 @@ static int interpret_choices(struct ht_report_settings *settings)
 
 int ht_report_interpret(struct ht_report_settings *settings)
 {
-    const char *command = settings->load.command;
+    const char *command = settings->command;
     const char *shorthand = settings->mean_delay ? "delay" : ht_sample_shorthands[settings->sample_shorthand];
     bool is_given = settings->view.sample_index != NULL && settings->view.sample_index[0] != '\0';
     if (shorthand != NULL && is_given && strcmp(settings->view.sample_index, shorthand) != 0)
@@ -127,15 +127,15 @@ int ht_report_interpret(struct ht_report_settings *settings)
     if (settings->output != NULL && (settings->output[0] == '\0' || strcmp(settings->output, "-") == 0))
         settings->output = NULL; // standard output; so a prompt's "output=" takes a file back
     int status = interpret_choices(settings);
-    if (status == HT_PARSED)
-        status = ht_load_interpret(&settings->load);
+    if (status == HT_PARSED && ht_load_interpret(&settings->load) < 0)
+        status = ht_cmd_usage_error(command, "%s", ht_error());
     return status;
 }
 
 int ht_report_run(const struct ht_report_settings *settings, const struct ht_report_kind *kind,
                   const char *expression, struct ht_profile *profile)
 {
-    const char *command = settings->load.command;
+    const char *command = settings->command;
     struct ht_terminal terminal = ht_terminal_of(settings->output == NULL ? STDOUT_FILENO : -1);
     if ((kind->flags & HT_REPORT_BINARY) && terminal.is_terminal && !settings->json)
         return ht_cmd_usage_error(command, "the output is not text; write it to a file with -o FILE");
@@ -160,6 +160,7 @@ int ht_report_run(const struct ht_report_settings *settings, const struct ht_rep
     struct ht_buffer out = {0};
     if (settings->output == NULL || strcmp(settings->output, "-") == 0)
         out.stream = stdout;
+    ht_cmd_tell_notes(command);
     ht_buffer_text(&out, ""); // an empty report has bytes to point at as well
     int status = kind->write(&report, &form, &out) < 0 ? ht_cmd_error(command, "%s", ht_error())
                                                        : ht_cmd_write(command, settings->output, &out);
@@ -176,20 +177,19 @@ static int load_and_run(struct ht_report_settings *settings, const struct ht_rep
     int count = operands->count;
     if ((kind->flags & HT_REPORT_EXPRESSION) && (count > 1 || !(kind->flags & HT_REPORT_OPTIONAL))) {
         if (count < 2)
-            return ht_cmd_usage_error(settings->load.command, "name a regular expression and then a profile");
+            return ht_cmd_usage_error(settings->command, "name a regular expression and then a profile");
         expression = files[0];
         files++;
         count--;
     }
     if (count == 0)
-        return ht_cmd_usage_error(settings->load.command, "name a profile, a region file or a process");
-    int status = ht_load_take_program(&settings->load, &files, &count);
+        return ht_cmd_usage_error(settings->command, "name a profile, a region file or a process");
+    if (ht_load_take_program(&settings->load, &files, &count) < 0)
+        return ht_cmd_usage_error(settings->command, "%s", ht_error());
     struct ht_profile *profile;
-    if (status != HT_PARSED)
-        return status;
     if (ht_load_profile(&settings->load, files, count, &profile) < 0)
-        return HT_EXIT_FAILED;
-    status = ht_report_run(settings, kind, expression, profile);
+        return ht_cmd_error(settings->command, "%s", ht_error());
+    int status = ht_report_run(settings, kind, expression, profile);
     ht_profile_free(profile);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "view/reports.h"
 
 struct ht_report_settings {
+    const char *command; // for messages
     struct ht_view_options view;
     struct ht_load load;
     const char *output;             // NULL: standard output
@@ -19,8 +20,12 @@ struct ht_report_settings {
 
 #define HT_REPORT_SETTINGS_DEFAULT(name)                                                                     \
     {                                                                                                        \
-        .view = HT_VIEW_OPTIONS_DEFAULT, .load = {.command = name }                                          \
+        .command = name, .view = HT_VIEW_OPTIONS_DEFAULT,                                                    \
     }
+
+// The function and the options of every report, for its row.
+extern const struct ht_option ht_options_report[];
+int ht_cmd_report(int argc, char **argv);
 
 // By enum ht_granularity.
 extern const char *const ht_granularity_names[];

@@ -1,33 +1,24 @@
 // heaptap run: runs a program under the profiler, refuses what cannot work, and leaves its profiles behind.
-#include "launch/launch.h"
-
+#include "base/clock.h"
 #include "base/folders.h"
 #include "base/memory.h"
+#include "base/proc.h"
 #include "cmd/command.h"
-#include "cmd/symbolize.h"
 #include "elf/check.h"
-#include "region/snap.h"
+#include "launch/launch.h"
+#include "launch/recovery.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MAX_SAVED_KILLED  64 // profiles of processes below the program that a signal killed, in one run
-#define MAX_SAVED_UNKNOWN 8  // and of those of which only their parent knows how they ended
-#define MAX_WATCHED       64 // processes below one run whose old interval snapshots are removed (--keep)
-
-const struct ht_option ht_options_run[] = {
+static const struct ht_option option_table[] = {
     {"out", 'o', HT_OPT_STRING, offsetof(struct ht_run_settings, out), 0, "DIR",
      "where profiles go (default: the working directory)"},
     {"rate", 0, HT_OPT_SIZE, offsetof(struct ht_run_settings, rate_bytes), 0, "SIZE",
@@ -58,22 +49,6 @@ const struct ht_option ht_options_run[] = {
     {"verbose", 'v', HT_OPT_FLAG, offsetof(struct ht_run_settings, verbose), 0, NULL,
      "say at the end what was written, also when stderr is not a terminal"},
     {.name = NULL},
-};
-
-// What the callbacks need.
-struct run {
-    const struct ht_run_settings *settings;
-    char *const *environment;
-    struct timespec started; // CLOCK_REALTIME
-    bool talks;              // at the end
-    struct ht_family_watcher watcher;
-    unsigned saved_killed, saved_unknown; // in the watching process
-    bool limit_said;
-    struct watched {
-        uint32_t pid;
-        uint64_t start_ticks;
-        struct ht_rotation rotation;
-    } * watched; // MAX_WATCHED, shared with the processes that tick; NULL: nothing is to be removed
 };
 
 // 0, or 125 after a message.
@@ -169,370 +144,85 @@ static int find_program(const char *program, char path[PATH_MAX])
     return HT_RUN_OWN_FAILURE;
 }
 
-// "" when regions are off: then nothing can be read from outside.
-static const char *live_directory(char *const *environment)
-{
-    const char *live = ht_run_variable(environment, "HEAPTAP_LIVE");
-    if (live == NULL || *live == '\0' || strcmp(live, "on") == 0)
-        return "/dev/shm";
-    return live[0] == '/' ? live : "";
-}
-
-// Where profiles go, absolute; false when that is not known.
-static bool profile_directory(const struct run *run, char ret_path[PATH_MAX])
-{
-    char here[PATH_MAX];
-    const char *out = ht_run_variable(run->environment, "HEAPTAP_OUT");
-    if (out != NULL && out[0] == '/')
-        return (size_t)snprintf(ret_path, PATH_MAX, "%s", out) < PATH_MAX;
-    if (getcwd(here, sizeof here) == NULL)
-        return false;
-    return (size_t)snprintf(ret_path, PATH_MAX, "%s%s%s", here, out != NULL && *out != '\0' ? "/" : "",
-                            out != NULL ? out : "") < PATH_MAX;
-}
-
-// A worker that gave up root may not write where root made the directory. The directory that we were given is
-// no word of the worker's: there the file is made with our rights.
-static int write_snapshot(const struct run *run, const struct ht_target *target, struct ht_snap *snap,
-                          char ret_path[PATH_MAX])
-{
-    char own[PATH_MAX];
-    struct stat stat_of;
-    struct ht_region_header header;
-    if (geteuid() == 0 && target->stat.st_uid != 0 && profile_directory(run, own) &&
-        stat(own, &stat_of) == 0 && stat_of.st_uid != target->stat.st_uid &&
-        (stat_of.st_mode & S_IWOTH) == 0 &&
-        pread(target->fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
-        strncmp(header.out_dir, own, sizeof header.out_dir) == 0)
-        snap->directory = own;
-    int result = ht_snap_write(target, snap, ret_path);
-    snap->directory = NULL;
-    return result;
-}
-
-static struct ht_rotation *rotation_of(struct run *run, const struct ht_process *process)
-{
-    for (int i = 0; run->watched != NULL && i < MAX_WATCHED; i++) {
-        struct watched *watched = &run->watched[i];
-        if (watched->pid == 0) {
-            watched->pid = process->pid;
-            watched->start_ticks = process->start_ticks;
-        }
-        if (watched->pid == process->pid && watched->start_ticks == process->start_ticks)
-            return &watched->rotation;
-    }
-    return NULL;
-}
-
-static void snap_process(struct run *run, uint32_t pid)
-{
-    char name[16], path[PATH_MAX];
-    struct ht_target target;
-    snprintf(name, sizeof name, "%" PRIu32, pid);
-    if (ht_target_open(name, O_RDONLY, &target) != 0)
-        return; // not profiled, or nothing sampled yet
-    struct ht_snap snap = {.trigger = HT_TRIGGER_INTERVAL, .rotation = rotation_of(run, &target.process)};
-    snap.keep = run->settings->keep > 0 ? (uint32_t)run->settings->keep : 0;
-    write_snapshot(run, &target, &snap, path);
-    ht_target_close(&target);
-}
-
-struct family {
-    struct member {
-        uint32_t pid, parent;
-        bool ours;
-    } * members;
-    size_t count, capacity;
+// What the callbacks need.
+struct run {
+    struct ht_recovery recovery;
+    struct timespec started; // CLOCK_REALTIME
+    struct ht_family_watcher watcher;
 };
 
-static void list_processes(struct family *family)
+static void say(const char *text)
 {
-    DIR *proc = opendir("/proc");
-    for (struct dirent *entry; proc != NULL && (entry = readdir(proc)) != NULL;) {
-        struct member member = {.pid = (uint32_t)strtoul(entry->d_name, NULL, 10)};
-        if (member.pid == 0 || !ht_process_stat(member.pid, &member.parent, NULL, NULL))
-            continue;
-        HT_RESERVE(family->members, family->capacity, family->count + 1);
-        family->members[family->count++] = member;
-    }
-    if (proc != NULL)
-        closedir(proc);
-}
-
-// In the ticking process: the program and everything below it.
-static void on_tick(pid_t child, void *arg)
-{
-    struct run *run = arg;
-    struct family family = {0};
-    list_processes(&family);
-    for (bool more = true; more;) {
-        more = false;
-        for (size_t i = 0; i < family.count; i++) {
-            struct member *member = &family.members[i];
-            bool ours = member->pid == (uint32_t)child;
-            for (size_t j = 0; !ours && j < family.count; j++)
-                ours = family.members[j].ours && family.members[j].pid == member->parent;
-            more |= ours && !member->ours;
-            member->ours |= ours;
-        }
-    }
-    for (size_t i = 0; i < family.count; i++)
-        if (family.members[i].ours)
-            snap_process(run, family.members[i].pid);
-    free(family.members);
-}
-
-// The newest region that a dead child left, by its pid and start; false: none.
-static bool find_leftover(struct run *run, uint32_t pid, uint64_t start_ticks,
-                          struct ht_region_header *ret_header, char ret_path[PATH_MAX])
-{
-    bool found = false;
-    char **paths;
-    const char *directory = live_directory(run->environment);
-    size_t count = *directory != '\0' ? ht_region_files(directory, &paths) : 0;
-    for (size_t i = 0; i < count; i++) {
-        struct ht_region_header header;
-        struct stat stat;
-        int fd = ht_region_open(paths[i], O_RDONLY, &stat);
-        bool whole = fd >= 0 && pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
-                     header.magic == HT_REGION_MAGIC;
-        if (fd >= 0)
-            close(fd);
-        if (whole && header.pid == pid && header.start_ticks == start_ticks &&
-            header.run_id == run->settings->run_id &&
-            (!found || header.created_unix_ns > ret_header->created_unix_ns)) {
-            found = true;
-            *ret_header = header;
-            ret_header->program[sizeof header.program - 1] = '\0';
-            snprintf(ret_path, PATH_MAX, "%s", paths[i]);
-        }
-        free(paths[i]);
-    }
-    if (*directory != '\0')
-        free(paths);
-    return found;
-}
-
-// The program that ended, as the kernel names it, against the region's: after exec another program's region
-// may be left.
-static bool is_same_program(uint32_t pid, const struct ht_region_header *header)
-{
-    char path[64], name[32] = "";
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/comm", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, name, sizeof name - 1) : 0;
-    if (fd >= 0)
-        close(fd);
-    name[got > 0 ? got : 0] = '\0';
-    name[strcspn(name, "\n")] = '\0';
-    return strncmp(name, header->program, 15) == 0;
-}
-
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
-// Makes a profile of a dead process's region and removes the region. Says so itself when that fails.
-static bool save_region(const struct run *run, const char *program, const char *region,
-                        char ret_path[PATH_MAX])
-{
-    struct ht_target target;
-    struct ht_snap snap = {.trigger = HT_TRIGGER_RECOVERED};
-    if (ht_target_open(region, O_RDONLY, &target) != 0) {
-        ht_cmd_error("run", "%s: %s", region, ht_error());
-        return false;
-    }
-    if (target.alive) { // its number and start are those of a living process after all
-        ht_target_close(&target);
-        return false;
-    }
-    int written = write_snapshot(run, &target, &snap, ret_path);
-    ht_target_close(&target);
-    if (written != 0) {
-        ht_cmd_error("run", "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s", program,
-                     region, ht_error());
-        return false;
-    }
-    unlink(region);
-    return true;
-}
-
-// A program that was killed, crashed or left by _exit wrote no last profile; its region still has everything.
-static void recover(struct run *run, pid_t child, const siginfo_t *info)
-{
-    uint64_t start_ticks;
-    struct ht_region_header header;
-    char region[PATH_MAX], path[PATH_MAX];
-    bool killed = info->si_code != CLD_EXITED;
-    if (!ht_process_stat((uint32_t)child, NULL, NULL, &start_ticks) ||
-        !find_leftover(run, (uint32_t)child, start_ticks, &header, region))
-        return;
-    if (!killed && (run->settings->no_exit || !is_same_program((uint32_t)child, &header)))
-        return;
-    ht_process_printable(header.program);
-    if (!save_region(run, header.program, region, path))
-        return;
-    if (killed)
-        fprintf(stderr, "heaptap: run: %.64s died of signal %d (%s); its heap was saved: %s\n",
-                header.program, info->si_status, strsignal(info->si_status), path);
-    else if (run->talks)
-        fprintf(stderr, "heaptap: run: %.64s left without its exit functions; its heap was saved: %s\n",
-                header.program, path);
-}
-
-// Signals by which processes are asked to end; a program that stops its helpers with them is not in trouble.
-static bool is_polite(int number)
-{
-    return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGPIPE ||
-           number == SIGQUIT || number == SIGALRM || number == SIGUSR1 || number == SIGUSR2;
-}
-
-// In the watching process: a process below the program has ended and left its region. One that left by _exit
-// meant to: whoever forks many of them wants no file from each. One under a seccomp filter of its own, or
-// with a directory that it may not write to, could not write its last profile.
-static void on_death(const struct ht_death *death, void *arg)
-{
-    struct run *run = arg;
-    char program[sizeof death->header->program], path[PATH_MAX];
-    bool killed = death->is_known && WIFSIGNALED(death->status);
-    bool could_not = death->header->sealed || death->header->health[HT_HEALTH_SNAPSHOT_FAILURES] > 0;
-    bool meant_to = death->is_known && !killed && !could_not;
-    if (meant_to || (!killed && run->settings->no_exit))
-        return;
-    unsigned *saved = killed ? &run->saved_killed : &run->saved_unknown;
-    unsigned limit = killed ? MAX_SAVED_KILLED : MAX_SAVED_UNKNOWN;
-    if (*saved == limit) {
-        if (!run->limit_said)
-            fprintf(stderr,
-                    "heaptap: run: more processes died than are saved by itself; 'heaptap ps --dead' lists "
-                    "what they left\n");
-        run->limit_said = true;
-        return;
-    }
-    snprintf(program, sizeof program, "%.63s", death->header->program);
-    ht_process_printable(program);
-    if (!save_region(run, program, death->region_path, path))
-        return;
-    ++*saved;
-    if (killed && (run->talks || !is_polite(WTERMSIG(death->status))))
-        fprintf(
-            stderr, "heaptap: run: %s (process %" PRIu32 ") died of signal %d (%s); its heap was saved: %s\n",
-            program, death->header->pid, WTERMSIG(death->status), strsignal(WTERMSIG(death->status)), path);
-    else if (!killed && run->talks)
-        fprintf(stderr, "heaptap: run: %s (process %" PRIu32 ") %s; its heap was saved: %s\n", program,
-                death->header->pid,
-                death->is_known ? "could not write at exit" : "was killed or left by _exit", path);
+    ht_cmd_say("run", "%s", text);
 }
 
 static void on_start(pid_t child, void *arg)
 {
     struct run *run = arg;
-    const char *directory = live_directory(run->environment);
+    const char *directory = ht_run_live_directory(run->recovery.environment);
     struct ht_family family = {.live_directory = directory,
-                               .run_id = run->settings->run_id,
+                               .run_id = run->recovery.settings->run_id,
                                .program = child,
-                               .died = on_death,
-                               .arg = run};
+                               .died = ht_recovery_save_member,
+                               .arg = &run->recovery};
     run->watcher.control = -1;
     if (*directory != '\0')
         ht_family_watch(&family, &run->watcher);
 }
 
-// One line: how many profiles appeared in the directory meanwhile, and which is the newest.
-static void report(const struct run *run)
+static void on_tick(pid_t child, void *arg)
 {
-    char here[PATH_MAX], newest[NAME_MAX + 1] = "";
-    const char *directory = ht_run_variable(run->environment, "HEAPTAP_OUT");
-    if (directory == NULL || *directory == '\0')
-        directory = getcwd(here, sizeof here);
-    DIR *stream = directory != NULL ? opendir(directory) : NULL;
-    size_t count = 0;
-    struct timespec newest_time = {0};
-    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
-        size_t length = strlen(entry->d_name);
-        struct stat stat_of;
-        if (strncmp(entry->d_name, "heaptap.", 8) != 0 || length < 7 ||
-            strcmp(entry->d_name + length - 6, ".pb.gz") != 0 ||
-            fstatat(dirfd(stream), entry->d_name, &stat_of, 0) != 0)
-            continue;
-        const struct timespec *time = &stat_of.st_mtim;
-        if (time->tv_sec < run->started.tv_sec ||
-            (time->tv_sec == run->started.tv_sec && time->tv_nsec < run->started.tv_nsec))
-            continue;
-        count++;
-        if (time->tv_sec > newest_time.tv_sec ||
-            (time->tv_sec == newest_time.tv_sec && time->tv_nsec >= newest_time.tv_nsec)) {
-            newest_time = *time;
-            snprintf(newest, sizeof newest, "%s", entry->d_name);
-        }
-    }
-    if (stream != NULL)
-        closedir(stream);
-    if (count == 0)
-        fprintf(stderr,
-                "heaptap: run: no profile was written (nothing was sampled; a lower --rate sees more)\n");
-    else
-        fprintf(stderr, "heaptap: run: %zu profile%s in %s; heaptap top %s/%s\n", count,
-                count == 1 ? "" : "s", directory, directory, file_name(newest));
+    struct run *run = arg;
+    ht_recovery_snap_family(&run->recovery, child);
+    ht_cmd_tell_notes("run");
 }
 
-// Profiles leave the machine that made them: they carry their names with them.
-static void name_functions(const struct run *run)
+// One line: how many profiles appeared in the directory meanwhile, and which is the newest.
+static void report(const char *directory, struct timespec started)
 {
-    char here[PATH_MAX];
-    const char *directory = ht_run_variable(run->environment, "HEAPTAP_OUT");
-    if (directory == NULL || *directory == '\0')
-        directory = getcwd(here, sizeof here);
-    if (directory != NULL)
-        ht_run_symbolize(directory, run->settings->run_id, run->started);
+    struct ht_written_files list = {0};
+    ht_run_list_written(directory, started, &list);
+    if (list.count == 0)
+        ht_cmd_say("run", "no profile was written (nothing was sampled; a lower --rate sees more)");
+    else
+        ht_cmd_say("run", "%zu profile%s in %s; heaptap top %s/%s", list.count, list.count == 1 ? "" : "s",
+                   directory, directory, list.files[0].name);
+    ht_run_free_written(&list);
 }
 
 static void on_end(pid_t child, const siginfo_t *info, void *arg)
 {
     struct run *run = arg;
-    recover(run, child, info);
+    char here[PATH_MAX];
+    const char *directory = ht_proc_value_in(run->recovery.environment, "HEAPTAP_OUT");
+    if (directory == NULL || *directory == '\0')
+        directory = getcwd(here, sizeof here) != NULL ? here : "";
+    ht_recovery_save_program(&run->recovery, child, info);
     ht_family_end(&run->watcher, info->si_code != CLD_EXITED);
-    if (!run->settings->no_symbolize)
-        name_functions(run);
-    if (run->talks)
-        report(run);
-}
-
-// Where this command is.
-static int own_directory(char directory[PATH_MAX])
-{
-    ssize_t length = readlink("/proc/self/exe", directory, PATH_MAX - 1);
-    if (length <= 0)
-        return ht_fail_errno("cannot find out where heaptap is installed; it needs /proc");
-    directory[length] = '\0';
-    char *slash = strrchr(directory, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    return 0;
+    // Profiles leave the machine that made them: they carry their names with them.
+    if (!run->recovery.settings->no_symbolize)
+        ht_run_symbolize(directory, run->recovery.settings->run_id, run->started, say);
+    if (run->recovery.talks)
+        report(directory, run->started);
 }
 
 static int run_program(const struct ht_run_settings *settings, const char *path, char **argv)
 {
     char directory[PATH_MAX], shim[PATH_MAX], allocator[PATH_MAX];
-    if (own_directory(directory) != 0 || ht_run_find_shim(directory, shim) != 0 ||
+    if (ht_proc_own_folder(directory) != 0 || ht_run_find_shim(directory, shim) != 0 ||
         (settings->allocator != NULL && ht_run_find_allocator(settings->allocator, allocator) != 0)) {
         ht_cmd_error("run", "%s", ht_error());
         return HT_RUN_OWN_FAILURE;
     }
-    struct run run = {.settings = settings, .talks = settings->verbose || isatty(STDERR_FILENO)};
+    struct run run = {
+        .recovery = {.settings = settings, .talks = settings->verbose || isatty(STDERR_FILENO), .say = say}};
     char *preload =
         ht_run_preload(shim, settings->allocator != NULL ? allocator : NULL, getenv("LD_PRELOAD"));
-    bool outside = settings->interval_ns != HT_RUN_UNSET && *live_directory(environ) != '\0';
+    bool outside = settings->interval_ns != HT_RUN_UNSET && *ht_run_live_directory(environ) != '\0';
     char **environment = ht_run_environment(environ, settings, preload, outside);
-    run.environment = environment;
-    if (settings->keep > 0) {
-        void *shared = mmap(NULL, MAX_WATCHED * sizeof *run.watched, PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        run.watched = shared != MAP_FAILED ? shared : NULL;
-    }
-    clock_gettime(CLOCK_REALTIME_COARSE, &run.started); // the clock of file times
+    run.recovery.environment = environment;
+    ht_recovery_begin(&run.recovery);
+    run.started = ht_timespec_of(ht_clock_ns(CLOCK_REALTIME_COARSE)); // the clock of file times
     struct ht_child child = {
         .path = path,
         .argv = argv,
@@ -541,17 +231,19 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
         .started = on_start,
         .tick = on_tick,
         .ended = on_end,
+        .say = say,
         .arg = &run,
     };
+    ht_cmd_tell_notes(
+        "run"); // before the program's own first word, and not again in what is forked from here
     int status = ht_child_run(&child);
-    if (run.watched != NULL)
-        munmap(run.watched, MAX_WATCHED * sizeof *run.watched);
+    ht_recovery_end(&run.recovery);
     ht_run_environment_free(environment);
     free(preload);
     return status;
 }
 
-int ht_cmd_run(int argc, char **argv)
+static int command(int argc, char **argv)
 {
     struct ht_run_settings settings = {
         .rate_bytes = HT_RUN_UNSET,
@@ -588,3 +280,43 @@ int ht_cmd_run(int argc, char **argv)
     free(program_argv);
     return status;
 }
+
+const struct ht_command ht_command_run = {
+    .name = "run",
+    .summary = "run a program under the profiler",
+    .usage = "[options] [--] PROGRAM [ARGS...]",
+    .text =
+        "Starts PROGRAM with the profiler preloaded. Profiles go to the current directory or to -o DIR: one at\n"
+        "exit, one for each SIGUSR2, and more by --interval and --growth. Programs that PROGRAM starts are profiled\n"
+        "as well; --only picks some. Whatever is not given as an option can be set by the HEAPTAP_ variables.\n"
+        "\n"
+        "Programs that cannot be profiled are refused with the reason and the remedy: static, 32-bit and sanitizer\n"
+        "builds, those that define malloc themselves, setuid and setgid programs, and those with file capabilities.\n"
+        "\n"
+        "The program keeps its terminal, its standard streams and its process group. Signals sent to heaptap by other\n"
+        "processes are passed on (SIGCONT only to a stopped program); those that the terminal sends reach the program\n"
+        "without help; one sent to the whole process group by another process arrives twice.\n"
+        "\n"
+        "When the program or a process that it started dies of a signal (kill -9, out of memory, a crash), its heap is\n"
+        "saved from its live region as a profile with the trigger `recovered`; of the processes below the program at\n"
+        "most 64. So it is when the program itself leaves by _exit. How a process below it ended, kernels before\n"
+        "Linux 6.15 do not always tell: there up to 8 that left by _exit may be saved as well.\n"
+        "\n"
+        "The exit status is the program's own, 128 plus the signal's number when it was killed, 126 when PROGRAM cannot\n"
+        "be executed, 127 when there is no such program, and 125 when heaptap itself failed or refused.\n"
+        "\n"
+        "--interval takes its snapshots from outside, exactly on time, of the program and everything it started that is\n"
+        "still below it in the process tree; what has sampled nothing yet is left out.\n",
+    .examples = "  heaptap run ./server --port 8080\n"
+                "      profile the server; a profile is written when it exits\n"
+                "  heaptap run -o /tmp/prof --interval 30s --keep 20 -- ./server\n"
+                "      a snapshot every 30 seconds into /tmp/prof: the first and the newest 20 stay\n"
+                "  heaptap run --rate 1 -- ./unit_test\n"
+                "      record every allocation exactly\n"
+                "  heaptap run --only 'server*' -- ./start.sh\n"
+                "      leave out the shells and tools that the script runs\n",
+    .group = HT_GROUP_RUN,
+    .options = option_table,
+    .mode = HT_PARSE_BEFORE_OPERAND,
+    .run = command,
+};

@@ -1,11 +1,11 @@
 // heaptap symbolize: writes a profile that carries its own names, so that any viewer anywhere shows them.
-#include "cmd/symbolize.h"
-
 #include "base/error.h"
 #include "base/json.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
 #include "input/input.h"
+#include "resolve/resolve.h"
+#include "resolve/rewrite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@ struct symbolize_settings {
 
 #define AT(member) offsetof(struct symbolize_settings, member)
 
-const struct ht_option ht_options_symbolize[] = {
+static const struct ht_option option_table[] = {
     {"output", 'o', HT_OPT_STRING, AT(output), 0, "OUT",
      "the profile with names; it may be IN itself; -: standard output"},
     {"demangle", 0, HT_OPT_STRING, AT(demangle), 0, "HOW",
@@ -49,47 +49,6 @@ static const char *const states[HT_RESOLVE_STATES] = {
     [HT_RESOLVE_CACHED] = "cached",   [HT_RESOLVE_DEBUG] = "debug_info", [HT_RESOLVE_SYMBOLS] = "symbols",
     [HT_RESOLVE_CHANGED] = "changed", [HT_RESOLVE_MISSING] = "missing",  [HT_RESOLVE_NO_FILE] = "no_file",
 };
-
-// Gives the file what the one that it replaces has; what is not allowed is left.
-static void take_after(int fd, const char *like)
-{
-    struct stat stat_of;
-    if (like == NULL || stat(like, &stat_of) != 0)
-        return;
-    struct timespec times[2] = {stat_of.st_atim, stat_of.st_mtim};
-    if (fchown(fd, stat_of.st_uid, stat_of.st_gid) != 0)
-        errno = 0;
-    fchmod(fd, stat_of.st_mode & 07777);
-    futimens(fd, times);
-}
-
-int ht_symbolize_write(const struct ht_profile *profile, const char *path, const char *temporary,
-                       const char *like)
-{
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd < 0)
-        return ht_fail_errno("cannot be written");
-    int result = ht_profile_write(profile, fd);
-    if (result == 0)
-        take_after(fd, like);
-    if (close(fd) != 0 && result == 0)
-        result = ht_fail_errno("cannot be written");
-    if (result == 0 && like != NULL) {
-        // A file that was removed meanwhile (HEAPTAP_KEEP) must not come back.
-        result = renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
-        if (result == 0)
-            unlink(temporary); // now the old one
-        else if (errno == EINVAL || errno == ENOSYS)
-            result = rename(temporary, path);
-        if (result != 0)
-            ht_fail_errno("cannot be replaced");
-    } else if (result == 0 && rename(temporary, path) != 0) {
-        result = ht_fail_errno("cannot be written");
-    }
-    if (result != 0)
-        unlink(temporary);
-    return result;
-}
 
 static size_t named_in_all(const struct ht_resolve_summary *summary, size_t *ret_locations)
 {
@@ -139,16 +98,16 @@ static void print_modules(const struct ht_profile *profile, const struct ht_reso
     size_t locations, named = named_in_all(summary, &locations);
     for (size_t i = 0; i < summary->module_count; i++) {
         const struct ht_resolve_module *module = &summary->modules[i];
-        fprintf(stderr, "heaptap: symbolize: %7zu of %7zu  %-10s  %s\n", module->named, module->locations,
-                states[module->state], ht_profile_text(profile, module->file));
+        ht_cmd_say("symbolize", "%7zu of %7zu  %-10s  %s", module->named, module->locations,
+                   states[module->state], ht_profile_text(profile, module->file));
     }
     if (summary->jit_locations > 0)
-        fprintf(stderr, "heaptap: symbolize: %7zu of %7zu  %-10s\n", summary->jit_named,
-                summary->jit_locations, "perf map");
+        ht_cmd_say("symbolize", "%7zu of %7zu  %-10s", summary->jit_named, summary->jit_locations,
+                   "perf map");
     if (locations == 0)
-        fprintf(stderr, "heaptap: symbolize: all addresses had names before\n");
+        ht_cmd_say("symbolize", "all addresses had names before");
     else
-        fprintf(stderr, "heaptap: symbolize: %zu of %zu addresses got names\n", named, locations);
+        ht_cmd_say("symbolize", "%zu of %zu addresses got names", named, locations);
 }
 
 static int write_output(const struct symbolize_settings *settings, const struct ht_profile *profile)
@@ -169,7 +128,7 @@ static int write_output(const struct symbolize_settings *settings, const struct 
     }
     char *temporary = ht_format("%s.%ld.tmp", settings->output, (long)getpid());
     const char *like = access(settings->output, F_OK) == 0 ? settings->output : NULL;
-    int result = ht_symbolize_write(profile, settings->output, temporary, like);
+    int result = ht_rewrite_profile(profile, settings->output, temporary, like);
     free(temporary);
     return result == 0 ? HT_EXIT_DONE : ht_cmd_error("symbolize", "%s: %s", settings->output, ht_error());
 }
@@ -199,6 +158,7 @@ static int symbolize(const struct symbolize_settings *settings, struct ht_resolv
     options->summary = &summary;
     ht_resolve_profile(profile, options);
     options->summary = NULL;
+    ht_cmd_tell_notes("symbolize");
     int status = write_output(settings, profile);
     if (status == HT_EXIT_DONE && settings->verbose)
         print_modules(profile, &summary);
@@ -210,7 +170,7 @@ static int symbolize(const struct symbolize_settings *settings, struct ht_resolv
     return status == HT_EXIT_DONE ? ht_cmd_finish("symbolize") : status;
 }
 
-int ht_cmd_symbolize(int argc, char **argv)
+static int command(int argc, char **argv)
 {
     static const char *const modes[] = {"simple", "templates", "full", "none"};
     struct symbolize_settings settings = {.debuginfod_timeout_ns = HT_DEBUGINFOD_TIMEOUT_NS};
@@ -247,3 +207,30 @@ int ht_cmd_symbolize(int argc, char **argv)
     free(settings.debug_dirs.items);
     return status;
 }
+
+const struct ht_command ht_command_symbolize = {
+    .name = "symbolize",
+    .summary = "write a profile that carries the names of its functions",
+    .usage = "[options] -o OUT.pb.gz FILE|PID|URL",
+    .text =
+        "Function, file, line and the chain of inlined functions for every address that has none yet, so that any viewer\n"
+        "on any machine shows them. `heaptap run` does it by itself with the profiles of its program.\n"
+        "\n"
+        "Names come from debug info (in the file, or found by build id or debug link in its folder, in /usr/lib/debug and in\n"
+        "--debug-dir), from symbol tables (also .gnu_debugdata), and, for code that a program made itself, from its\n"
+        "/tmp/perf-PID.map (node --perf-basic-prof, java with perf-map-agent). A file that changed since the profile was\n"
+        "taken is known by its build id and never used. Servers are asked only with --debuginfod.\n"
+        "\n"
+        "What was read from debug info is kept in $XDG_CACHE_HOME/heaptap/symbols or ~/.cache/heaptap/symbols, a file of at\n"
+        "most 64 MB for each build id and 512 MB in all (the oldest go), and used by all reports.\n",
+    .examples = "  heaptap symbolize heap.pb.gz -o named.pb.gz\n"
+                "  heaptap symbolize heap.pb.gz -o heap.pb.gz\n"
+                "      in place: the file is replaced when the new one is whole\n"
+                "  heaptap symbolize --debug-dir ./debug -v heap.pb.gz -o named.pb.gz\n"
+                "      debug info kept elsewhere; says where the names of each module came from\n"
+                "  heaptap symbolize --debuginfod --debuginfod-timeout 1m heap.pb.gz -o named.pb.gz\n"
+                "      ask the servers of DEBUGINFOD_URLS for what is not here\n",
+    .group = HT_GROUP_SHARE,
+    .options = option_table,
+    .run = command,
+};

@@ -1,4 +1,5 @@
-// heaptap doctor: what it looks at, what it finds, and the check functions that doctor.c's table names.
+// heaptap doctor: what it looks at, what it finds, and the check functions that the table in findings.c
+// names.
 #ifndef HT_DOCTOR_DOCTOR_H
 #define HT_DOCTOR_DOCTOR_H
 
@@ -74,6 +75,14 @@ struct ht_doctor {
     size_t finding_count, finding_capacity;
 };
 
+// Finds the program or (a number) the process and runs all checks. Fails when there is none to look at. The
+// caller has set `verbose`, the environment and the image's fd (-1), and frees in any case.
+int ht_doctor_examine(struct ht_doctor *doctor, const char *argument);
+void ht_doctor_free(struct ht_doctor *doctor);
+
+// "yes", "partly" or "no". `after_restart`: leaving out what a restart of the process mends.
+const char *ht_doctor_works(const struct ht_doctor *doctor, bool after_restart);
+
 // Adds a finding of the check that is being run. `advice` is copied; NULL: nothing to do.
 struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor_level level,
                                         const char *advice, const char *format, ...)
@@ -81,7 +90,7 @@ struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor
 
 const char *ht_doctor_variable(const struct ht_doctor *doctor, const char *name); // NULL: unset
 
-// doctor_program.c: finds the program or says why not (-1 with ht_error()), digests its file.
+// program.c: finds the program or says why not (-1 with ht_error()), digests its file.
 int ht_doctor_find_program(struct ht_doctor *doctor, const char *argument);
 void ht_doctor_open_program(struct ht_doctor *doctor);
 void ht_doctor_find_own_call(struct ht_doctor_file *file, const struct ht_elf_image *image);
@@ -93,7 +102,7 @@ void ht_doctor_check_sanitizer(struct ht_doctor *doctor);
 void ht_doctor_check_allocator(struct ht_doctor *doctor);
 void ht_doctor_check_runtime(struct ht_doctor *doctor);
 
-// doctor_files.c: the program's file and its libraries.
+// files.c: the program's file and its libraries.
 void ht_doctor_add_file(struct ht_doctor *doctor, const char *path, const char *open_path, bool is_deleted);
 void ht_doctor_find_libraries(
     struct ht_doctor *doctor); // of a program that does not run, as the loader would
@@ -103,7 +112,7 @@ void ht_doctor_check_unwind(struct ht_doctor *doctor);
 void ht_doctor_check_debug(struct ht_doctor *doctor);
 void ht_doctor_check_build_id(struct ht_doctor *doctor);
 
-// doctor_process.c: a running process.
+// process.c: a running process.
 int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument); // -1 with ht_error()
 void ht_doctor_check_access(struct ht_doctor *doctor);
 void ht_doctor_check_profiler(struct ht_doctor *doctor);
@@ -113,15 +122,14 @@ void ht_doctor_check_ptrace(struct ht_doctor *doctor);
 void ht_doctor_check_signal(struct ht_doctor *doctor);
 void ht_doctor_check_seccomp(struct ht_doctor *doctor);
 void ht_doctor_check_privileges(struct ht_doctor *doctor);
-bool ht_doctor_status(const struct ht_buffer *status, const char *name, int base, uint64_t *ret);
 uint64_t ht_doctor_limit(const struct ht_doctor *doctor, int resource); // RLIMIT_, soft; UINT64_MAX: none
 
-// doctor_shim.c: the profiler itself and what it is told.
+// shim.c: the profiler itself and what it is told.
 void ht_doctor_check_shim(struct ht_doctor *doctor);
 void ht_doctor_check_preload(struct ht_doctor *doctor);
 void ht_doctor_check_variables(struct ht_doctor *doctor);
 
-// doctor_system.c: the machine and the container.
+// system.c: the machine and the container.
 void ht_doctor_check_live(struct ht_doctor *doctor);
 void ht_doctor_check_output(struct ht_doctor *doctor);
 void ht_doctor_check_memory(struct ht_doctor *doctor);

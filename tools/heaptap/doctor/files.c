@@ -1,5 +1,7 @@
 // The files of `heaptap doctor`: the program and its libraries, as the loader finds them, and what stacks and
 // names need.
+#include "base/path.h"
+#include "base/text.h"
 #include "doctor/doctor.h"
 
 #include <fcntl.h>
@@ -14,12 +16,6 @@
 #define BUILD_ID_BYTES   64
 #define SMALL_CODE_BYTES 2048u // what has no rows in every program: a few hundred bytes of start files
 #define NAMES_SHOWN      3
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
 
 // Is this the separate debug info of a file with such a build id (none: any)?
 static bool is_debug_file(const char *path, const uint8_t *id, size_t id_bytes)
@@ -50,7 +46,7 @@ static bool has_separate_debug(const char *path, const uint8_t *id, size_t id_by
     }
     for (size_t i = 0; i < 3 && link[0] != '\0' && !found; i++) {
         name.length = 0;
-        ht_buffer_printf(&name, "%s%.*s%s%s", folders[i][0], (int)(base_name(path) - path), path,
+        ht_buffer_printf(&name, "%s%.*s%s%s", folders[i][0], (int)(ht_path_name(path) - path), path,
                          folders[i][1], link);
         found = strcmp(name.data, path) != 0 && is_debug_file(name.data, id, id_bytes);
     }
@@ -75,11 +71,6 @@ static enum ht_doctor_debug debug_of(const char *path, const struct ht_elf_image
     return ht_elf_image_section(image, ".gnu_debugdata") != NULL ? HT_DEBUG_MINI : HT_DEBUG_NONE;
 }
 
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 static void digest(struct ht_doctor_file *file, const struct ht_elf_image *image)
 {
     static const char *const operator_new[] = {"_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t",
@@ -92,8 +83,8 @@ static void digest(struct ht_doctor_file *file, const struct ht_elf_image *image
     file->wants_new = ht_elf_image_imports(image, operator_new, 4) != 0;
     file->is_symbolic = image->is_symbolic;
     ht_doctor_find_own_call(file, image);
-    file->is_system = starts_with(file->name, "libc.so") || starts_with(file->name, "ld-") ||
-                      starts_with(file->name, "libheaptap.so");
+    file->is_system = ht_text_starts_with(file->name, "libc.so") || ht_text_starts_with(file->name, "ld-") ||
+                      ht_text_starts_with(file->name, "libheaptap.so");
     file->debug = debug_of(file->path, image, id, id_bytes);
     ht_elf_image_unwind(image, &file->unwind);
 }
@@ -103,7 +94,7 @@ static struct ht_doctor_file *add_file(struct ht_doctor *doctor, const char *pat
     HT_RESERVE(doctor->files, doctor->file_capacity, doctor->file_count + 1);
     struct ht_doctor_file *file = &doctor->files[doctor->file_count++];
     *file = (struct ht_doctor_file){.path = ht_strdup(path), .open_path = ht_strdup(open_path)};
-    file->name = base_name(file->path);
+    file->name = ht_path_name(file->path);
     return file;
 }
 
@@ -191,9 +182,11 @@ static bool find_in_list(const char *list, const char *origin_of, const char *na
     for (const char *at = list; *at != '\0'; at += *at != '\0') {
         struct ht_buffer folder = {0};
         for (; *at != '\0' && *at != ':'; at++) {
-            size_t skipped = starts_with(at, "$ORIGIN") ? 7 : starts_with(at, "${ORIGIN}") ? 9 : 0;
+            size_t skipped = ht_text_starts_with(at, "$ORIGIN")     ? 7
+                             : ht_text_starts_with(at, "${ORIGIN}") ? 9
+                                                                    : 0;
             if (skipped > 0) {
-                ht_buffer_printf(&folder, "%.*s", (int)(base_name(origin_of) - origin_of), origin_of);
+                ht_buffer_printf(&folder, "%.*s", (int)(ht_path_name(origin_of) - origin_of), origin_of);
                 at += skipped - 1;
             } else {
                 ht_buffer_byte(&folder, *at);
@@ -247,7 +240,7 @@ void ht_doctor_find_libraries(struct ht_doctor *doctor)
         ht_elf_image_open(&image, doctor->files[i].open_path);
         for (size_t j = 0; j < image.needed_count; j++) {
             char path[PATH_MAX];
-            if (is_known(doctor, base_name(image.needed[j])))
+            if (is_known(doctor, ht_path_name(image.needed[j])))
                 continue;
             if (find_library(&search, &image, doctor->files[i].path, image.needed[j], path)) {
                 ht_doctor_add_file(doctor, path, path, false);

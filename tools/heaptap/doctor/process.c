@@ -1,6 +1,9 @@
 // The running process of `heaptap doctor`: whether it may be looked at, what the profiler does in it, what
 // stands in the way.
 #include "base/error.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/text.h"
 #include "doctor/doctor.h"
 #include "record/layout.h"
 #include "region/control.h"
@@ -23,27 +26,6 @@
 
 #define MAX_THREADS 4096
 
-static bool read_proc(uint32_t pid, const char *name, struct ht_buffer *ret)
-{
-    char path[128];
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/%s", pid, name);
-    return ht_process_read_file(path, ret);
-}
-
-// A line "Name:<tab>value" of a status file.
-bool ht_doctor_status(const struct ht_buffer *status, const char *name, int base, uint64_t *ret)
-{
-    size_t length = strlen(name);
-    for (const char *line = status->data; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, length) == 0 && line[length] == ':') {
-            *ret = strtoull(line + length + 1, NULL, base);
-            return true;
-        }
-    }
-    return false;
-}
-
 static const struct {
     int resource;
     const char *name; // in /proc/PID/limits
@@ -59,7 +41,8 @@ uint64_t ht_doctor_limit(const struct ht_doctor *doctor, int resource)
         return getrlimit((__rlimit_resource_t)resource, &own) == 0 && own.rlim_cur != RLIM_INFINITY
                    ? own.rlim_cur
                    : UINT64_MAX;
-    for (size_t i = 0; i < sizeof limits / sizeof *limits && read_proc(doctor->pid, "limits", &text); i++) {
+    for (size_t i = 0; i < sizeof limits / sizeof *limits && ht_proc_read(doctor->pid, "limits", &text);
+         i++) {
         const char *line = limits[i].resource == resource ? strstr(text.data, limits[i].name) : NULL;
         if (line != NULL) {
             line += strlen(limits[i].name);
@@ -73,32 +56,16 @@ uint64_t ht_doctor_limit(const struct ht_doctor *doctor, int resource)
 
 static void read_header(struct ht_doctor *doctor)
 {
-    struct stat stat;
-    struct ht_region_header *header = &doctor->header;
-    int fd = doctor->process.has_region ? ht_region_open(doctor->process.region_path, O_RDONLY, &stat) : -1;
-    if (fd < 0)
-        return;
-    doctor->has_header = pread(fd, header, sizeof *header, 0) == (ssize_t)sizeof *header &&
-                         header->magic == HT_REGION_MAGIC && header->version == HT_REGION_VERSION;
-    close(fd);
-}
-
-// The kernel's mark behind the name of a removed file is taken off; true: there was one.
-static bool take_mark(char *path)
-{
-    static const char mark[] = " (deleted)";
-    size_t length = strlen(path), mark_length = sizeof mark - 1;
-    if (length <= mark_length || strcmp(path + length - mark_length, mark) != 0)
-        return false;
-    path[length - mark_length] = '\0';
-    return true;
+    doctor->has_header = doctor->process.has_region &&
+                         ht_region_read_header(doctor->process.region_path, &doctor->header, NULL) == 0 &&
+                         doctor->header.version == HT_REGION_VERSION;
 }
 
 static void add_mapped_file(struct ht_doctor *doctor, const struct ht_maps_line *line)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s", line->path);
-    bool deleted = take_mark(path), known = strcmp(path, doctor->path) == 0;
+    bool deleted = ht_proc_take_deleted(path), known = strcmp(path, doctor->path) == 0;
     for (size_t i = 0; i < doctor->file_count && !known; i++)
         known = strcmp(doctor->files[i].path, path) == 0;
     if (known)
@@ -116,11 +83,8 @@ static void add_mapped_file(struct ht_doctor *doctor, const struct ht_maps_line 
 // The executable and the libraries that are mapped, each once.
 static void add_mapped_files(struct ht_doctor *doctor, char *maps)
 {
-    for (char *text = maps, *next; text != NULL && *text != '\0'; text = next) {
+    for (char *text; (text = ht_text_take_line(&maps)) != NULL;) {
         struct ht_maps_line line;
-        next = strchr(text, '\n');
-        if (next != NULL)
-            *next++ = '\0';
         if (ht_maps_parse(text, &line) && line.executable && line.path[0] == '/')
             add_mapped_file(doctor, &line);
     }
@@ -130,7 +94,7 @@ static void split_environment(struct ht_doctor *doctor)
 {
     struct ht_buffer *text = &doctor->own_environment;
     size_t count = 0, capacity = 0;
-    if (!read_proc(doctor->pid, "environ", text))
+    if (!ht_proc_read(doctor->pid, "environ", text))
         return;
     for (char *at = text->data; at < text->data + text->length; at += strlen(at) + 1) {
         HT_RESERVE(doctor->environment_list, capacity, count + 2);
@@ -144,32 +108,32 @@ static void split_environment(struct ht_doctor *doctor)
 
 int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
 {
-    char *end, state = '?', exe[64];
-    errno = 0;
-    unsigned long pid = strtoul(argument, &end, 10);
-    if (errno != 0 || pid == 0 || pid > INT32_MAX || !ht_process_stat((uint32_t)pid, NULL, &state, NULL))
+    char exe[HT_PROC_PATH_BYTES];
+    struct ht_proc_stat stat;
+    uint32_t pid;
+    if (!ht_proc_parse_pid(argument, &pid) || !ht_proc_stat(pid, &stat))
         return ht_fail("no such process; a program of that name is written ./%s", argument);
-    doctor->pid = (uint32_t)pid;
-    if (state == 'Z' || state == 'X')
+    doctor->pid = pid;
+    if (stat.state == 'Z' || stat.state == 'X')
         return ht_fail("has ended and waits for its parent; 'heaptap ps --dead' lists what it left");
-    if (!read_proc(doctor->pid, "status", &doctor->status))
+    if (!ht_proc_read(doctor->pid, "status", &doctor->status))
         return ht_fail("no such process any more");
     uint64_t bytes;
-    if (!ht_doctor_status(&doctor->status, "VmSize", 10, &bytes))
+    if (!ht_proc_status_number(&doctor->status, "VmSize", 10, &bytes))
         return ht_fail("is a thread of the kernel: it has no heap");
     struct ht_buffer maps = {0};
-    doctor->may_look = read_proc(doctor->pid, "maps", &maps);
+    doctor->may_look = ht_proc_read(doctor->pid, "maps", &maps);
     doctor->has_shim = doctor->may_look && ht_process_find(doctor->pid, &doctor->process) == 0;
     if (doctor->has_shim)
         read_header(doctor);
-    ht_process_root(doctor->pid, doctor->root, sizeof doctor->root);
-    snprintf(exe, sizeof exe, "/proc/%" PRIu32 "/exe", doctor->pid);
+    ht_proc_root(doctor->pid, doctor->root, sizeof doctor->root);
+    ht_proc_path(doctor->pid, "exe", exe);
     ssize_t length = readlink(exe, doctor->path, sizeof doctor->path - 1);
     doctor->path[length > 0 ? length : 0] = '\0';
-    bool deleted = take_mark(doctor->path);
+    bool deleted = ht_proc_take_deleted(doctor->path);
     snprintf(doctor->open_path, sizeof doctor->open_path, "%s", exe); // also when it was deleted
     snprintf(doctor->subject, sizeof doctor->subject, "%s", length > 0 ? doctor->path : "executable unknown");
-    ht_process_printable(doctor->subject);
+    ht_text_printable(doctor->subject, '_');
     if (doctor->may_look) {
         split_environment(doctor);
         ht_doctor_open_program(doctor);
@@ -183,7 +147,7 @@ int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
 void ht_doctor_check_access(struct ht_doctor *doctor)
 {
     uint64_t uid = 0;
-    ht_doctor_status(&doctor->status, "Uid", 10, &uid);
+    ht_proc_status_number(&doctor->status, "Uid", 10, &uid);
     if (doctor->may_look) {
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "may be read from here (its user: %" PRIu64 ", yours: %u)",
                       uid, (unsigned)geteuid());
@@ -206,7 +170,7 @@ static bool is_secure(const struct ht_doctor *doctor)
     struct ht_buffer text = {0};
     bool secure = false;
     Elf64_auxv_t entry;
-    if (read_proc(doctor->pid, "auxv", &text))
+    if (ht_proc_read(doctor->pid, "auxv", &text))
         for (size_t at = 0; at + sizeof entry <= text.length; at += sizeof entry) {
             memcpy(&entry, text.data + at, sizeof entry);
             secure |= entry.a_type == AT_SECURE && entry.a_un.a_val != 0;
@@ -215,20 +179,12 @@ static bool is_secure(const struct ht_doctor *doctor)
     return secure;
 }
 
-static const char *own_variable(const struct ht_doctor *doctor, const char *name)
-{
-    size_t length = strlen(name);
-    for (char *const *at = doctor->environment_list; at != NULL && *at != NULL; at++)
-        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
-            return *at + length + 1;
-    return NULL;
-}
-
 static void say_not_loaded(struct ht_doctor *doctor)
 {
     static const char restart[] =
         "start it again with 'heaptap run', or with LD_PRELOAD=libheaptap.so (systemd: Environment=)";
-    const char *preload = own_variable(doctor, "LD_PRELOAD");
+    const char *preload =
+        doctor->environment_list != NULL ? ht_proc_value_in(doctor->environment_list, "LD_PRELOAD") : NULL;
     struct ht_doctor_finding *finding;
     if (is_secure(doctor))
         finding = ht_doctor_say(
@@ -291,18 +247,15 @@ void ht_doctor_check_privileges(struct ht_doctor *doctor)
     uint64_t no_new = 0;
     if (is_secure(doctor) && doctor->has_shim)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, NULL, "it was started with more rights than its caller");
-    if (ht_doctor_status(&doctor->status, "NoNewPrivs", 10, &no_new) && no_new != 0)
+    if (ht_proc_status_number(&doctor->status, "NoNewPrivs", 10, &no_new) && no_new != 0)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
                       "no_new_privs is set: setuid programs that it starts stay profiled");
 }
 
 static bool is_other_namespace(uint32_t pid, const char *name)
 {
-    char own[64], other[64];
-    struct stat first, second;
-    snprintf(own, sizeof own, "/proc/self/ns/%s", name);
-    snprintf(other, sizeof other, "/proc/%" PRIu32 "/ns/%s", pid, name);
-    return stat(own, &first) == 0 && stat(other, &second) == 0 && first.st_ino != second.st_ino;
+    uint64_t own = ht_proc_namespace(0, name), other = ht_proc_namespace(pid, name);
+    return own != 0 && other != 0 && own != other;
 }
 
 void ht_doctor_check_container(struct ht_doctor *doctor)
@@ -342,7 +295,7 @@ void ht_doctor_check_replaced(struct ht_doctor *doctor)
 void ht_doctor_check_ptrace(struct ht_doctor *doctor)
 {
     struct ht_buffer text = {0};
-    if (ht_process_read_file("/proc/sys/kernel/yama/ptrace_scope", &text) && text.data[0] != '0')
+    if (ht_proc_read_file("/proc/sys/kernel/yama/ptrace_scope", &text) && text.data[0] != '0')
         ht_doctor_say(
             doctor, HT_DOCTOR_OK, NULL,
             "ptrace_scope is %c, which does not matter: heaptap reads /proc and attaches to nothing",
@@ -374,16 +327,16 @@ static int snapshot_signal(const struct ht_doctor *doctor, char name[32])
 static bool has_signal(const struct ht_buffer *status, const char *set, int signal)
 {
     uint64_t bits;
-    return ht_doctor_status(status, set, 16, &bits) && (bits >> (signal - 1) & 1) != 0;
+    return ht_proc_status_number(status, set, 16, &bits) && (bits >> (signal - 1) & 1) != 0;
 }
 
 // Blocked in every thread: then nobody but a sigwait or signalfd ever gets it.
 static bool is_blocked(const struct ht_doctor *doctor, int signal)
 {
-    char path[64];
+    char path[HT_PROC_PATH_BYTES];
     if (!has_signal(&doctor->status, "SigBlk", signal) || doctor->pid == 0)
         return has_signal(&doctor->status, "SigBlk", signal);
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/task", doctor->pid);
+    ht_proc_path(doctor->pid, "task", path);
     DIR *tasks = opendir(path);
     bool blocked = true;
     int count = 0;
@@ -392,7 +345,7 @@ static bool is_blocked(const struct ht_doctor *doctor, int signal)
         char name[96];
         snprintf(name, sizeof name, "task/%.32s/status", entry->d_name);
         if (isdigit((unsigned char)entry->d_name[0]) && count++ < MAX_THREADS &&
-            read_proc(doctor->pid, name, &status))
+            ht_proc_read(doctor->pid, name, &status))
             blocked = has_signal(&status, "SigBlk", signal);
         ht_buffer_free(&status);
     }
@@ -413,8 +366,7 @@ static const char *use_of_usr2(const struct ht_doctor *doctor)
         {"php-fpm", "php-fpm restarts its workers when it gets"},
         {"postgres", "postgres's processes end or wake each other with"},
     };
-    const char *slash = strrchr(doctor->path, '/');
-    const char *name = slash != NULL ? slash + 1 : doctor->path;
+    const char *name = ht_path_name(doctor->path);
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
         if (strncmp(name, users[i].program, strlen(users[i].program)) == 0)
             return users[i].use;
@@ -465,11 +417,11 @@ void ht_doctor_check_seccomp(struct ht_doctor *doctor)
         "take snapshots from outside: 'heaptap snap PID', 'heaptap run --interval'; 'heaptap run' keeps the last one";
     uint64_t mode = 0, filters = 0, own_filters = 0;
     struct ht_buffer own = {0};
-    if (!ht_doctor_status(&doctor->status, "Seccomp", 10, &mode) || mode == 0)
+    if (!ht_proc_status_number(&doctor->status, "Seccomp", 10, &mode) || mode == 0)
         return;
-    ht_doctor_status(&doctor->status, "Seccomp_filters", 10, &filters);
-    if (ht_process_read_file("/proc/self/status", &own))
-        ht_doctor_status(&own, "Seccomp_filters", 10, &own_filters);
+    ht_proc_status_number(&doctor->status, "Seccomp_filters", 10, &filters);
+    if (ht_proc_read(0, "status", &own))
+        ht_proc_status_number(&own, "Seccomp_filters", 10, &own_filters);
     ht_buffer_free(&own);
     if (doctor->has_header && doctor->header.sealed != 0)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, outside,

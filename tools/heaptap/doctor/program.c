@@ -1,6 +1,7 @@
 // The program of `heaptap doctor`: what kind of file it is, who allocates in it, and whether a preload
 // reaches that.
 #include "base/error.h"
+#include "base/proc.h"
 #include "doctor/doctor.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ int ht_doctor_find_program(struct ht_doctor *doctor, const char *argument)
     if (realpath(doctor->open_path, doctor->path) == NULL) // the loader's $ORIGIN goes by the real name
         snprintf(doctor->path, sizeof doctor->path, "%s", doctor->open_path);
     snprintf(doctor->open_path, sizeof doctor->open_path, "%s", doctor->path);
-    ht_process_read_file("/proc/self/status", &doctor->status); // what the program inherits
+    ht_proc_read(0, "status", &doctor->status); // what the program inherits
     ht_doctor_open_program(doctor);
     ht_doctor_add_file(doctor, doctor->path, doctor->open_path, false);
     if (doctor->form == HT_ELF_WHOLE)

@@ -2,6 +2,9 @@
 // variables.
 #include "base/error.h"
 #include "base/options.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/text.h"
 #include "doctor/doctor.h"
 #include "launch/launch.h"
 #include "sys/variables.h"
@@ -24,13 +27,8 @@
 
 static int find_shim(char path[PATH_MAX])
 {
-    char directory[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", directory, sizeof directory - 1);
-    if (length <= 0)
-        return ht_fail("cannot find out where heaptap is installed; it needs /proc");
-    directory[length] = '\0';
-    *strrchr(directory, '/') = '\0';
-    return ht_run_find_shim(directory, path);
+    char folder[PATH_MAX];
+    return ht_proc_own_folder(folder) == 0 ? ht_run_find_shim(folder, path) : -1;
 }
 
 // Variables for a child, in one array: ours without those of the profiler, then what is added.
@@ -234,13 +232,9 @@ static void ask_shim(struct ht_doctor *doctor, const char *shim, bool only_alone
             add_variable(&environment, ht_strdup(*at));
     add_variable(&environment, ht_strdup(only_alone ? "HEAPTAP_RATE=0" : "HEAPTAP_ONLY=no.such.program"));
     run_self(environment.items, &errors);
-    for (char *line = errors.data, *next; line != NULL && *line != '\0'; line = next) {
-        next = strchr(line, '\n');
-        if (next != NULL)
-            *next++ = '\0';
-        if (strncmp(line, "heaptap: HEAPTAP_", 17) == 0)
+    for (char *rest = errors.data, *line; (line = ht_text_take_line(&rest)) != NULL;)
+        if (ht_text_starts_with(line, "heaptap: HEAPTAP_"))
             ht_doctor_say(doctor, HT_DOCTOR_WARNING, "correct it or unset it", "%s", line + 9);
-    }
     ht_buffer_free(&errors);
     ht_run_environment_free(environment.items);
 }
@@ -263,12 +257,6 @@ static void check_log(struct ht_doctor *doctor)
                       "HEAPTAP_LOG=%s: cannot be written: %s", value, strerror(errno));
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 // Values that are right and switch something off.
 static void check_choices(struct ht_doctor *doctor)
 {
@@ -280,7 +268,8 @@ static void check_choices(struct ht_doctor *doctor)
     if (rate != NULL && strcmp(rate, "0") == 0)
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "unset it", "HEAPTAP_RATE=0: nothing is recorded");
     if (only != NULL && *only != '\0' && strcmp(only, "all") != 0 && strchr(only, '/') == NULL &&
-        fnmatch(only, base_name(doctor->subject), 0) != 0 && fnmatch(only, base_name(doctor->path), 0) != 0)
+        fnmatch(only, ht_path_name(doctor->subject), 0) != 0 &&
+        fnmatch(only, ht_path_name(doctor->path), 0) != 0)
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "unset it, or add the program's name to the pattern",
                       "HEAPTAP_ONLY=%s leaves this program out", only);
     if (active != NULL && strcmp(active, "0") == 0)

@@ -2,6 +2,8 @@
 // memory, limits.
 #include "base/measure.h"
 #include "base/options.h"
+#include "base/proc.h"
+#include "base/text.h"
 #include "doctor/doctor.h"
 
 #include <dirent.h>
@@ -37,8 +39,8 @@ static bool may_write(const struct ht_doctor *doctor, const char *folder)
         (mount.f_flag & ST_RDONLY) != 0)
         return false;
     if (doctor->pid != 0) {
-        ht_doctor_status(&doctor->status, "Uid", 10, &uid);
-        ht_doctor_status(&doctor->status, "Gid", 10, &gid);
+        ht_proc_status_number(&doctor->status, "Uid", 10, &uid);
+        ht_proc_status_number(&doctor->status, "Gid", 10, &gid);
     }
     if (uid == geteuid())
         return access(folder, W_OK | X_OK) == 0;
@@ -101,13 +103,13 @@ void ht_doctor_check_live(struct ht_doctor *doctor)
 static bool output_folder(const struct ht_doctor *doctor, char path[PATH_MAX], char shown[PATH_MAX])
 {
     const char *value = ht_doctor_variable(doctor, "HEAPTAP_OUT");
-    char base[PATH_MAX] = "", link[64];
+    char base[PATH_MAX] = "", link[HT_PROC_PATH_BYTES];
     if (doctor->has_header) {
         snprintf(shown, PATH_MAX, "%.*s", (int)sizeof doctor->header.out_dir, doctor->header.out_dir);
     } else if (value != NULL && value[0] == '/') {
         snprintf(shown, PATH_MAX, "%s", value);
     } else {
-        snprintf(link, sizeof link, "/proc/%" PRIu32 "/cwd", doctor->pid);
+        ht_proc_path(doctor->pid, "cwd", link);
         ssize_t length = doctor->pid != 0 && doctor->has_shim ? readlink(link, base, sizeof base - 1) : 0;
         if (length <= 0 && getcwd(base, sizeof base) == NULL)
             return false;
@@ -149,7 +151,7 @@ static uint64_t read_number(const char *path)
     struct ht_buffer text = {0};
     char *end = NULL;
     uint64_t value = UINT64_MAX;
-    if (ht_process_read_file(path, &text)) {
+    if (ht_proc_read_file(path, &text)) {
         uint64_t number = strtoull(text.data, &end, 10);
         value = end != text.data ? number : UINT64_MAX; // "max"
     }
@@ -181,15 +183,9 @@ static void tightest(const char *mount, char *group, const char *limit_name, con
 static uint64_t group_limit(const struct ht_doctor *doctor, uint64_t *used_bytes)
 {
     uint64_t limit_bytes = UINT64_MAX;
-    char path[64] = "/proc/self/cgroup";
     struct ht_buffer text = {0};
-    if (doctor->pid != 0)
-        snprintf(path, sizeof path, "/proc/%" PRIu32 "/cgroup", doctor->pid);
-    ht_process_read_file(path, &text);
-    for (char *line = text.data, *next; line != NULL && *line != '\0'; line = next) {
-        next = strchr(line, '\n');
-        if (next != NULL)
-            *next++ = '\0';
+    ht_proc_read(doctor->pid, "cgroup", &text);
+    for (char *rest = text.data, *line; (line = ht_text_take_line(&rest)) != NULL;) {
         char *group = strchr(line, '/');
         if (group == NULL || strlen(group) >= PATH_MAX)
             continue;
@@ -234,7 +230,7 @@ void ht_doctor_check_memory(struct ht_doctor *doctor)
     uint64_t used_bytes = 0, size_kib = 0, limit_bytes = group_limit(doctor, &used_bytes);
     uint64_t wanted = budget(doctor), space = ht_doctor_limit(doctor, RLIMIT_AS);
     if (doctor->pid != 0)
-        ht_doctor_status(&doctor->status, "VmSize", 10, &size_kib);
+        ht_proc_status_number(&doctor->status, "VmSize", 10, &size_kib);
     uint64_t left = space > size_kib * 1024 ? space - size_kib * 1024 : 0;
     bytes_text(wanted, most);
     if (space != UINT64_MAX && left / 8 < LEAST_REGION_BYTES)
@@ -262,7 +258,7 @@ void ht_doctor_check_memory(struct ht_doctor *doctor)
 
 void ht_doctor_check_limits(struct ht_doctor *doctor)
 {
-    char limit[HT_MEASURE_TEXT_BYTES], path[64];
+    char limit[HT_MEASURE_TEXT_BYTES], path[HT_PROC_PATH_BYTES];
     uint64_t file_bytes = ht_doctor_limit(doctor, RLIMIT_FSIZE),
              files = ht_doctor_limit(doctor, RLIMIT_NOFILE);
     if (file_bytes < SMALL_ROOM_BYTES)
@@ -273,7 +269,7 @@ void ht_doctor_check_limits(struct ht_doctor *doctor)
     if (doctor->pid == 0)
         return;
     uint64_t count = 0;
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/fd", doctor->pid);
+    ht_proc_path(doctor->pid, "fd", path);
     DIR *stream = opendir(path);
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;)
         count += entry->d_name[0] != '.';

@@ -2,6 +2,8 @@
 // not.
 #include "elf/check.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -164,8 +166,7 @@ static bool read_script(const char *path, char line[256], char **ret_interpreter
 // "env NAME" and "env -S NAME ...": the program that env will look for; false when it cannot be told.
 static bool follow_env(char *interpreter, char *argument, char ret_path[PATH_MAX])
 {
-    const char *base = strrchr(interpreter, '/');
-    if (strcmp(base != NULL ? base + 1 : interpreter, "env") != 0)
+    if (strcmp(ht_path_name(interpreter), "env") != 0)
         return false;
     if (strncmp(argument, "-S", 2) == 0)
         argument += 2 + strspn(argument + 2, " \t");

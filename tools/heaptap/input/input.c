@@ -2,8 +2,10 @@
 #include "input/input.h"
 
 #include "base/error.h"
+#include "input/region.h"
 #include "net/http.h"
 #include "net/url.h"
+#include "region/target.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,7 +168,7 @@ int ht_inputs_open(struct ht_inputs *inputs, size_t position, struct ht_profile 
         return read_body(&inputs->requests[position], ret_profile);
     if (strcmp(argument, "-") == 0)
         return read_profile(STDIN_FILENO, ret_profile);
-    if (ht_region_input_matches(argument))
+    if (ht_target_matches(argument))
         return ht_region_input_load(argument, ret_profile);
     return read_file(argument, ret_profile);
 }

@@ -32,9 +32,4 @@ int ht_inputs_ask_names(struct ht_inputs *inputs, size_t position, struct ht_pro
 // One input alone.
 int ht_input_open(const char *argument, struct ht_profile **ret_profile);
 
-// Answered where live regions are known (the command links it in): is this argument a region file or a pid,
-// and its present content as a profile. A file that exists always wins over a pid of the same name.
-bool ht_region_input_matches(const char *argument);
-int ht_region_input_load(const char *argument, struct ht_profile **ret_profile);
-
 #endif

@@ -1,7 +1,7 @@
 // Loading for reports.
 #include "input/load.h"
 
-#include "cmd/command.h"
+#include "base/error.h"
 #include "input/input.h"
 #include "input/program.h"
 #include "profile/filter.h"
@@ -19,15 +19,14 @@ static int interpret_demangle(struct ht_load *load, const char *mode, size_t len
 {
     static const char *const modes[] = {"simple", "templates", "full", "none"};
     if (is_word(mode, length, "default")) // pprof's word for what happens anyhow
-        return HT_PARSED;
+        return 0;
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
         if (is_word(mode, length, modes[i])) {
             load->resolve.demangle = (enum ht_demangle)i;
             load->resolve.names_given = true;
-            return HT_PARSED;
+            return 0;
         }
-    return ht_cmd_usage_error(load->command, "--demangle is simple, templates, full or none, not '%.*s'",
-                              (int)length, mode);
+    return ht_fail("--demangle is simple, templates, full or none, not '%.*s'", (int)length, mode);
 }
 
 // One of the words that --symbolize takes; pprof's are among them.
@@ -53,26 +52,25 @@ static int interpret_word(struct ht_load *load, const char *word, size_t length)
             "--symbolize=force is not supported: names that the profile carries are kept, only missing ones are "
             "looked for");
     } else {
-        return ht_cmd_usage_error(
-            load->command, "--symbolize is local, remote, none, debuginfod or demangle=HOW, not '%.*s'",
-            (int)length, word);
+        return ht_fail("--symbolize is local, remote, none, debuginfod or demangle=HOW, not '%.*s'",
+                       (int)length, word);
     }
-    return HT_PARSED;
+    return 0;
 }
 
 int ht_load_interpret(struct ht_load *load)
 {
-    int status = HT_PARSED;
-    for (const char *word = load->symbolize; word != NULL && *word != '\0' && status == HT_PARSED;) {
+    int result = 0;
+    for (const char *word = load->symbolize; word != NULL && *word != '\0' && result == 0;) {
         size_t length = strcspn(word, ":");
         if (length > 0)
-            status = interpret_word(load, word, length);
+            result = interpret_word(load, word, length);
         word += length;
         word += *word == ':';
     }
-    if (status == HT_PARSED && load->demangle != NULL)
-        status = interpret_demangle(load, load->demangle, strlen(load->demangle));
-    return status;
+    if (result == 0 && load->demangle != NULL)
+        result = interpret_demangle(load, load->demangle, strlen(load->demangle));
+    return result;
 }
 
 static void warn_one(void *name, const char *text)
@@ -86,10 +84,8 @@ static int open_one(const struct ht_load *load, struct ht_inputs *inputs, size_t
                     struct ht_profile **ret_profile)
 {
     char *name = (char *)(uintptr_t)ht_inputs_name(inputs, position);
-    if (ht_inputs_open(inputs, position, ret_profile) < 0) {
-        ht_cmd_error(load->command, "%s: %s", name, ht_error());
-        return -1;
-    }
+    if (ht_inputs_open(inputs, position, ret_profile) < 0)
+        return ht_fail("%s: %s", name, ht_error());
     ht_health_each(*ret_profile, warn_one, name);
     ht_profile_ensure_mapping(*ret_profile);
     ht_load_use_program(load, name, *ret_profile);
@@ -116,14 +112,13 @@ static int open_all(const struct ht_load *load, char *const *arguments, size_t c
             opened++;
         else if (!ht_inputs_is_url(inputs, i) || (i + 1 == count && opened == 0))
             result = -1;
+        else
+            ht_note_error("%s", ht_error());
     }
     if (result == 0 && opened < count)
         ht_warn("the report is made of %zu of the %zu profiles", opened, count);
-    if (result == 0) {
+    if (result == 0)
         result = ht_profile_merge(profiles, opened);
-        if (result < 0)
-            ht_cmd_error(load->command, "%s", ht_error());
-    }
     if (result == 0)
         *ret_profile = profiles[0];
     for (size_t i = 0; i < count && result < 0; i++)
@@ -154,10 +149,8 @@ int ht_load_profile(const struct ht_load *load, char **arguments, int count, str
         memcpy(names, bases->items, bases->count * sizeof *names);
         int result = open_all(load, names, bases->count, &base);
         free(names);
-        if (result == 0 && ht_profile_subtract(&profile, &base, mark, load->normalize) < 0) {
-            ht_cmd_error(load->command, "%s", ht_error());
-            result = -1;
-        }
+        if (result == 0)
+            result = ht_profile_subtract(&profile, &base, mark, load->normalize);
         if (result < 0) {
             ht_profile_free(profile);
             ht_profile_free(base);
@@ -195,10 +188,10 @@ static void warn_strangers(const struct ht_profile *old, const struct ht_profile
 }
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
-                 struct ht_profile **ret_profile, struct ht_load_times *ret_times)
+                 const char *old_label, struct ht_profile **ret_profile, struct ht_load_times *ret_times)
 {
-    struct ht_profile *both[2] = {NULL,
-                                  NULL}; // new, old: the program and the order of mappings are the new one's
+    // New, old: the program and the order of mappings are the new one's.
+    struct ht_profile *both[2] = {NULL, NULL};
     char *arguments[2] = {(char *)(uintptr_t)new_argument, (char *)(uintptr_t)old_argument};
     if (open_all(load, &arguments[1], 1, &both[1]) < 0)
         return -1;
@@ -208,9 +201,8 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
     }
     warn_strangers(both[1], both[0]);
     struct ht_load_times times = {.old_ns = both[1]->time_ns, .new_ns = both[0]->time_ns};
-    ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
+    ht_profile_set_label(both[1], old_label, "true");
     if (ht_profile_merge(both, 2) < 0) {
-        ht_cmd_error(load->command, "%s", ht_error());
         ht_profile_free(both[0]);
         ht_profile_free(both[1]);
         return -1;

@@ -8,32 +8,33 @@
 #include "resolve/resolve.h"
 
 struct ht_load {
-    const char *command; // for messages
     struct ht_strings bases, diff_bases;
     bool normalize;
     const char *symbolize, *demangle; // as given, or NULL; ht_load_interpret() makes of them:
     bool no_symbols;                  // --symbolize=none
     bool no_remote_names;             // --symbolize=local
-    const char *program; // the profiles' program named in front of them, NULL: none (load_program.h)
+    const char *program; // the profiles' program named in front of them, NULL: none (input/program.h)
     struct ht_input_options input;
     struct ht_resolve_options resolve;
 };
 
-// Makes options for the layers below of the words of --symbolize and --demangle. Returns HT_PARSED, or the
-// exit status after a message.
+// Context: tool. Functions that return int fail with ht_error(), which names the input that it is about; what
+// can be lived with is a warning (ht_warn(), ht_note_error()).
+
+// Makes options for the layers below of the words of --symbolize and --demangle.
 int ht_load_interpret(struct ht_load *load);
 
-// Opens and merges the inputs, subtracts the base, resolves and prunes. Prints the error and returns -1 on
-// failure.
+// Opens and merges the inputs, subtracts the base, resolves and prunes. Of several URLs those that do not
+// answer are left out.
 int ht_load_profile(const struct ht_load *load, char **arguments, int count, struct ht_profile **ret_profile);
 
-// Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
+// Two snapshots in one profile: the samples of the older one carry a label. Warns when they do
 // not belong together (other program, process or rate; the wrong way round).
 struct ht_load_times {
     int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
 };
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
-                 struct ht_profile **ret_profile, struct ht_load_times *ret_times);
+                 const char *old_label, struct ht_profile **ret_profile, struct ht_load_times *ret_times);
 
 #endif

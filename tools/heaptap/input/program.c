@@ -2,7 +2,6 @@
 #include "input/program.h"
 
 #include "base/error.h"
-#include "cmd/command.h"
 #include "elf/image.h"
 
 #include <fcntl.h>
@@ -25,14 +24,13 @@ static bool is_elf(const char *path)
 int ht_load_take_program(struct ht_load *load, char ***operands, int *count)
 {
     if (*count < 1 || !is_elf((*operands)[0]))
-        return HT_PARSED;
+        return 0;
     if (*count == 1)
-        return ht_cmd_usage_error(load->command, "%s is a program; name its profile, or a PID, behind it",
-                                  (*operands)[0]);
+        return ht_fail("%s is a program; name its profile, or a PID, behind it", (*operands)[0]);
     load->program = (*operands)[0];
     ++*operands;
     --*count;
-    return HT_PARSED;
+    return 0;
 }
 
 enum { ID_BYTES = 64 };

@@ -4,8 +4,8 @@
 
 #include "input/load.h"
 
-// Context: tool. If the first operand is an ELF file, it is taken off them and becomes load->program. Returns
-// HT_PARSED, or the exit status after a message: no profile follows it.
+// Context: tool. If the first operand is an ELF file, it is taken off them and becomes load->program. Fails
+// if no profile follows it.
 int ht_load_take_program(struct ht_load *load, char ***operands, int *count);
 
 // Makes load->program the file of a profile's first mapping (and of the other parts of the same file). One

@@ -3,21 +3,12 @@
 
 #include "base/memory.h"
 #include "profile/profile.h"
-
-#include <string.h>
-
-bool ht_region_input_matches(const char *argument)
-{
-    size_t length = strlen(argument);
-    if (length > 0 && strspn(argument, "0123456789") == length)
-        return true;
-    return length > 5 && strcmp(argument + length - 5, ".live") == 0;
-}
+#include "region/snap.h"
 
 int ht_region_input_load(const char *argument, struct ht_profile **ret_profile)
 {
     struct ht_buffer bytes = {0};
-    int result = ht_region_input_encode(argument, &bytes);
+    int result = ht_snap_encode(argument, &bytes);
     if (result == 0)
         result = ht_profile_decode((const uint8_t *)bytes.data, bytes.length, NULL, ret_profile);
     ht_buffer_free(&bytes);

@@ -1,8 +1,9 @@
 // The child of `heaptap run`: starts it, passes signals on, ticks at exact intervals, and hands its exit
 // status back.
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/proc.h"
 #include "launch/launch.h"
-#include "region/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,6 @@ struct state {
     sigset_t waited, original_mask;
     struct sigaction original_chld;
 };
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 // In the child: never returns. What stops exec is told through the pipe, which exec closes.
 static void start_program(const struct state *state, int report_fd)
@@ -63,7 +57,7 @@ static int fork_program(struct state *state)
 {
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0 || (state->pid = fork()) < 0) {
-        fprintf(stderr, "heaptap: run: cannot start a process: %s\n", strerror(errno));
+        ht_run_say(state->child->say, "cannot start a process: %s", strerror(errno));
         return HT_RUN_OWN_FAILURE;
     }
     if (state->pid == 0)
@@ -78,16 +72,16 @@ static int fork_program(struct state *state)
     if (got != (ssize_t)sizeof error)
         return 0;
     waitpid(state->pid, NULL, 0);
-    fprintf(stderr, "heaptap: run: %s: cannot be executed: %s\n", state->child->path,
-            error == ENOENT ? "its interpreter (of the #! line, or the loader) does not exist"
-                            : strerror(error));
+    ht_run_say(state->child->say, "%s: cannot be executed: %s", state->child->path,
+               error == ENOENT ? "its interpreter (of the #! line, or the loader) does not exist"
+                               : strerror(error));
     return error == ENOENT ? HT_RUN_NOT_FOUND : HT_RUN_CANNOT_EXECUTE;
 }
 
 static void wake_child(const struct state *state)
 {
-    char process_state = '?';
-    if (ht_process_stat((uint32_t)state->pid, NULL, &process_state, NULL) && process_state == 'T')
+    struct ht_proc_stat stat;
+    if (ht_proc_stat((uint32_t)state->pid, &stat) && stat.state == 'T')
         kill(state->pid, SIGCONT);
 }
 
@@ -120,8 +114,7 @@ static void stop_with_child(const struct state *state)
     kill(getpid(), SIGTSTP);               // ignored by the kernel where nobody could wake us
     sigprocmask(SIG_UNBLOCK, &stop, NULL); // here we stand still
     sigprocmask(SIG_BLOCK, &stop, NULL);
-    struct timespec moment = {.tv_nsec = 2000000}; // for a shell that wakes the whole group
-    nanosleep(&moment, NULL);
+    ht_clock_wait(2000000); // for a shell that wakes the whole group
     wake_child(state);
 }
 
@@ -155,7 +148,7 @@ static bool look_at_children(struct state *state, siginfo_t *ret_info)
 static void tick(struct state *state)
 {
     const struct ht_child *child = state->child;
-    uint64_t now = monotonic_ns();
+    uint64_t now = ht_clock_ns(CLOCK_MONOTONIC);
     if (child->interval_ns == 0 || now < state->next_tick_ns)
         return;
     state->next_tick_ns += child->interval_ns * ((now - state->next_tick_ns) / child->interval_ns + 1);
@@ -173,12 +166,11 @@ static void tick(struct state *state)
 static void wait_for_signal(struct state *state)
 {
     siginfo_t info;
-    uint64_t now = monotonic_ns();
+    uint64_t now = ht_clock_ns(CLOCK_MONOTONIC);
     uint64_t wait_ns = UINT64_C(3600000000000);
     if (state->child->interval_ns != 0)
         wait_ns = state->next_tick_ns > now ? state->next_tick_ns - now : 0;
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / UINT64_C(1000000000)),
-                               .tv_nsec = (long)(wait_ns % UINT64_C(1000000000))};
+    struct timespec timeout = ht_timespec_of(wait_ns);
     int signal = sigtimedwait(&state->waited, &info, &timeout);
     if (signal > 0 && signal != SIGCHLD)
         pass_on(state, &info);
@@ -201,15 +193,14 @@ static void take_signals(struct state *state)
 int ht_child_run(const struct ht_child *child)
 {
     struct state state = {.child = child};
-    fflush(stdout);
-    fflush(stderr);
+    fflush(NULL);
     take_signals(&state);
     int failure = fork_program(&state);
     siginfo_t info = {0};
     if (failure == 0) {
         if (child->started != NULL)
             child->started(state.pid, child->arg);
-        state.next_tick_ns = monotonic_ns() + child->interval_ns;
+        state.next_tick_ns = ht_clock_ns(CLOCK_MONOTONIC) + child->interval_ns;
         while (!look_at_children(&state, &info)) {
             wait_for_signal(&state);
             tick(&state);

@@ -1,9 +1,13 @@
 // The environment that makes a program load the shim, and where shim and allocators lie.
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/text.h"
 #include "launch/launch.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,25 +86,33 @@ char *ht_run_preload(const char *shim, const char *allocator, const char *existi
         ht_buffer_printf(&text, ":%s", allocator);
     for (const char *at = existing != NULL ? existing : ""; *at != '\0';) {
         size_t length = strcspn(at, ": ");
-        const char *base = at;
-        for (size_t i = 0; i < length; i++)
-            if (at[i] == '/')
-                base = at + i + 1;
-        bool is_shim = length > 0 && strncmp(base, SHIM_NAME, strlen(SHIM_NAME)) == 0;
-        if (length > 0 && !is_shim)
-            ht_buffer_printf(&text, ":%.*s", (int)length, at);
+        char *library = ht_format("%.*s", (int)length, at);
+        if (length > 0 && !ht_text_starts_with(ht_path_name(library), SHIM_NAME))
+            ht_buffer_printf(&text, ":%s", library);
+        free(library);
         at += length + (at[length] != '\0');
     }
     return text.data;
 }
 
-const char *ht_run_variable(char *const *environment, const char *name)
+const char *ht_run_live_directory(char *const *environment)
 {
-    size_t length = strlen(name);
-    for (; *environment != NULL; environment++)
-        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
-            return *environment + length + 1;
-    return NULL;
+    const char *live = ht_proc_value_in(environment, "HEAPTAP_LIVE");
+    if (live == NULL || *live == '\0' || strcmp(live, "on") == 0)
+        return "/dev/shm";
+    return live[0] == '/' ? live : "";
+}
+
+bool ht_run_profile_directory(char *const *environment, char ret_path[PATH_MAX])
+{
+    char here[PATH_MAX];
+    const char *out = ht_proc_value_in(environment, "HEAPTAP_OUT");
+    if (out != NULL && out[0] == '/')
+        return (size_t)snprintf(ret_path, PATH_MAX, "%s", out) < PATH_MAX;
+    if (getcwd(here, sizeof here) == NULL)
+        return false;
+    return (size_t)snprintf(ret_path, PATH_MAX, "%s%s%s", here, out != NULL && *out != '\0' ? "/" : "",
+                            out != NULL ? out : "") < PATH_MAX;
 }
 
 struct variables {
@@ -179,4 +191,15 @@ void ht_run_environment_free(char **environment)
     for (char **at = environment; at != NULL && *at != NULL; at++)
         free(*at);
     free(environment);
+}
+
+void ht_run_say(void (*say)(const char *text), const char *format, ...)
+{
+    char text[3 * PATH_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (say != NULL)
+        say(text);
 }

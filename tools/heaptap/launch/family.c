@@ -1,6 +1,8 @@
 // The processes below the program of `heaptap run`: sees their regions appear, and learns how each of them
 // ended.
+#include "base/clock.h"
 #include "base/memory.h"
+#include "base/proc.h"
 #include "launch/launch.h"
 #include "region/process.h"
 
@@ -58,9 +60,7 @@ struct watch {
 
 static uint64_t now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return ht_clock_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 static void forget(struct member *member)
@@ -110,8 +110,7 @@ static void add(struct watch *watch, const char *path)
     // At once: some live for a millisecond.
     if (member->pid != 0)
         member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
-    if (!ht_process_stat(member->pid, NULL, NULL, &member->start_ticks))
-        member->start_ticks = 0;
+    member->start_ticks = ht_proc_start_ticks(member->pid);
 }
 
 enum look { LOOK_OURS, LOOK_LATER, LOOK_NEVER };
@@ -142,27 +141,13 @@ static enum look read_member(const struct watch *watch, struct member *member)
     return LOOK_OURS;
 }
 
-// The exit code of a process that nobody has waited for yet: field 52 of /proc/PID/stat (proc(5)).
+// The exit code of a process that nobody has waited for yet.
 static bool zombie_status(uint32_t pid, uint64_t start_ticks, int *ret_status)
 {
-    char path[64], text[2048];
-    uint64_t start;
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    if (got <= 0 || !ht_process_stat(pid, NULL, NULL, &start) || start != start_ticks)
+    struct ht_proc_stat stat;
+    if (!ht_proc_stat(pid, &stat) || stat.start_ticks != start_ticks || stat.state != 'Z')
         return false;
-    text[got] = '\0';
-    const char *at = strrchr(text, ')');
-    if (at == NULL || (at[1] != '\0' && at[2] != 'Z'))
-        return false;
-    for (int field = 2; at != NULL && field < 52; field++)
-        at = strchr(at + 1, ' ');
-    if (at == NULL)
-        return false;
-    *ret_status = (int)strtol(at + 1, NULL, 10);
+    *ret_status = stat.exit_status;
     return true;
 }
 
@@ -184,13 +169,9 @@ static bool status_of(const struct member *member, int *ret_status)
         if (reaped_status(member->pidfd, ret_status) ||
             zombie_status(member->header->pid, member->header->start_ticks, ret_status))
             return true;
-        uint64_t start_ticks;
-        bool is_there = ht_process_stat(member->header->pid, NULL, NULL, &start_ticks) &&
-                        start_ticks == member->header->start_ticks;
-        if (!is_there && attempt > 1)
+        if (!ht_proc_is_same(member->header->pid, member->header->start_ticks) && attempt > 1)
             break; // an older kernel: whoever waited for it knows
-        struct timespec moment = {.tv_nsec = 500000};
-        nanosleep(&moment, NULL);
+        ht_clock_wait(500000);
     }
     return false;
 }
@@ -198,16 +179,10 @@ static bool status_of(const struct member *member, int *ret_status)
 // The header as the process left it.
 static void refresh(struct member *member)
 {
-    struct stat status;
     struct ht_region_header now;
-    int fd = ht_region_open(member->path, O_RDONLY, &status);
-    if (fd >= 0 && pread(fd, &now, sizeof now, 0) == (ssize_t)sizeof now && now.magic == HT_REGION_MAGIC &&
-        now.pid == member->header->pid && now.run_id == member->header->run_id) {
+    if (ht_region_read_header(member->path, &now, NULL) == 0 && now.pid == member->header->pid &&
+        now.run_id == member->header->run_id)
         memcpy(member->header, &now, sizeof now);
-        member->header->program[sizeof now.program - 1] = '\0';
-    }
-    if (fd >= 0)
-        close(fd);
 }
 
 // A process has ended: of its regions the newest is told about (an older one is from before it called exec),
@@ -293,10 +268,9 @@ static bool is_dead(const struct member *member)
     struct pollfd pidfd = {.fd = member->pidfd, .events = POLLIN};
     if (member->pidfd >= 0)
         return poll(&pidfd, 1, 0) > 0;
-    uint64_t start_ticks;
-    char state = '?';
-    return !ht_process_stat(member->header->pid, NULL, &state, &start_ticks) ||
-           start_ticks != member->header->start_ticks || state == 'Z';
+    struct ht_proc_stat stat;
+    return !ht_proc_stat(member->header->pid, &stat) || stat.start_ticks != member->header->start_ticks ||
+           stat.state == 'Z';
 }
 
 // Tells about everybody who is dead by now. Returns how many members with a living process are left.
@@ -362,8 +336,7 @@ static void watch_family(struct watch *watch)
         scan(watch);
         if (tell_dead(watch) == 0 || now_ms() >= until_ms)
             break;
-        struct timespec moment = {.tv_nsec = 10000000};
-        nanosleep(&moment, NULL);
+        ht_clock_wait(10000000);
     }
 }
 
@@ -379,9 +352,7 @@ void ht_family_watch(const struct ht_family *family, struct ht_family_watcher *r
         close(watch.inotify);
         watch.inotify = -1;
     }
-    struct stat status;
-    if (stat("/proc/self/ns/pid", &status) == 0)
-        watch.pid_namespace = status.st_ino;
+    watch.pid_namespace = ht_proc_namespace(0, "pid");
     pid_t pid = fork();
     if (pid == 0) {
         close(control[1]);

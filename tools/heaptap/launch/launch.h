@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum ht_run_exit {
     HT_RUN_OWN_FAILURE = 125,
@@ -49,8 +50,15 @@ char **ht_run_environment(char *const *base, const struct ht_run_settings *setti
                           bool outside);
 void ht_run_environment_free(char **environment);
 
-// A variable of an environment, NULL if unset.
-const char *ht_run_variable(char *const *environment, const char *name);
+// Where regions are with this environment; "" when they are off: then nothing can be read from outside.
+const char *ht_run_live_directory(char *const *environment);
+
+// Where profiles go, absolute; false when that is not known.
+bool ht_run_profile_directory(char *const *environment, char ret_path[PATH_MAX]);
+
+// Makes a line for a person and hands it to `say` (NULL: nobody), which may be called in any process of this
+// run.
+void ht_run_say(void (*say)(const char *text), const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // A child program and what is to happen meanwhile.
 struct ht_child {
@@ -61,11 +69,12 @@ struct ht_child {
     void (*started)(pid_t child, void *arg); // it runs
     void (*tick)(pid_t child, void *arg);    // in a process of its own, at exact intervals
     void (*ended)(pid_t child, const siginfo_t *info, void *arg); // the child is dead, but not yet reaped
+    void (*say)(const char *text);                                // why it could not be started
     void *arg;
 };
 
 // Starts the program, passes signals on, waits, and returns what `heaptap run` exits with; when the program
-// could not be started, 126 or 127 after a message.
+// could not be started, 125, 126 or 127 after saying why.
 //
 // Signals: the program stays in our process group, so those of the terminal reach it without us, and only
 // those that another process sent to us are passed on (with their value, if queued). When the terminal stops
@@ -102,5 +111,23 @@ void ht_family_watch(const struct ht_family *family, struct ht_family_watcher *r
 // The program is dead; `killed`: by a signal, so that others may follow it within a moment. What still runs
 // after that goes on unwatched.
 void ht_family_end(struct ht_family_watcher *watcher, bool killed);
+
+// Profiles in a directory that were written since `started`, the newest first.
+struct ht_written_files {
+    struct ht_written {
+        char *name;
+        struct timespec time;
+    } * files;
+    size_t count, capacity;
+};
+void ht_run_list_written(const char *directory, struct timespec started, struct ht_written_files *list);
+void ht_run_free_written(struct ht_written_files *list);
+
+// The last thing that a run does: puts names into the profiles in this directory that its processes wrote
+// since it started, newest first, in a process of its own. Whatever goes wrong there, a profile stays as it
+// was. Says so when it takes longer than 3 seconds, gives up after 60 or at Ctrl-C. The signals that could
+// interrupt are blocked.
+void ht_run_symbolize(const char *directory, uint64_t run_id, struct timespec started,
+                      void (*say)(const char *text));
 
 #endif

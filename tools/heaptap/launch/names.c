@@ -1,9 +1,12 @@
 // The last thing that `heaptap run` does: names for the profiles of its processes, while their files are
 // still there.
-#include "cmd/symbolize.h"
-
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
+#include "launch/launch.h"
 #include "profile/profile.h"
+#include "resolve/resolve.h"
+#include "resolve/rewrite.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,23 +23,6 @@
 #define SAY_AFTER_NS     UINT64_C(3000000000)
 #define GIVE_UP_AFTER_NS UINT64_C(60000000000)
 
-struct written {
-    char *name;
-    struct timespec time;
-};
-
-struct written_files {
-    struct written *files;
-    size_t count, capacity;
-};
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 static bool is_before(struct timespec a, struct timespec b)
 {
     return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
@@ -44,29 +30,34 @@ static bool is_before(struct timespec a, struct timespec b)
 
 static int compare_newest_first(const void *left, const void *right)
 {
-    const struct written *a = left, *b = right;
+    const struct ht_written *a = left, *b = right;
     return is_before(b->time, a->time) ? -1 : is_before(a->time, b->time);
 }
 
-static void list_files(const char *directory, struct timespec started, struct written_files *list)
+void ht_run_list_written(const char *directory, struct timespec started, struct ht_written_files *list)
 {
-    static const char suffix[] = ".pb.gz";
     DIR *stream = opendir(directory);
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
-        size_t length = strlen(entry->d_name);
         struct stat stat_of;
-        if (strncmp(entry->d_name, "heaptap.", 8) != 0 || length < sizeof suffix ||
-            strcmp(entry->d_name + length - (sizeof suffix - 1), suffix) != 0 ||
+        if (!ht_text_starts_with(entry->d_name, "heaptap.") || !ht_text_ends_with(entry->d_name, ".pb.gz") ||
             fstatat(dirfd(stream), entry->d_name, &stat_of, AT_SYMLINK_NOFOLLOW) != 0 ||
             !S_ISREG(stat_of.st_mode) || is_before(stat_of.st_mtim, started))
             continue;
         HT_RESERVE(list->files, list->capacity, list->count + 1);
-        list->files[list->count++] = (struct written){ht_strdup(entry->d_name), stat_of.st_mtim};
+        list->files[list->count++] = (struct ht_written){ht_strdup(entry->d_name), stat_of.st_mtim};
     }
     if (stream != NULL)
         closedir(stream);
     if (list->count > 0)
         qsort(list->files, list->count, sizeof *list->files, compare_newest_first);
+}
+
+void ht_run_free_written(struct ht_written_files *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->files[i].name);
+    free(list->files);
+    *list = (struct ht_written_files){0};
 }
 
 static bool is_of_run(const struct ht_profile *profile, uint64_t run_id)
@@ -96,12 +87,12 @@ static void symbolize_file(const char *path, const char *temporary, uint64_t run
         named += summary.jit_named;
     }
     if (named > 0)
-        ht_symbolize_write(profile, path, temporary, path);
+        ht_rewrite_profile(profile, path, temporary, path);
     free(summary.modules);
     ht_profile_free(profile);
 }
 
-static void work(const char *directory, const char *temporary, const struct written_files *list,
+static void work(const char *directory, const char *temporary, const struct ht_written_files *list,
                  uint64_t run_id)
 {
     sigset_t none;
@@ -118,9 +109,9 @@ static void work(const char *directory, const char *temporary, const struct writ
 }
 
 // Waits for the worker. Signals that would end us end it: the profiles need not have names.
-static void wait_for(pid_t worker, const sigset_t *interesting)
+static void wait_for(pid_t worker, const sigset_t *interesting, void (*say)(const char *text))
 {
-    uint64_t begun_ns = now_ns();
+    uint64_t begun_ns = ht_clock_ns(CLOCK_MONOTONIC);
     bool said = false;
     for (;;) {
         struct timespec moment = {.tv_nsec = 50000000};
@@ -129,31 +120,30 @@ static void wait_for(pid_t worker, const sigset_t *interesting)
         pid_t ended = waitpid(worker, &status, WNOHANG);
         if (ended == worker || (ended < 0 && errno != EINTR))
             return;
-        uint64_t spent_ns = now_ns() - begun_ns;
+        uint64_t spent_ns = ht_clock_ns(CLOCK_MONOTONIC) - begun_ns;
         bool interrupted = number > 0 && number != SIGCHLD;
         if (interrupted || spent_ns > GIVE_UP_AFTER_NS) {
             kill(worker, SIGKILL);
             waitpid(worker, NULL, 0);
-            fprintf(stderr,
-                    "heaptap: run: %s; profiles without names get them by 'heaptap symbolize FILE -o FILE'\n",
-                    interrupted ? "interrupted" : "finding function names takes too long");
+            ht_run_say(say, "%s; profiles without names get them by 'heaptap symbolize FILE -o FILE'\n",
+                       interrupted ? "interrupted" : "finding function names takes too long");
             return;
         }
         if (!said && spent_ns > SAY_AFTER_NS)
-            fprintf(stderr,
-                    "heaptap: run: finding the names of functions (at most a minute; Ctrl-C leaves them out, "
-                    "--no-symbolize never looks)\n");
+            ht_run_say(say, "finding the names of functions (at most a minute; Ctrl-C leaves them out, "
+                            "--no-symbolize never looks)");
         said = said || spent_ns > SAY_AFTER_NS;
     }
 }
 
-void ht_run_symbolize(const char *directory, uint64_t run_id, struct timespec started)
+void ht_run_symbolize(const char *directory, uint64_t run_id, struct timespec started,
+                      void (*say)(const char *text))
 {
     static const int numbers[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    struct written_files list = {0};
+    struct ht_written_files list = {0};
     sigset_t interesting, before;
     struct timespec no_time = {0};
-    list_files(directory, started, &list);
+    ht_run_list_written(directory, started, &list);
     sigemptyset(&interesting);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         sigaddset(&interesting, numbers[i]);
@@ -161,18 +151,15 @@ void ht_run_symbolize(const char *directory, uint64_t run_id, struct timespec st
     while (sigtimedwait(&interesting, NULL, &no_time) > 0) // the Ctrl-C that ended the program
         ;
     char *temporary = ht_format("%s/.heaptap.%ld.tmp", directory, (long)getpid());
-    fflush(stdout);
-    fflush(stderr);
+    fflush(NULL);
     pid_t worker = list.count > 0 ? fork() : -1;
     if (worker == 0)
         work(directory, temporary, &list, run_id);
     if (worker > 0) {
-        wait_for(worker, &interesting);
+        wait_for(worker, &interesting, say);
         unlink(temporary); // of a worker that was killed
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
     free(temporary);
-    for (size_t i = 0; i < list.count; i++)
-        free(list.files[i].name);
-    free(list.files);
+    ht_run_free_written(&list);
 }

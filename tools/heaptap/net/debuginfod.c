@@ -1,6 +1,7 @@
 // A budget of time around libdebuginfod, which is told its limits by the environment.
 #include "net/debuginfod.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -8,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *const variables[] = {"DEBUGINFOD_URLS", "DEBUGINFOD_TIMEOUT", "DEBUGINFOD_MAXTIME",
@@ -22,13 +22,6 @@ static struct {
     void *library; // no dependency: most never ask a server
 } state;
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
 void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns)
 {
     for (size_t i = 0; i < VARIABLE_COUNT; i++) {
@@ -36,7 +29,7 @@ void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns)
         state.saved[i] = value != NULL ? ht_strdup(value) : NULL;
     }
     state.is_on = wanted && state.saved[0] != NULL && state.saved[0][0] != '\0';
-    state.deadline_ns = now_ns() + timeout_ns;
+    state.deadline_ns = ht_clock_ns(CLOCK_MONOTONIC) + timeout_ns;
     if (wanted && !state.is_on)
         ht_warn("no debuginfod server is asked: DEBUGINFOD_URLS names none");
     if (state.is_on && state.library == NULL)
@@ -65,7 +58,7 @@ void ht_debuginfod_end(void)
 static bool allow_servers(void)
 {
     char seconds[24];
-    uint64_t now = now_ns();
+    uint64_t now = ht_clock_ns(CLOCK_MONOTONIC);
     if (!state.is_on || now >= state.deadline_ns)
         return false;
     snprintf(seconds, sizeof seconds, "%" PRIu64, (state.deadline_ns - now + 999999999) / 1000000000);
@@ -96,7 +89,7 @@ int ht_debuginfod_fetch(const char *build_id)
     free(path);
     end(client);
     unsetenv("DEBUGINFOD_URLS");
-    if (state.is_on && now_ns() >= state.deadline_ns) {
+    if (state.is_on && ht_clock_ns(CLOCK_MONOTONIC) >= state.deadline_ns) {
         state.is_on = false;
         ht_warn(
             "the debuginfod servers took too long; what else they have is left out (--debuginfod-timeout gives them "

@@ -1,10 +1,10 @@
 // HTTP through libcurl, which is loaded when it is needed.
 #include "net/http.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/measure.h"
 #include "base/memory.h"
-#include "base/terminal.h"
 
 #ifdef HT_HAVE_CURL
 #define CURL_DISABLE_TYPECHECK
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_LIMIT_BYTES (UINT64_C(1) << 30)
@@ -259,38 +258,29 @@ static void finish(struct exchange *exchange, CURLcode code)
         fail(request, "the temporary file cannot be read: %s", strerror(errno));
 }
 
-static uint64_t now_ns(void)
+static void (*tell_waiting)(const struct ht_http_waiting *waiting);
+
+void ht_http_while_waiting(void (*tell)(const struct ht_http_waiting *waiting))
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
+    tell_waiting = tell;
 }
 
-// One line that is written over itself; *shown tells whether there is one to be wiped away at the end.
-static void show_progress(const struct exchange *exchanges, size_t count, size_t left, uint64_t begun_ns,
-                          bool *shown)
+static bool tell_progress(const struct exchange *exchanges, size_t count, size_t left, uint64_t begun_ns)
 {
-    uint64_t elapsed_ns = now_ns() - begun_ns, bytes = 0;
-    char size[HT_MEASURE_TEXT_BYTES];
-    if (elapsed_ns < PROGRESS_AFTER_NS)
-        return;
+    struct ht_http_waiting waiting = {
+        .left = left, .count = count, .elapsed_ns = ht_clock_ns(CLOCK_MONOTONIC) - begun_ns};
+    if (tell_waiting == NULL || waiting.elapsed_ns < PROGRESS_AFTER_NS)
+        return false;
     for (size_t i = 0; i < count; i++)
-        bytes += exchanges[i].received_bytes;
-    ht_measure_bytes((int64_t)bytes, 0, size);
-    if (count == 1)
-        fprintf(stderr, "\r\033[Kheaptap: waiting for the server, %llu s, %s ",
-                (unsigned long long)(elapsed_ns / 1000000000), size);
-    else
-        fprintf(stderr, "\r\033[Kheaptap: waiting for %zu of %zu servers, %llu s, %s ", left, count,
-                (unsigned long long)(elapsed_ns / 1000000000), size);
-    fflush(stderr);
-    *shown = true;
+        waiting.received_bytes += exchanges[i].received_bytes;
+    tell_waiting(&waiting);
+    return true;
 }
 
 static void run_all(CURLM *multi, struct exchange *exchanges, size_t count, size_t left)
 {
-    bool is_terminal = ht_terminal_of(STDERR_FILENO).is_terminal, shown = false;
-    uint64_t begun_ns = now_ns();
+    bool told = false;
+    uint64_t begun_ns = ht_clock_ns(CLOCK_MONOTONIC);
     while (left > 0) {
         int running, queued;
         CURLMcode result = api.curl_multi_perform(multi, &running);
@@ -304,13 +294,13 @@ static void run_all(CURLM *multi, struct exchange *exchanges, size_t count, size
         }
         if (result != CURLM_OK || (left > 0 && running == 0))
             break;
-        if (is_terminal && left > 0)
-            show_progress(exchanges, count, left, begun_ns, &shown);
+        if (left > 0)
+            told |= tell_progress(exchanges, count, left, begun_ns);
         if (left > 0)
             api.curl_multi_poll(multi, NULL, 0, 250, NULL);
     }
-    if (shown)
-        fprintf(stderr, "\r\033[K");
+    if (told)
+        tell_progress(exchanges, count, 0, begun_ns);
     for (size_t i = 0; i < count; i++)
         if (exchanges[i].easy != NULL && !exchanges[i].done)
             fail(exchanges[i].request, "libcurl gave up");
@@ -355,6 +345,11 @@ void ht_http_fetch(struct ht_http_request *requests, size_t count)
 #else
 
 #include <stdio.h>
+
+void ht_http_while_waiting(void (*tell)(const struct ht_http_waiting *waiting))
+{
+    (void)tell;
+}
 
 void ht_http_fetch(struct ht_http_request *requests, size_t count)
 {

@@ -20,7 +20,16 @@ struct ht_http_request {
     char error[512];        // one line, "": done
 };
 
-// Context: tool; standard error is used for a progress line if it is a terminal. Answers other than 200 are
+// How it goes, from half a second after the start on, some times a second.
+struct ht_http_waiting {
+    size_t left, count; // requests; left 0: over, and nothing more will be told
+    uint64_t elapsed_ns, received_bytes;
+};
+
+// Whom to tell; NULL: nobody.
+void ht_http_while_waiting(void (*tell)(const struct ht_http_waiting *waiting));
+
+// Context: tool. Answers other than 200 are
 // failures; the message then carries what the server said in plain text. At most 5 redirects, to HTTP and
 // HTTPS only. libcurl is loaded at the first call (it brings 30 libraries that no other command needs).
 // Never fails as a whole: each request has its own error.

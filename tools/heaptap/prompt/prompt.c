@@ -1,7 +1,9 @@
 // The prompt: `heaptap FILE...` without a command reads commands, on a terminal or from a script.
 #include "prompt/prompt.h"
 
+#include "base/proc.h"
 #include "base/terminal.h"
+#include "base/text.h"
 #include "input/input.h"
 #include "input/program.h"
 #include "net/url.h"
@@ -19,8 +21,8 @@
 
 bool ht_prompt_is_input(const char *argument)
 {
-    if (argument[0] != '\0' && argument[strspn(argument, "0123456789")] == '\0')
-        return true; // a PID
+    if (ht_proc_is_pid(argument))
+        return true;
     struct stat status;
     if (stat(argument, &status) < 0)
         return ht_url_matches(argument);
@@ -37,10 +39,8 @@ static int fail(struct ht_prompt *prompt, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *at = text; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
-    fflush(stdout);
+    ht_text_printable(text, ' ');
+    ht_cmd_tell_notes(NULL);
     fprintf(stderr, "heaptap: %s\n", text);
     prompt->has_failed = true;
     return -1;
@@ -60,7 +60,7 @@ static int unknown(struct ht_prompt *prompt, const char *word)
     for (const struct ht_option *option = ht_options_report; option->name != NULL && count < 256; option++)
         if (ht_prompt_option(option->name, strlen(option->name)) != NULL)
             names[count++] = option->name;
-    for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+    for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
         if (strcmp(command->name, word) == 0)
             return fail(prompt, "'%s' is a command of the shell: heaptap %s %s", word, word, command->usage);
     const char *nearest = ht_nearest(word, names, count), *instead = ht_cmd_instead(word, strlen(word));
@@ -195,7 +195,7 @@ static void make_report(struct ht_prompt *prompt, struct request *request)
         request->settings.output == NULL && prompt->is_terminal && ht_terminal_of(STDOUT_FILENO).is_terminal)
         name_file(prompt, request);
     struct ht_profile *copy = ht_profile_copy(prompt->profile);
-    request->settings.load.command = request->kind->name;
+    request->settings.command = request->kind->name;
     int status = ht_report_run(&request->settings, request->kind, request->expression, copy);
     ht_profile_free(copy);
     prompt->has_failed = prompt->has_failed || status != HT_EXIT_DONE;
@@ -277,7 +277,8 @@ static void print_help_of(struct ht_prompt *prompt, const char *word)
     static const char rest[] = "[N] [RE...] [-RE...] [-cum] [--OPTION=VALUE...] [>FILE | |COMMAND]";
     const struct ht_report_kind *kind = ht_report_find(word);
     const struct ht_option *option = ht_prompt_option(word, strlen(word));
-    for (const struct ht_command *command = ht_commands; kind != NULL && command->name != NULL; command++) {
+    for (const struct ht_command *const *at = ht_commands, *command; kind != NULL && (command = *at) != NULL;
+         at++) {
         if (strcmp(command->name, word) != 0)
             continue;
         printf("%s: %s\n\nat the prompt: %s %s%s\n\n%s\nin the shell:\n%s", word, command->summary, word,
@@ -297,7 +298,7 @@ static void print_help(void)
 {
     printf("reports (help NAME says more):\n");
     for (const struct ht_report_kind *kind = ht_reports; kind->name != NULL; kind++)
-        for (const struct ht_command *command = ht_commands; command->name != NULL; command++)
+        for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
             if (strcmp(command->name, kind->name) == 0)
                 printf("  %-10s %s\n", kind->name, command->summary);
     printf("\nby example:\n"
@@ -447,7 +448,8 @@ static int run_prompt(struct ht_prompt *prompt)
     prompt->is_terminal = isatty(STDIN_FILENO) == 1;
     prompt->settings.is_plain = !prompt->is_terminal;
     prompt->settings.view.compact_labels = true;
-    signal(SIGPIPE, SIG_IGN); // a pager that was left early
+    ht_cmd_tell_notes("prompt"); // of loading
+    signal(SIGPIPE, SIG_IGN);    // a pager that was left early
     if (prompt->is_terminal) {
         collect_functions(prompt);
         greet(prompt);
@@ -459,6 +461,7 @@ static int run_prompt(struct ht_prompt *prompt)
         if (line == NULL)
             break;
         run_line(prompt, line);
+        ht_cmd_tell_notes(NULL);
         free(line);
     }
     ht_prompt_input_end();
@@ -493,11 +496,11 @@ int ht_cmd_prompt(int argc, char **argv)
             status = ht_cmd_error("prompt", "the commands come from standard input; name the profile's file");
     if (status == HT_PARSED)
         status = ht_report_interpret(settings);
-    if (status == HT_PARSED)
-        status = ht_load_take_program(&settings->load, &operands.items, &operands.count);
+    if (status == HT_PARSED && ht_load_take_program(&settings->load, &operands.items, &operands.count) < 0)
+        status = ht_cmd_usage_error("prompt", "%s", ht_error());
     if (status == HT_PARSED &&
         ht_load_profile(&settings->load, operands.items, operands.count, &prompt.profile) < 0)
-        status = HT_EXIT_FAILED;
+        status = ht_cmd_error("prompt", "%s", ht_error());
     if (status == HT_PARSED) {
         settings->granularity = settings->sort = NULL;
         settings->sample_shorthand = 0;

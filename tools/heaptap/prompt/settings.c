@@ -75,7 +75,7 @@ static int settle(struct ht_prompt *prompt, struct ht_report_settings *settings)
     settings->sample_shorthand = 0;
     settings->mean_delay = false;
     if (check(prompt, settings) < 0) {
-        ht_cmd_error(settings->load.command, "%s", ht_error());
+        ht_cmd_error(settings->command, "%s", ht_error());
         return -1;
     }
     return 0;
@@ -84,7 +84,7 @@ static int settle(struct ht_prompt *prompt, struct ht_report_settings *settings)
 int ht_prompt_set(struct ht_prompt *prompt, struct ht_report_settings *settings, const char *assignment)
 {
     size_t length = strcspn(assignment, "=");
-    const char *command = settings->load.command;
+    const char *command = settings->command;
     const struct ht_option *option = find(assignment, length);
     if (option != NULL && is_of_loading(option)) {
         ht_cmd_error(command, "%s is settled when the profile is loaded; write it behind 'heaptap FILE'",

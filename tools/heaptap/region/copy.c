@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/path.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,10 +25,8 @@
 
 bool ht_region_is_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    size_t length = strlen(name);
-    return strncmp(name, "heaptap.", 8) == 0 && length > 13 && strcmp(name + length - 5, ".live") == 0;
+    const char *name = ht_path_name(path);
+    return strlen(name) > 13 && ht_text_starts_with(name, "heaptap.") && ht_text_ends_with(name, ".live");
 }
 
 // Relative to the process's root every component must be real: what maps shows holds no links, and an
@@ -69,6 +69,24 @@ int ht_region_open(const char *path, int flags, struct stat *ret_stat)
     }
     *ret_stat = stat;
     return fd;
+}
+
+int ht_region_read_header(const char *path, struct ht_region_header *ret_header, struct stat *ret_stat)
+{
+    struct stat stat;
+    struct ht_region_header header;
+    int fd = ht_region_open(path, O_RDONLY, &stat);
+    if (fd < 0)
+        return -1;
+    ssize_t got = pread(fd, &header, sizeof header, 0);
+    close(fd);
+    if (ret_stat != NULL)
+        *ret_stat = stat;
+    if (got != (ssize_t)sizeof header || header.magic != HT_REGION_MAGIC)
+        return ht_fail("is not a heaptap region");
+    header.program[sizeof header.program - 1] = '\0';
+    *ret_header = header;
+    return 0;
 }
 
 size_t ht_region_files(const char *directory, char ***ret_paths)

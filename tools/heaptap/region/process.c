@@ -4,11 +4,11 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "input/region.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/text.h"
 #include "sys/maps.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -19,115 +19,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define MAX_PROC_FILE_BYTES                                                                                  \
-    (UINT64_C(256) << 20) // of one /proc file; a maps file of a million lines has 100 MB
-
-static int proc_open(uint32_t pid, const char *name)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/%s", pid, name);
-    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-}
-
-bool ht_process_read_file(const char *path, struct ht_buffer *ret)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return false;
-    ret->length = 0;
-    for (;;) {
-        HT_RESERVE(ret->data, ret->capacity, ret->length + 16384);
-        ssize_t got = read(fd, ret->data + ret->length, ret->capacity - ret->length - 1);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 || ret->length > MAX_PROC_FILE_BYTES) {
-            int saved_errno = got < 0 ? errno : EFBIG;
-            close(fd);
-            errno = saved_errno;
-            return false;
-        }
-        if (got == 0)
-            break;
-        ret->length += (size_t)got;
-    }
-    ret->data[ret->length] = '\0';
-    close(fd);
-    return true;
-}
-
-static bool proc_read(uint32_t pid, const char *name, struct ht_buffer *ret)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/%s", pid, name);
-    return ht_process_read_file(path, ret);
-}
-
-// Takes a number and moves behind it; false when there is none.
-static bool take_number(const char **at, int base, uint64_t *ret)
-{
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(*at, &end, base);
-    if (end == *at || errno != 0)
-        return false;
-    *at = end;
-    *ret = value;
-    return true;
-}
-
-// Moves over `count` words and the space around them; false when the text ends before.
-static bool skip_words(const char **at, int count)
-{
-    for (; count > 0; count--) {
-        *at += strspn(*at, " \t");
-        *at += strcspn(*at, " \t\n");
-    }
-    *at += strspn(*at, " \t");
-    return **at != '\0' && **at != '\n';
-}
-
-bool ht_process_stat(uint32_t pid, uint32_t *ret_parent, char *ret_state, uint64_t *ret_start_ticks)
-{
-    struct ht_buffer text = {0};
-    uint64_t parent = 0, start_ticks = 0;
-    char state = '?';
-    bool found = false;
-    if (proc_read(pid, "stat", &text)) {
-        const char *at = strrchr(text.data, ')'); // the name before it may hold anything
-        // proc(5): fields 3 (state), 4 (ppid) and 22 (starttime)
-        if (at != NULL && skip_words(&at, 1)) {
-            state = *at;
-            found = skip_words(&at, 1) && take_number(&at, 10, &parent) && skip_words(&at, 17) &&
-                    take_number(&at, 10, &start_ticks);
-        }
-    }
-    ht_buffer_free(&text);
-    if (!found)
-        return false;
-    if (ret_parent != NULL)
-        *ret_parent = (uint32_t)parent;
-    if (ret_state != NULL)
-        *ret_state = state;
-    if (ret_start_ticks != NULL)
-        *ret_start_ticks = start_ticks;
-    return true;
-}
-
 // The second number (the effective id) of a line of /proc/PID/status.
 static bool effective_id(const char *line, uint32_t *ret_id)
 {
-    uint64_t id;
-    if (line == NULL || !skip_words(&line, 2) || !take_number(&line, 10, &id))
+    unsigned long real, effective;
+    if (line == NULL || sscanf(line, "%lu %lu", &real, &effective) != 2)
         return false;
-    *ret_id = (uint32_t)id;
+    *ret_id = (uint32_t)effective;
     return true;
-}
-
-void ht_process_printable(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '_';
 }
 
 // uid, gid and the pid in the innermost namespace, from /proc/PID/status.
@@ -136,74 +35,17 @@ static bool read_status(struct ht_process *process)
     struct ht_buffer text = {0};
     bool found = false;
     process->own_pid = process->pid;
-    if (proc_read(process->pid, "status", &text)) {
-        const char *name = strstr(text.data, "Name:\t");
-        const char *uid = strstr(text.data, "\nUid:\t");
-        const char *gid = strstr(text.data, "\nGid:\t");
-        const char *pids = strstr(text.data, "\nNSpid:\t"); // absent before Linux 4.1
-        found = name != NULL && uid != NULL && gid != NULL && effective_id(uid + 1, &process->uid) &&
-                effective_id(gid + 1, &process->gid);
+    if (ht_proc_read(process->pid, "status", &text)) {
+        const char *name = ht_proc_status_line(&text, "Name");
+        const char *uid = ht_proc_status_line(&text, "Uid"), *gid = ht_proc_status_line(&text, "Gid");
+        found = name != NULL && effective_id(uid, &process->uid) && effective_id(gid, &process->gid);
         if (found)
-            snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name + 6, "\n"),
-                     name + 6);
-        ht_process_printable(process->program);
-        if (pids != NULL) {
-            pids += 8;
-            const char *last = pids;
-            for (const char *at = pids; *at != '\0' && *at != '\n'; at++)
-                if (*at == '\t')
-                    last = at + 1;
-            process->own_pid = (uint32_t)strtoul(last, NULL, 10);
-        }
+            snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name, "\n"), name);
+        ht_text_printable(process->program, '_');
+        process->own_pid = ht_proc_inner_pid(&text, process->pid);
     }
     ht_buffer_free(&text);
     return found;
-}
-
-bool ht_process_environment(uint32_t pid, const char *name, char *text, size_t text_bytes)
-{
-    struct ht_buffer environment = {0};
-    bool found = false;
-    size_t name_length = strlen(name);
-    if (proc_read(pid, "environ", &environment)) {
-        const char *end = environment.data + environment.length;
-        for (const char *at = environment.data; at < end && !found; at += strlen(at) + 1)
-            if (strncmp(at, name, name_length) == 0 && at[name_length] == '=') {
-                snprintf(text, text_bytes, "%s", at + name_length + 1);
-                found = true;
-            }
-    }
-    ht_buffer_free(&environment);
-    return found;
-}
-
-static bool is_same_object(const char *path, const char *other)
-{
-    struct stat first, second;
-    return stat(path, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
-
-// Not only another root: a container may have ours with other mounts in it.
-void ht_process_root(uint32_t pid, char *text, size_t text_bytes)
-{
-    char root[64], mounts[64];
-    snprintf(root, sizeof root, "/proc/%" PRIu32 "/root", pid);
-    snprintf(mounts, sizeof mounts, "/proc/%" PRIu32 "/ns/mnt", pid);
-    bool same =
-        access(root, F_OK) != 0 || (is_same_object(root, "/") && is_same_object(mounts, "/proc/self/ns/mnt"));
-    snprintf(text, text_bytes, "%s", same ? "" : root);
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
-static bool is_shim_name(const char *path)
-{
-    return strncmp(base_name(path), "libheaptap.so", 13) == 0;
 }
 
 static bool is_same_file(const char *path, uint64_t device, uint64_t inode)
@@ -241,46 +83,23 @@ static bool find_region_name(uint32_t pid, const char *shown, uint64_t start, ui
     return false;
 }
 
-// Reads only the header; the caller checks nothing but identity.
-static bool read_header(const char *path, struct ht_region_header *ret_header)
-{
-    struct stat stat;
-    int fd = ht_region_open(path, O_RDONLY, &stat);
-    if (fd < 0)
-        return false;
-    bool whole = pread(fd, ret_header, sizeof *ret_header, 0) == (ssize_t)sizeof *ret_header &&
-                 ret_header->magic == HT_REGION_MAGIC;
-    close(fd);
-    return whole;
-}
-
 // Does this mapped region belong to the process, or was it inherited from its parent?
 static bool is_own_region(const struct ht_process *process, const char *path, char program[64])
 {
     struct ht_region_header header;
-    if (!read_header(path, &header) || header.pid != process->own_pid ||
+    if (ht_region_read_header(path, &header, NULL) != 0 || header.pid != process->own_pid ||
         header.start_ticks != process->start_ticks)
         return false;
     snprintf(program, 64, "%.63s", header.program);
-    ht_process_printable(program);
+    ht_text_printable(program, '_');
     return true;
-}
-
-// Without the mark of a removed file.
-static void path_of(const struct ht_maps_line *line, char path[PATH_MAX])
-{
-    static const char mark[] = " (deleted)";
-    snprintf(path, PATH_MAX, "%s", line->path);
-    size_t length = strlen(path), mark_length = sizeof mark - 1;
-    if (length > mark_length && strcmp(path + length - mark_length, mark) == 0)
-        path[length - mark_length] = '\0';
 }
 
 // Looks through the mappings for the shim and for a region of the process's own.
 static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
 {
     struct ht_buffer maps = {0};
-    if (!proc_read(process->pid, "maps", &maps)) {
+    if (!ht_proc_read(process->pid, "maps", &maps)) {
         int saved_errno = errno;
         ht_buffer_free(&maps);
         errno = saved_errno;
@@ -293,8 +112,9 @@ static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
         if (strstr(line.path, "heaptap.") == NULL)
             continue;
         char path[PATH_MAX];
-        path_of(&line, path);
-        *ret_has_shim |= is_shim_name(path);
+        snprintf(path, sizeof path, "%s", line.path);
+        ht_proc_take_deleted(path);
+        *ret_has_shim |= ht_text_starts_with(ht_path_name(path), "libheaptap.so");
         if (process->has_region || !ht_region_is_name(path))
             continue;
         *ret_has_shim = true;
@@ -313,7 +133,8 @@ static int look(uint32_t pid, struct ht_process *process)
     *process = (struct ht_process){.pid = pid};
     bool has_shim = false;
     errno = 0;
-    if (!ht_process_stat(pid, NULL, NULL, &process->start_ticks) || !read_status(process)) {
+    process->start_ticks = ht_proc_start_ticks(pid);
+    if (process->start_ticks == 0 || !read_status(process)) {
         errno = errno != 0 ? errno : ESRCH;
         return -1;
     }
@@ -322,31 +143,21 @@ static int look(uint32_t pid, struct ht_process *process)
     return has_shim ? 1 : 0;
 }
 
-static int compare_pids(const void *a, const void *b)
-{
-    const struct ht_process *first = a, *second = b;
-    return (first->pid > second->pid) - (first->pid < second->pid);
-}
-
 int ht_process_list(struct ht_process **ret_processes, size_t *ret_count)
 {
-    DIR *proc = opendir("/proc");
-    if (proc == NULL)
-        return ht_fail_errno("cannot list processes; heaptap needs /proc");
+    uint32_t *pids;
+    size_t pid_count = ht_proc_list(&pids), count = 0, capacity = 0;
+    if (pid_count == 0)
+        return ht_fail("cannot list processes; heaptap needs /proc");
     struct ht_process *processes = NULL;
-    size_t count = 0, capacity = 0;
-    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
-        if (!isdigit((unsigned char)entry->d_name[0]))
-            continue;
+    for (size_t i = 0; i < pid_count; i++) {
         struct ht_process process;
-        if (look((uint32_t)strtoul(entry->d_name, NULL, 10), &process) != 1)
+        if (look(pids[i], &process) != 1)
             continue;
         HT_RESERVE(processes, capacity, count + 1);
         processes[count++] = process;
     }
-    closedir(proc);
-    if (count > 0)
-        qsort(processes, count, sizeof *processes, compare_pids);
+    free(pids);
     *ret_processes = processes;
     *ret_count = count;
     return 0;
@@ -356,14 +167,13 @@ int ht_process_list(struct ht_process **ret_processes, size_t *ret_count)
 static uint32_t profiled_child(uint32_t pid)
 {
     struct ht_buffer text = {0};
-    char path[64];
+    char name[64];
     uint32_t found = 0;
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/task/%" PRIu32 "/children", pid, pid);
-    if (ht_process_read_file(path, &text)) {
-        const char *at = text.data;
-        uint64_t child;
+    snprintf(name, sizeof name, "task/%" PRIu32 "/children", pid);
+    if (ht_proc_read(pid, name, &text)) {
         struct ht_process process;
-        while (found == 0 && take_number(&at, 10, &child))
+        char *at = text.data, *end;
+        for (unsigned long child; found == 0 && (child = strtoul(at, &end, 10)) != 0; at = end)
             if (look((uint32_t)child, &process) == 1)
                 found = (uint32_t)child;
     }
@@ -383,7 +193,7 @@ static int fail_not_profiled(uint32_t pid, const struct ht_process *process)
 int ht_process_find(uint32_t pid, struct ht_process *ret_process)
 {
     struct ht_process process;
-    char state = '?';
+    struct ht_proc_stat stat;
     int found = look(pid, &process);
     if (found < 0 && (errno == EACCES || errno == EPERM) && geteuid() == 0)
         return ht_fail(
@@ -394,7 +204,7 @@ int ht_process_find(uint32_t pid, struct ht_process *ret_process)
                        process.program, (unsigned)process.uid);
     if (found < 0)
         return ht_fail("no such process; 'heaptap ps' lists what is being profiled");
-    if (found == 0 && ht_process_stat(pid, NULL, &state, NULL) && state == 'Z')
+    if (found == 0 && ht_proc_stat(pid, &stat) && stat.state == 'Z')
         return ht_fail("%s has ended and waits for its parent; 'heaptap ps --dead' lists what it left",
                        process.program);
     if (found == 0)
@@ -406,30 +216,29 @@ int ht_process_find(uint32_t pid, struct ht_process *ret_process)
 void ht_process_explain_no_region(const struct ht_process *process, char *text, size_t text_bytes)
 {
     char value[256], rate[64], signal[32];
-    if (ht_process_environment(process->pid, "HEAPTAP_ONLY", value, sizeof value) && *value != '\0' &&
+    if (ht_proc_variable(process->pid, "HEAPTAP_ONLY", value, sizeof value) && *value != '\0' &&
         fnmatch(value, process->program, 0) != 0) {
         snprintf(text, text_bytes, "%s is not being profiled: HEAPTAP_ONLY=%s leaves it out",
                  process->program, value);
         return;
     }
-    if (ht_process_environment(process->pid, "HEAPTAP_RATE", rate, sizeof rate) && strcmp(rate, "0") == 0) {
+    if (ht_proc_variable(process->pid, "HEAPTAP_RATE", rate, sizeof rate) && strcmp(rate, "0") == 0) {
         snprintf(text, text_bytes, "%s is not being profiled: it was started with HEAPTAP_RATE=0",
                  process->program);
         return;
     }
-    if (!ht_process_environment(process->pid, "HEAPTAP_SIGNAL", signal, sizeof signal) || *signal == '\0')
+    if (!ht_proc_variable(process->pid, "HEAPTAP_SIGNAL", signal, sizeof signal) || *signal == '\0')
         snprintf(signal, sizeof signal, "USR2");
     bool has_signal = strcmp(signal, "none") != 0;
     char hint[96] = "";
     if (has_signal)
         snprintf(hint, sizeof hint, "; 'kill -%s %" PRIu32 "' writes", signal, process->pid);
-    if (ht_process_environment(process->pid, "HEAPTAP_LIVE", value, sizeof value) &&
-        strcmp(value, "off") == 0) {
+    if (ht_proc_variable(process->pid, "HEAPTAP_LIVE", value, sizeof value) && strcmp(value, "off") == 0) {
         snprintf(text, text_bytes, "%s keeps its region to itself (HEAPTAP_LIVE=off)%s%s", process->program,
                  hint, has_signal ? " a snapshot from inside" : "");
         return;
     }
-    if (!ht_process_environment(process->pid, "HEAPTAP_RATE", rate, sizeof rate) || *rate == '\0')
+    if (!ht_proc_variable(process->pid, "HEAPTAP_RATE", rate, sizeof rate) || *rate == '\0')
         snprintf(rate, sizeof rate, "512K");
     snprintf(text, text_bytes,
              "%s has not allocated %s yet, so nothing was sampled and there is no region%s%s",
@@ -456,75 +265,17 @@ bool ht_region_is_alive(const struct ht_region_header *header, const struct stat
     if (alive)
         return true;
     // A process whose mappings are hidden from us (another user's, not dumpable) may still be there.
-    uint64_t start_ticks;
-    struct ht_process process = {.pid = header->pid};
-    int maps = proc_open(header->pid, "maps");
-    char byte;
+    struct ht_process process = {.pid = header->pid, .start_ticks = header->start_ticks};
+    char path[HT_PROC_PATH_BYTES], byte;
+    ht_proc_path(header->pid, "maps", path);
+    int maps = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     bool hidden = maps < 0 || read(maps, &byte, 1) < 0;
     if (maps >= 0)
         close(maps);
-    if (hidden && ht_process_stat(header->pid, NULL, NULL, &start_ticks) &&
-        start_ticks == header->start_ticks) {
-        process.start_ticks = start_ticks;
+    if (hidden && ht_proc_is_same(header->pid, header->start_ticks)) {
         read_status(&process);
         *ret_process = process;
         return true;
     }
     return false;
-}
-
-static int open_process(const char *argument, int flags, struct ht_target *target)
-{
-    char *end;
-    errno = 0;
-    unsigned long pid = strtoul(argument, &end, 10);
-    if (errno != 0 || *end != '\0' || pid == 0 || pid > INT32_MAX)
-        return ht_fail("no process has such a number; 'heaptap ps' lists what is being profiled");
-    if (ht_process_find((uint32_t)pid, &target->process) != 0)
-        return -1;
-    if (!target->process.has_region) {
-        char reason[512];
-        ht_process_explain_no_region(&target->process, reason, sizeof reason);
-        return ht_fail("%s", reason);
-    }
-    target->alive = true;
-    snprintf(target->region_path, sizeof target->region_path, "%s", target->process.region_path);
-    target->fd = ht_region_open(target->region_path, flags, &target->stat);
-    if (target->fd < 0)
-        return -1;
-    if (target->stat.st_dev != target->process.device || target->stat.st_ino != target->process.inode) {
-        ht_target_close(target);
-        return ht_fail("its region was replaced while it was being opened; try again");
-    }
-    return 0;
-}
-
-int ht_target_open(const char *argument, int flags, struct ht_target *ret_target)
-{
-    struct ht_target target = {.fd = HT_NO_FD};
-    snprintf(target.name, sizeof target.name, "%s", argument);
-    if (!ht_region_input_matches(argument))
-        return ht_fail("is neither a process id nor a region file (*.live)");
-    if (isdigit((unsigned char)argument[0]) && strspn(argument, "0123456789") == strlen(argument)) {
-        if (open_process(argument, flags, &target) != 0)
-            return -1;
-    } else {
-        snprintf(target.region_path, sizeof target.region_path, "%s", argument);
-        target.fd = ht_region_open(argument, flags, &target.stat);
-        if (target.fd < 0)
-            return -1;
-        struct ht_region_header header;
-        if (pread(target.fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
-            header.magic == HT_REGION_MAGIC)
-            target.alive = ht_region_is_alive(&header, &target.stat, &target.process);
-    }
-    *ret_target = target;
-    return 0;
-}
-
-void ht_target_close(struct ht_target *target)
-{
-    if (target->fd >= 0)
-        close(target->fd);
-    target->fd = HT_NO_FD;
 }

@@ -2,7 +2,7 @@
 #ifndef HT_REGION_SNAP_H
 #define HT_REGION_SNAP_H
 
-#include "region/process.h"
+#include "region/target.h"
 #include "snapshot/file.h"
 
 #include <limits.h>
@@ -20,5 +20,9 @@ struct ht_snap {
 // its path. As root the file is made with the rights and for the owner of the program, unless `directory`
 // says where: the region's directory is the program's word, and root must not be led by it.
 int ht_snap_write(const struct ht_target *target, const struct ht_snap *snap, char ret_path[PATH_MAX]);
+
+// The same in memory (gzip'ed profile.proto), added to `out`; nothing is counted.
+struct ht_buffer;
+int ht_snap_encode(const char *argument, struct ht_buffer *out);
 
 #endif

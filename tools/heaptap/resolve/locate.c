@@ -1,7 +1,9 @@
 // Where files can be: names, processes, build ids.
 #include "resolve/locate.h"
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/proc.h"
 #include "net/debuginfod.h"
 
 #include <fcntl.h>
@@ -12,7 +14,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 // Value of a comment that all parts of a merged profile agree on; 0 otherwise.
@@ -34,80 +35,36 @@ static uint64_t number_comment(const struct ht_profile *profile, const char *key
     return value != NULL ? strtoull(value, NULL, 10) : 0;
 }
 
-// When a living process started, in clock ticks since boot; 0: there is none.
-static uint64_t start_ticks_of(uint64_t pid)
-{
-    char path[64], text[1024];
-    snprintf(path, sizeof path, "/proc/%" PRIu64 "/stat", pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    size_t length = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[length] = '\0';
-    char *at = strrchr(text, ')');
-    uint64_t ticks = 0;
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    if (at != NULL)
-        ticks = strtoull(at, NULL, 10);
-    return ticks;
-}
-
 static bool is_this_boot(const struct ht_profile *profile)
 {
-    char text[64] = "";
+    struct ht_buffer text = {0};
     const char *boot = ht_profile_comment_value(profile, "boot_id");
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    bool same = file != NULL && boot != NULL && fgets(text, sizeof text, file) != NULL &&
-                strncmp(text, boot, strcspn(text, "\n")) == 0;
-    if (file != NULL)
-        fclose(file);
+    bool same = boot != NULL && ht_proc_read_file("/proc/sys/kernel/random/boot_id", &text) &&
+                strncmp(text.data, boot, strcspn(text.data, "\n")) == 0;
+    ht_buffer_free(&text);
     return same;
-}
-
-// The pid that a process has in its own namespace.
-static uint32_t inner_pid_of(uint32_t pid)
-{
-    char path[64], line[256];
-    uint32_t inner = pid;
-    snprintf(path, sizeof path, "/proc/%" PRIu32 "/status", pid);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, "NSpid:", 6) == 0)
-            inner = (uint32_t)strtoul(strrchr(line, '\t') != NULL ? strrchr(line, '\t') : line + 6, NULL, 10);
-    if (file != NULL)
-        fclose(file);
-    return inner;
-}
-
-static int64_t ns_of(struct timespec time)
-{
-    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
 struct ht_origin ht_origin_of(const struct ht_profile *profile, const struct ht_resolve_options *options)
 {
     struct ht_origin origin = {0};
-    struct stat space;
     uint64_t pid = number_comment(profile, "pid"), start = number_comment(profile, "start");
     uint64_t pid_namespace = number_comment(profile, "pid_namespace");
     bool same_boot = is_this_boot(profile);
     origin.inner_pid = (uint32_t)pid;
-    if (same_boot && start > 0) {
-        struct timespec now, since_boot;
-        clock_gettime(CLOCK_REALTIME, &now);
-        clock_gettime(CLOCK_BOOTTIME, &since_boot);
-        origin.start_ns =
-            ns_of(now) - ns_of(since_boot) + (int64_t)start * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
-    }
+    if (same_boot && start > 0)
+        origin.start_ns = (int64_t)ht_clock_ns(CLOCK_REALTIME) - (int64_t)ht_clock_ns(CLOCK_BOOTTIME) +
+                          (int64_t)start * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
     if (options->pid != 0) {
         origin.pid = options->pid;
-        origin.inner_pid = inner_pid_of(origin.pid);
+        struct ht_buffer status = {0};
+        origin.inner_pid =
+            ht_proc_read(origin.pid, "status", &status) ? ht_proc_inner_pid(&status, origin.pid) : origin.pid;
+        ht_buffer_free(&status);
         return origin;
     }
-    bool same_namespace = stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == pid_namespace;
-    if (same_boot && same_namespace && pid != 0 && start != 0 && start_ticks_of(pid) == start)
+    bool same_namespace = pid_namespace != 0 && ht_proc_namespace(0, "pid") == pid_namespace;
+    if (same_boot && same_namespace && pid != 0 && start != 0 && ht_proc_start_ticks((uint32_t)pid) == start)
         origin.pid = (uint32_t)pid;
     return origin;
 }

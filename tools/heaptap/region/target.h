@@ -1,0 +1,27 @@
+// A region as it is named on the command line, opened.
+#ifndef HT_REGION_TARGET_H
+#define HT_REGION_TARGET_H
+
+#include "region/process.h"
+
+// Context: tool. Functions that return int give 0, or -1 with the reason and the remedy in ht_error(),
+// written so that it can follow "PID: " or "FILE: ".
+
+// A region as named on the command line: by the PID of its process or by its file (*.live).
+struct ht_target {
+    char name[PATH_MAX]; // as given
+    bool alive;          // its process runs; `process` is filled in
+    struct ht_process process;
+    char region_path[PATH_MAX];
+    struct stat stat;
+    int fd; // of the region, O_RDONLY or as asked; HT_NO_FD after ht_target_close
+};
+#define HT_NO_FD (-1)
+
+// "4242", or a name that ends with ".live".
+bool ht_target_matches(const char *argument);
+
+int ht_target_open(const char *argument, int flags, struct ht_target *ret_target);
+void ht_target_close(struct ht_target *target);
+
+#endif
