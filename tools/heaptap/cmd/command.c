@@ -153,12 +153,13 @@ int ht_cmd_usage_error(const char *name, const char *format, ...)
 // `error`: errno of the first write that failed, 0: none has, as far as we know.
 static int finish(const char *name, int error)
 {
-    ht_cmd_tell_notes(name);
     errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return HT_EXIT_DONE;
+    bool is_done = fflush(stdout) == 0 && !ferror(stdout);
     if (error == 0)
         error = errno != 0 ? errno : EIO;
+    ht_cmd_tell_notes(name);
+    if (is_done)
+        return HT_EXIT_DONE;
     return error == EPIPE ? HT_EXIT_DONE : ht_cmd_error(name, "cannot write the output: %s", strerror(error));
 }
 

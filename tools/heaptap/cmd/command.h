@@ -38,8 +38,11 @@ struct ht_command {
 // All of them, in the order of --help: a new command is a file in cmd/ and a name here.
 #define HT_COMMANDS(X)                                                                                       \
     X(run)                                                                                                   \
-    X(doctor) X(ps) X(snap) X(start) X(stop) X(rate) X(top) X(text) X(peek) X(tree) X(traces) X(tags) X(raw) \
-        X(comments) X(proto) X(symbolize) X(list) X(dot) X(svg) X(callgrind) X(folded) X(flame) X(diff)
+    X(doctor)                                                                                                \
+    X(ps)                                                                                                    \
+    X(snap)                                                                                                  \
+    X(start) X(stop) X(rate) X(top) X(text) X(peek) X(tree) X(traces) X(tags) X(raw) X(comments) X(proto)    \
+        X(symbolize) X(list) X(dot) X(svg) X(callgrind) X(folded) X(flame) X(diff)
 #define X(name) extern const struct ht_command ht_command_##name;
 HT_COMMANDS(X)
 #undef X
@@ -85,8 +88,8 @@ int ht_cmd_error(const char *name, const char *format, ...) __attribute__((forma
 // The same with a pointer to `heaptap NAME --help`; returns HT_EXIT_USAGE.
 int ht_cmd_usage_error(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Prints what the rooms below had to warn of: before the results that it is about. Errors, ht_cmd_write and
-// ht_cmd_finish do so first.
+// Prints what the rooms below had to warn of: before the results that it is about. Errors and ht_cmd_write
+// do so first, ht_cmd_finish at the end.
 void ht_cmd_tell_notes(const char *name);
 
 // Ends a command that wrote to standard output: flushes; HT_EXIT_FAILED with a message if that failed (a full

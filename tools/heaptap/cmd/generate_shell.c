@@ -62,10 +62,19 @@ static bool takes_expression(const struct ht_command *command)
            (at == command->usage || !isalpha((unsigned char)at[-1]));
 }
 
-static void add_words(struct ht_buffer *out, const char *words)
+// How a shell finds the value of an option: among its words, between brackets, or by one of three ways.
+static void add_value(struct ht_buffer *out, const struct ht_option *option, const char brackets[3],
+                      const char *file, const char *folder, const char *any)
 {
-    for (; *words != '\0'; words++)
+    enum value_kind kind = value_kind(option);
+    if (kind != VALUE_WORDS) {
+        ht_buffer_text(out, kind == VALUE_FILE ? file : kind == VALUE_FOLDER ? folder : any);
+        return;
+    }
+    ht_buffer_byte(out, brackets[0]);
+    for (const char *words = option->argument; *words != '\0'; words++)
         ht_buffer_byte(out, *words == '|' ? ' ' : *words);
+    ht_buffer_byte(out, brackets[1]);
 }
 
 static void add_bash_options(struct ht_buffer *out, const struct ht_command *command)
@@ -84,14 +93,7 @@ static void add_bash_options(struct ht_buffer *out, const struct ht_command *com
         if (option->letter != 0)
             ht_buffer_printf(out, "-%c|", option->letter);
         ht_buffer_printf(out, "--%s) value=", option->name);
-        enum value_kind kind = value_kind(option);
-        if (kind == VALUE_WORDS) {
-            ht_buffer_text(out, "'");
-            add_words(out, option->argument);
-            ht_buffer_text(out, "'");
-        } else {
-            ht_buffer_text(out, kind == VALUE_FILE ? ":file" : kind == VALUE_FOLDER ? ":folder" : ":any");
-        }
+        add_value(out, option, "''", ":file", ":folder", ":any");
         ht_buffer_text(out, " ;;\n");
     }
     ht_buffer_text(out, "        esac ;;\n");
@@ -260,13 +262,7 @@ static void add_zsh_option(struct ht_buffer *out, const struct ht_option *option
         ht_buffer_byte(out, ':');
         add_quoted(out, kind == VALUE_WORDS ? option->name : option->argument, "[]:\\");
         ht_buffer_byte(out, ':');
-        if (kind == VALUE_WORDS) {
-            ht_buffer_byte(out, '(');
-            add_words(out, option->argument);
-            ht_buffer_byte(out, ')');
-        } else {
-            ht_buffer_text(out, kind == VALUE_FILE ? "_files" : kind == VALUE_FOLDER ? "_files -/" : " ");
-        }
+        add_value(out, option, "()", "_files", "_files -/", " ");
     }
     ht_buffer_text(out, "'\n");
 }

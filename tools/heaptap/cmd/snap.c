@@ -29,6 +29,7 @@ static bool snap_one(const char *argument, const char *directory)
                            .directory = directory};
     int result = ht_snap_write(&target, &snap, path);
     ht_target_close(&target);
+    ht_cmd_tell_notes("snap");
     if (result != 0)
         ht_cmd_error("snap", "%s: %s", argument, ht_error());
     else

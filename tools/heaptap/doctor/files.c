@@ -13,49 +13,40 @@
 
 #define MAX_FILES        2000u
 #define MAX_CACHE_BYTES  (64u << 20)
-#define BUILD_ID_BYTES   64
 #define SMALL_CODE_BYTES 2048u // what has no rows in every program: a few hundred bytes of start files
 #define NAMES_SHOWN      3
 
-// Is this the separate debug info of a file with such a build id (none: any)?
-static bool is_debug_file(const char *path, const uint8_t *id, size_t id_bytes)
+// Is this the separate debug info of a file with such a build id ("": any)?
+static bool is_debug_file(const char *path, const char *build_id)
 {
     struct ht_elf_image image;
-    uint8_t other[BUILD_ID_BYTES];
+    char other[HT_BUILD_ID_TEXT_BYTES];
     ht_elf_image_open(&image, path); // never whole: it has no code
-    size_t other_bytes = ht_elf_image_note(&image, "GNU", NT_GNU_BUILD_ID, other, sizeof other);
     bool good =
         ht_elf_image_section(&image, ".debug_info") != NULL &&
-        (id_bytes == 0 || other_bytes == 0 || (id_bytes == other_bytes && memcmp(id, other, id_bytes) == 0));
+        (!ht_elf_image_build_id(&image, other) || build_id[0] == '\0' || strcmp(build_id, other) == 0);
     ht_elf_image_close(&image);
     return good;
 }
 
 // The folders where libdwfl looks, too: by build id, then by the name in .gnu_debuglink.
-static bool has_separate_debug(const char *path, const uint8_t *id, size_t id_bytes, const char *link)
+static bool has_separate_debug(const char *path, const char *build_id, const char *link)
 {
-    static const char *const folders[][2] = {{"", ""}, {"", ".debug/"}, {"/usr/lib/debug", ""}};
-    struct ht_buffer name = {0};
-    bool found = false;
-    if (id_bytes > 1) {
-        ht_buffer_printf(&name, "/usr/lib/debug/.build-id/%02x/", id[0]);
-        for (size_t i = 1; i < id_bytes; i++)
-            ht_buffer_printf(&name, "%02x", id[i]);
-        ht_buffer_text(&name, ".debug");
-        found = is_debug_file(name.data, id, id_bytes);
-    }
+    static const char usual[] = "/usr/lib/debug";
+    static const char *const folders[][2] = {{"", ""}, {"", ".debug/"}, {usual, ""}};
+    char *by_id = ht_elf_debug_name(usual, sizeof usual - 1, build_id);
+    bool found = by_id != NULL && is_debug_file(by_id, build_id);
+    free(by_id);
     for (size_t i = 0; i < 3 && link[0] != '\0' && !found; i++) {
-        name.length = 0;
-        ht_buffer_printf(&name, "%s%.*s%s%s", folders[i][0], (int)(ht_path_name(path) - path), path,
-                         folders[i][1], link);
-        found = strcmp(name.data, path) != 0 && is_debug_file(name.data, id, id_bytes);
+        char *name = ht_format("%s%.*s%s%s", folders[i][0], (int)(ht_path_name(path) - path), path,
+                               folders[i][1], link);
+        found = strcmp(name, path) != 0 && is_debug_file(name, build_id);
+        free(name);
     }
-    ht_buffer_free(&name);
     return found;
 }
 
-static enum ht_doctor_debug debug_of(const char *path, const struct ht_elf_image *image, const uint8_t *id,
-                                     size_t id_bytes)
+static enum ht_doctor_debug debug_of(const char *path, const struct ht_elf_image *image, const char *build_id)
 {
     char link[NAME_MAX + 1] = "";
     const Elf64_Shdr *section = ht_elf_image_section(image, ".gnu_debuglink");
@@ -64,7 +55,7 @@ static enum ht_doctor_debug debug_of(const char *path, const struct ht_elf_image
     if (ht_elf_image_section(image, ".debug_info") != NULL ||
         ht_elf_image_section(image, ".zdebug_info") != NULL)
         return HT_DEBUG_FULL;
-    if (has_separate_debug(path, id, id_bytes, strchr(link, '/') == NULL ? link : ""))
+    if (has_separate_debug(path, build_id, strchr(link, '/') == NULL ? link : ""))
         return HT_DEBUG_SEPARATE;
     if (ht_elf_image_section(image, ".symtab") != NULL)
         return HT_DEBUG_SYMBOLS;
@@ -75,9 +66,8 @@ static void digest(struct ht_doctor_file *file, const struct ht_elf_image *image
 {
     static const char *const operator_new[] = {"_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t",
                                                "_ZnamRKSt9nothrow_t"};
-    uint8_t id[BUILD_ID_BYTES];
-    size_t id_bytes = ht_elf_image_note(image, "GNU", NT_GNU_BUILD_ID, id, sizeof id);
-    file->has_build_id = id_bytes > 0;
+    char build_id[HT_BUILD_ID_TEXT_BYTES];
+    file->has_build_id = ht_elf_image_build_id(image, build_id);
     file->defines_malloc = ht_elf_image_exports(image, "malloc");
     file->defines_new = ht_elf_image_exports(image, operator_new[0]);
     file->wants_new = ht_elf_image_imports(image, operator_new, 4) != 0;
@@ -85,7 +75,7 @@ static void digest(struct ht_doctor_file *file, const struct ht_elf_image *image
     ht_doctor_find_own_call(file, image);
     file->is_system = ht_text_starts_with(file->name, "libc.so") || ht_text_starts_with(file->name, "ld-") ||
                       ht_text_starts_with(file->name, "libheaptap.so");
-    file->debug = debug_of(file->path, image, id, id_bytes);
+    file->debug = debug_of(file->path, image, build_id);
     ht_elf_image_unwind(image, &file->unwind);
 }
 

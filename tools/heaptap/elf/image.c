@@ -1,5 +1,5 @@
-// Reads foreign ELF files; layouts are those of the gABI and of <elf.h>.
-#include "elf/image.h"
+// Reads headers, tables and notes of foreign ELF files; layouts are those of the gABI and of <elf.h>.
+#include "elf/read.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +15,9 @@
 #endif
 
 #define MAX_PROGRAM_HEADERS 4096u
-#define MAX_TABLE_BYTES     (UINT64_C(256) << 20)
-#define MAX_CHAIN           65536u
 #define MAX_NEEDED          4096u
-#define STEP_BYTES          (UINT64_C(1) << 20)
 
-static bool read_at(const struct ht_elf_image *image, void *to, uint64_t bytes, uint64_t offset)
+bool ht_elf_read(const struct ht_elf_image *image, void *to, uint64_t bytes, uint64_t offset)
 {
     if (offset > image->size_bytes || bytes > image->size_bytes - offset)
         return false;
@@ -40,13 +37,12 @@ static bool read_at(const struct ht_elf_image *image, void *to, uint64_t bytes, 
     return true;
 }
 
-// A copy of [offset, offset + bytes) with a NUL behind it; NULL when the file has no such bytes. free() it.
-static void *read_table(const struct ht_elf_image *image, uint64_t bytes, uint64_t offset)
+void *ht_elf_read_table(const struct ht_elf_image *image, uint64_t bytes, uint64_t offset)
 {
-    if (bytes > MAX_TABLE_BYTES || offset > image->size_bytes || bytes > image->size_bytes - offset)
+    if (bytes > HT_ELF_TABLE_BYTES || offset > image->size_bytes || bytes > image->size_bytes - offset)
         return NULL;
     char *table = ht_alloc(bytes + 1);
-    if (!read_at(image, table, bytes, offset)) {
+    if (!ht_elf_read(image, table, bytes, offset)) {
         free(table);
         return NULL;
     }
@@ -62,9 +58,8 @@ const Elf64_Phdr *ht_elf_image_segment(const struct ht_elf_image *image, uint32_
     return NULL;
 }
 
-// Where the bytes of a virtual address are in the file; *ret_bytes says how many follow in its segment.
-static bool file_offset_of(const struct ht_elf_image *image, uint64_t address, uint64_t *ret_offset,
-                           uint64_t *ret_bytes)
+bool ht_elf_file_offset(const struct ht_elf_image *image, uint64_t address, uint64_t *ret_offset,
+                        uint64_t *ret_bytes)
 {
     for (unsigned i = 0; i < image->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &image->segments[i];
@@ -80,14 +75,14 @@ static bool file_offset_of(const struct ht_elf_image *image, uint64_t address, u
     return false;
 }
 
-static bool read_address(const struct ht_elf_image *image, void *to, uint64_t bytes, uint64_t address)
+bool ht_elf_read_address(const struct ht_elf_image *image, void *to, uint64_t bytes, uint64_t address)
 {
     uint64_t offset, available;
-    return file_offset_of(image, address, &offset, &available) && bytes <= available &&
-           read_at(image, to, bytes, offset);
+    return ht_elf_file_offset(image, address, &offset, &available) && bytes <= available &&
+           ht_elf_read(image, to, bytes, offset);
 }
 
-static const char *dynamic_text(const struct ht_elf_image *image, uint64_t offset)
+const char *ht_elf_dynamic_text(const struct ht_elf_image *image, uint64_t offset)
 {
     return image->strings != NULL && offset < image->strings_bytes ? image->strings + offset : "";
 }
@@ -115,11 +110,11 @@ static bool digest_dynamic(struct ht_elf_image *image, const Elf64_Dyn *entries,
     image->strings_address = strings;
     if (strings == 0)
         return true; // an executable without names: nothing can be asked
-    if (!file_offset_of(image, strings, &offset, &available) || image->strings_bytes > available)
+    if (!ht_elf_file_offset(image, strings, &offset, &available) || image->strings_bytes > available)
         return false;
-    image->strings = read_table(image, image->strings_bytes, offset);
+    image->strings = ht_elf_read_table(image, image->strings_bytes, offset);
     for (uint64_t i = 0; image->strings != NULL && i < count; i++) {
-        const char *text = dynamic_text(image, entries[i].d_un.d_val);
+        const char *text = ht_elf_dynamic_text(image, entries[i].d_un.d_val);
         if (entries[i].d_tag == DT_SONAME)
             image->soname = text;
         else if (entries[i].d_tag == DT_RPATH)
@@ -141,7 +136,7 @@ static bool read_dynamic(struct ht_elf_image *image)
     if (segment == NULL)
         return true;
     image->is_dynamic = true;
-    Elf64_Dyn *entries = read_table(image, segment->p_filesz, segment->p_offset);
+    Elf64_Dyn *entries = ht_elf_read_table(image, segment->p_filesz, segment->p_offset);
     if (entries == NULL)
         return false;
     uint64_t count = 0;
@@ -158,24 +153,25 @@ static void read_sections(struct ht_elf_image *image)
     const Elf64_Ehdr *header = &image->header;
     if (header->e_shoff == 0 || header->e_shnum == 0 || header->e_shentsize != sizeof(Elf64_Shdr))
         return;
-    image->sections = read_table(image, (uint64_t)header->e_shnum * sizeof *image->sections, header->e_shoff);
+    image->sections =
+        ht_elf_read_table(image, (uint64_t)header->e_shnum * sizeof *image->sections, header->e_shoff);
     if (image->sections == NULL || header->e_shstrndx >= header->e_shnum)
         return;
     const Elf64_Shdr *names = &image->sections[header->e_shstrndx];
     if (names->sh_type != SHT_STRTAB)
         return;
-    image->section_names = read_table(image, names->sh_size, names->sh_offset);
+    image->section_names = ht_elf_read_table(image, names->sh_size, names->sh_offset);
     image->section_names_bytes = image->section_names != NULL ? names->sh_size : 0;
 }
 
 static enum ht_elf_form read_image(struct ht_elf_image *image)
 {
     const Elf64_Ehdr *header = &image->header;
-    if (!read_at(image, &image->header, EI_NIDENT, 0) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    if (!ht_elf_read(image, &image->header, EI_NIDENT, 0) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         return HT_ELF_NOT;
     bool is_64 = header->e_ident[EI_CLASS] == ELFCLASS64;
     // e_machine lies at the same place in both classes.
-    if (!read_at(image, &image->header, is_64 ? sizeof image->header : sizeof(Elf32_Ehdr), 0) ||
+    if (!ht_elf_read(image, &image->header, is_64 ? sizeof image->header : sizeof(Elf32_Ehdr), 0) ||
         header->e_ident[EI_CLASS] == ELFCLASSNONE)
         return HT_ELF_BAD;
     if (!is_64 || header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != OUR_MACHINE)
@@ -183,7 +179,8 @@ static enum ht_elf_form read_image(struct ht_elf_image *image)
     if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
         header->e_phnum > MAX_PROGRAM_HEADERS || (header->e_type != ET_EXEC && header->e_type != ET_DYN))
         return HT_ELF_BAD;
-    image->segments = read_table(image, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr), header->e_phoff);
+    image->segments =
+        ht_elf_read_table(image, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr), header->e_phoff);
     read_sections(image); // first: a separate debug file has sections, but no bytes of its dynamic segment
     return image->segments != NULL && read_dynamic(image) ? HT_ELF_WHOLE : HT_ELF_BAD;
 }
@@ -253,14 +250,14 @@ size_t ht_elf_image_content(const struct ht_elf_image *image, const Elf64_Shdr *
                             size_t bytes)
 {
     size_t length = section->sh_size < bytes ? section->sh_size : bytes;
-    return read_at(image, content, length, section->sh_offset) ? length : 0;
+    return ht_elf_read(image, content, length, section->sh_offset) ? length : 0;
 }
 
 bool ht_elf_image_interpreter(const struct ht_elf_image *image, char *text, size_t text_bytes)
 {
     const Elf64_Phdr *segment = ht_elf_image_segment(image, PT_INTERP);
     char *name = segment != NULL && segment->p_filesz <= 4096
-                     ? read_table(image, segment->p_filesz, segment->p_offset)
+                     ? ht_elf_read_table(image, segment->p_filesz, segment->p_offset)
                      : NULL;
     if (name != NULL)
         snprintf(text, text_bytes, "%s", name);
@@ -274,7 +271,7 @@ static size_t find_note(const struct ht_elf_image *image, uint64_t offset, uint6
                         uint32_t type, uint8_t *content, size_t content_bytes)
 {
     size_t owner_bytes = strlen(owner) + 1;
-    uint8_t *notes = bytes <= STEP_BYTES ? read_table(image, bytes, offset) : NULL;
+    uint8_t *notes = bytes <= HT_ELF_STEP_BYTES ? ht_elf_read_table(image, bytes, offset) : NULL;
     size_t found = 0;
     for (uint64_t at = 0; notes != NULL && found == 0 && bytes - at >= sizeof(Elf64_Nhdr);) {
         Elf64_Nhdr head;
@@ -313,287 +310,32 @@ size_t ht_elf_image_note(const struct ht_elf_image *image, const char *owner, ui
     return found;
 }
 
-static bool symbol_defines(const struct ht_elf_image *image, uint64_t index, const char *name)
+void ht_elf_build_id_text(const void *bits, size_t bytes, char text[HT_BUILD_ID_TEXT_BYTES])
 {
-    Elf64_Sym symbol;
-    return read_address(image, &symbol, sizeof symbol, image->symbols + index * sizeof symbol) &&
-           symbol.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol.st_info) != STT_TLS &&
-           strcmp(dynamic_text(image, symbol.st_name), name) == 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < bytes && 2 * i + 2 < HT_BUILD_ID_TEXT_BYTES; i++)
+        snprintf(text + 2 * i, 3, "%02x", ((const uint8_t *)bits)[i]);
 }
 
-// The hash functions and the tables' layout: gABI "Hash Table", and binutils' DT_GNU_HASH as glibc's
-// dl-lookup reads it.
-static bool gnu_hash_defines(const struct ht_elf_image *image, const char *name)
+bool ht_elf_image_build_id(const struct ht_elf_image *image, char text[HT_BUILD_ID_TEXT_BYTES])
 {
-    uint32_t head[4]; // buckets, first symbol, Bloom words, shift
-    if (!read_address(image, head, sizeof head, image->gnu_hash) || head[0] == 0)
-        return false;
-    uint32_t hash = 5381;
-    for (const unsigned char *at = (const unsigned char *)name; *at != '\0'; at++)
-        hash = hash * 33 + *at;
-    uint64_t buckets = image->gnu_hash + sizeof head + (uint64_t)head[2] * 8;
-    uint64_t chains = buckets + (uint64_t)head[0] * 4;
-    uint32_t index;
-    if (!read_address(image, &index, sizeof index, buckets + (uint64_t)(hash % head[0]) * 4) ||
-        index < head[1])
-        return false;
-    for (unsigned steps = 0; steps < MAX_CHAIN; steps++, index++) {
-        uint32_t word;
-        if (!read_address(image, &word, sizeof word, chains + (uint64_t)(index - head[1]) * 4))
-            return false;
-        if ((word | 1) == (hash | 1) && symbol_defines(image, index, name))
-            return true;
-        if ((word & 1) != 0 || index == UINT32_MAX)
-            return false;
-    }
-    return false;
+    uint8_t bits[(HT_BUILD_ID_TEXT_BYTES - 1) / 2];
+    size_t bytes = ht_elf_image_note(image, "GNU", NT_GNU_BUILD_ID, bits, sizeof bits);
+    ht_elf_build_id_text(bits, bytes, text);
+    return bytes > 0;
 }
 
-static bool old_hash_defines(const struct ht_elf_image *image, const char *name)
+char *ht_elf_debug_name(const char *folder, size_t folder_length, const char *build_id)
 {
-    uint32_t head[2]; // buckets, chains
-    if (!read_address(image, head, sizeof head, image->hash) || head[0] == 0)
-        return false;
-    uint32_t hash = 0;
-    for (const unsigned char *at = (const unsigned char *)name; *at != '\0'; at++) {
-        hash = (hash << 4) + *at;
-        hash = (hash ^ ((hash & 0xf0000000u) >> 24)) & 0x0fffffffu;
-    }
-    uint32_t index;
-    uint64_t buckets = image->hash + sizeof head;
-    if (!read_address(image, &index, sizeof index, buckets + (uint64_t)(hash % head[0]) * 4))
-        return false;
-    uint64_t chains = buckets + (uint64_t)head[0] * 4;
-    for (uint32_t steps = 0; index != 0 && steps < head[1] && steps < MAX_CHAIN; steps++) {
-        if (symbol_defines(image, index, name))
-            return true;
-        if (!read_address(image, &index, sizeof index, chains + (uint64_t)index * 4))
-            return false;
-    }
-    return false;
+    if (strlen(build_id) < 3 || strspn(build_id, "0123456789abcdef") != strlen(build_id))
+        return NULL;
+    return ht_format("%.*s/.build-id/%.2s/%s.debug", (int)folder_length, folder, build_id, build_id + 2);
 }
 
-bool ht_elf_image_exports(const struct ht_elf_image *image, const char *name)
+bool ht_elf_is_file(const char *path)
 {
-    if (image->gnu_hash != 0)
-        return gnu_hash_defines(image, name);
-    return image->hash != 0 && old_hash_defines(image, name);
-}
-
-static uint64_t match_names(const char *text, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count && i < 64; i++)
-        if (strcmp(text, names[i]) == 0)
-            return UINT64_C(1) << i;
-    return 0;
-}
-
-// How many symbols the dynamic table has. Nothing that the loader needs says so where only DT_GNU_HASH is
-// given, and without exported symbols that says nothing: then the section does, or else what lies behind the
-// table in memory.
-static uint64_t count_symbols(const struct ht_elf_image *image)
-{
-    uint32_t head[2]; // of DT_HASH: buckets, symbols
-    if (image->hash != 0 && read_address(image, head, sizeof head, image->hash))
-        return head[1];
-    for (unsigned i = 0; image->sections != NULL && i < image->header.e_shnum; i++)
-        if (image->sections[i].sh_type == SHT_DYNSYM && image->sections[i].sh_addr == image->symbols)
-            return image->sections[i].sh_size / sizeof(Elf64_Sym);
-    uint64_t end = image->strings_address > image->symbols ? image->strings_address : image->symbols;
-    if (image->gnu_hash > image->symbols && image->gnu_hash < end)
-        end = image->gnu_hash;
-    return (end - image->symbols) / sizeof(Elf64_Sym);
-}
-
-uint64_t ht_elf_image_imports(const struct ht_elf_image *image, const char *const *names, size_t count)
-{
-    uint64_t found = 0, offset, available, symbols = count_symbols(image);
-    if (image->symbols == 0 || !file_offset_of(image, image->symbols, &offset, &available))
-        return 0;
-    if (symbols > available / sizeof(Elf64_Sym))
-        symbols = available / sizeof(Elf64_Sym);
-    Elf64_Sym *table = read_table(image, symbols * sizeof *table, offset);
-    for (uint64_t i = 0; table != NULL && i < symbols; i++)
-        if (table[i].st_shndx == SHN_UNDEF)
-            found |= match_names(dynamic_text(image, table[i].st_name), names, count);
-    free(table);
-    return found;
-}
-
-static uint64_t functions_of_table(const struct ht_elf_image *image, const Elf64_Shdr *symbols,
-                                   const Elf64_Shdr *strings, const char *const *names, size_t count)
-{
-    uint64_t found = 0;
-    char *texts = read_table(image, strings->sh_size, strings->sh_offset);
-    Elf64_Sym *table = read_table(image, symbols->sh_size, symbols->sh_offset);
-    if (texts != NULL && table != NULL)
-        for (uint64_t i = 0; i < symbols->sh_size / sizeof *table; i++)
-            if (ELF64_ST_TYPE(table[i].st_info) == STT_FUNC && table[i].st_shndx != SHN_UNDEF &&
-                table[i].st_name < strings->sh_size)
-                found |= match_names(texts + table[i].st_name, names, count);
-    free(texts);
-    free(table);
-    return found;
-}
-
-uint64_t ht_elf_image_functions(const struct ht_elf_image *image, const char *const *names, size_t count)
-{
-    for (unsigned i = 0; image->sections != NULL && i < image->header.e_shnum; i++)
-        if (image->sections[i].sh_type == SHT_SYMTAB && image->sections[i].sh_link < image->header.e_shnum)
-            return functions_of_table(image, &image->sections[i],
-                                      &image->sections[image->sections[i].sh_link], names, count);
-    return 0;
-}
-
-uint64_t ht_elf_image_texts(const struct ht_elf_image *image, const char *const *texts, size_t count)
-{
-    enum { OVERLAP_BYTES = 64 }; // longer than every text that is asked for
-    uint64_t found = 0, left = MAX_TABLE_BYTES;
-    uint8_t *window = ht_alloc(STEP_BYTES + OVERLAP_BYTES);
-    for (unsigned i = 0; i < image->header.e_phnum; i++) {
-        const Elf64_Phdr *segment = &image->segments[i];
-        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_X) != 0)
-            continue;
-        for (uint64_t at = 0; at < segment->p_filesz && left > 0; at += STEP_BYTES) {
-            uint64_t bytes = segment->p_filesz - at;
-            if (bytes > STEP_BYTES + OVERLAP_BYTES)
-                bytes = STEP_BYTES + OVERLAP_BYTES;
-            if (segment->p_offset > UINT64_MAX - at || !read_at(image, window, bytes, segment->p_offset + at))
-                break;
-            left -= left > STEP_BYTES ? STEP_BYTES : left;
-            for (size_t j = 0; j < count && j < 64; j++)
-                if ((found >> j & 1) == 0 && memmem(window, bytes, texts[j], strlen(texts[j])) != NULL)
-                    found |= UINT64_C(1) << j;
-        }
-    }
-    free(window);
-    return found;
-}
-
-// push %rbp; mov %rsp,%rbp, or stp x29,x30,[sp,#-n]!: what a function with a frame pointer begins with.
-static uint64_t count_prologs(const uint8_t *code, uint64_t bytes)
-{
-    uint64_t count = 0;
-#if defined(__x86_64__)
-    static const uint8_t prolog[4] = {0x55, 0x48, 0x89, 0xe5};
-    for (const uint8_t *at = code;
-         (at = memmem(at, bytes - (uint64_t)(at - code), prolog, sizeof prolog)) != NULL; at += sizeof prolog)
-        count++;
-#elif defined(__aarch64__)
-    for (uint64_t at = 0; at + 4 <= bytes; at += 4) {
-        uint32_t word;
-        memcpy(&word, code + at, sizeof word);
-        count += (word & 0xffc07fff) == 0xa9807bfd;
-    }
-#endif
-    return count;
-}
-
-static void look_at_part(const struct ht_elf_image *image, uint64_t offset, uint64_t bytes,
-                         struct ht_elf_unwind *unwind)
-{
-    uint64_t most = 16 * STEP_BYTES; // enough to tell how functions begin here
-    if (bytes > image->size_bytes)
-        return;
-    unwind->code_bytes += bytes;
-    uint8_t *code = read_table(image, bytes < most ? bytes : most, offset);
-    if (code != NULL)
-        unwind->frame_prologs += count_prologs(code, bytes < most ? bytes : most);
-    free(code);
-}
-
-// By sections, since some linkers put constants into the executable segment; by segments where no sections
-// are left.
-static void look_at_code(const struct ht_elf_image *image, struct ht_elf_unwind *unwind)
-{
-    for (unsigned i = 0; image->sections != NULL && i < image->header.e_shnum; i++)
-        if (image->sections[i].sh_type == SHT_PROGBITS && (image->sections[i].sh_flags & SHF_EXECINSTR) != 0)
-            look_at_part(image, image->sections[i].sh_offset, image->sections[i].sh_size, unwind);
-    for (unsigned i = 0; unwind->code_bytes == 0 && i < image->header.e_phnum; i++)
-        if (image->segments[i].p_type == PT_LOAD && (image->segments[i].p_flags & PF_X) != 0)
-            look_at_part(image, image->segments[i].p_offset, image->segments[i].p_filesz, unwind);
-}
-
-// Entries are read one after another and mostly lie so: a window of the file saves the system calls.
-struct window {
-    uint64_t offset, bytes;
-    uint8_t content[64 * 1024];
-};
-
-static const uint8_t *look_through(const struct ht_elf_image *image, struct window *window, uint64_t offset,
-                                   uint64_t bytes)
-{
-    if (offset < window->offset || offset - window->offset > window->bytes ||
-        bytes > window->bytes - (offset - window->offset)) {
-        if (offset > image->size_bytes || bytes > image->size_bytes - offset)
-            return NULL;
-        uint64_t left = image->size_bytes - offset;
-        window->offset = offset;
-        window->bytes = left < sizeof window->content ? left : sizeof window->content;
-        if (!read_at(image, window->content, window->bytes, offset)) {
-            window->bytes = 0;
-            return NULL;
-        }
-    }
-    return window->content + (offset - window->offset);
-}
-
-// The range of one function in bytes; 0 when the entry is not of the encoding that gcc and clang write
-// (function relative to its own word, range beside it, 4 bytes each). Source: LSB, "Exception Frames".
-static uint32_t range_of(const struct ht_elf_image *image, struct window *window, uint64_t entry,
-                         uint64_t function)
-{
-    uint64_t offset, available;
-    if (!file_offset_of(image, entry, &offset, &available) || available < 16)
-        return 0;
-    const uint8_t *at = look_through(image, window, offset, 16);
-    int32_t relative;
-    uint32_t range;
-    if (at == NULL)
-        return 0;
-    memcpy(&relative, at + 8, sizeof relative);
-    memcpy(&range, at + 12, sizeof range);
-    return entry + 8 + (uint64_t)(int64_t)relative == function ? range : 0;
-}
-
-// Rows of the search table: function and entry, both relative to the table's start, sorted by function. What
-// an entry does not say is taken to reach to the next function.
-static uint64_t covered_bytes(const struct ht_elf_image *image, const Elf64_Phdr *segment,
-                              const uint8_t *table, uint64_t rows)
-{
-    struct window *window = ht_alloc_zero(1, sizeof *window);
-    uint64_t covered = 0;
-    for (uint64_t i = 0; i < rows; i++) {
-        int32_t row[2], next;
-        memcpy(row, table + i * sizeof row, sizeof row);
-        uint64_t function = segment->p_vaddr + (uint64_t)(int64_t)row[0];
-        uint64_t range = range_of(image, window, segment->p_vaddr + (uint64_t)(int64_t)row[1], function);
-        if (range == 0 && i + 1 < rows) {
-            memcpy(&next, table + (i + 1) * sizeof row, sizeof next);
-            range = next > row[0] ? (uint64_t)next - (uint64_t)row[0] : 0;
-        }
-        covered += range;
-    }
-    free(window);
-    return covered;
-}
-
-void ht_elf_image_unwind(const struct ht_elf_image *image, struct ht_elf_unwind *ret_unwind)
-{
-    // version, encodings of the address of .eh_frame, of the count and of the rows: what ld, gold and lld
-    // write
-    static const uint8_t usual[4] = {1, 0x1b, 0x03, 0x3b};
-    *ret_unwind = (struct ht_elf_unwind){0};
-    look_at_code(image, ret_unwind);
-    const Elf64_Phdr *segment = ht_elf_image_segment(image, PT_GNU_EH_FRAME);
-    uint8_t *header = segment != NULL ? read_table(image, segment->p_filesz, segment->p_offset) : NULL;
-    if (header != NULL && segment->p_filesz >= 12 && memcmp(header, usual, sizeof usual) == 0) {
-        uint32_t rows;
-        memcpy(&rows, header + 8, sizeof rows);
-        uint64_t most = (segment->p_filesz - 12) / 8;
-        ret_unwind->has_table = rows > 0 && rows <= most;
-        if (ret_unwind->has_table)
-            ret_unwind->covered_bytes = covered_bytes(image, segment, header + 12, rows);
-    }
-    free(header);
+    struct ht_elf_image image;
+    bool is_elf = ht_elf_image_open(&image, path) != HT_ELF_NOT;
+    ht_elf_image_close(&image);
+    return is_elf;
 }

@@ -69,6 +69,18 @@ bool ht_elf_image_interpreter(const struct ht_elf_image *image, char *text, size
 size_t ht_elf_image_note(const struct ht_elf_image *image, const char *owner, uint32_t type, uint8_t *content,
                          size_t bytes);
 
+// Build ids are compared and shown as lower-case hex. False and "": the file has none.
+enum { HT_BUILD_ID_TEXT_BYTES = 129 };
+bool ht_elf_image_build_id(const struct ht_elf_image *image, char text[HT_BUILD_ID_TEXT_BYTES]);
+void ht_elf_build_id_text(const void *bits, size_t bytes, char text[HT_BUILD_ID_TEXT_BYTES]);
+
+// The name of the debug info of a build id below a folder (/usr/lib/debug): free() it; NULL: that is no build
+// id.
+char *ht_elf_debug_name(const char *folder, size_t folder_length, const char *build_id);
+
+// Whether a file is ELF, of whatever machine and however damaged.
+bool ht_elf_is_file(const char *path);
+
 // What the loader would find here: a symbol of the dynamic table that is defined.
 bool ht_elf_image_exports(const struct ht_elf_image *image, const char *name);
 

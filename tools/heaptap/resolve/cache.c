@@ -2,6 +2,7 @@
 #include "resolve/cache.h"
 
 #include "base/folders.h"
+#include "base/search.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -153,14 +154,8 @@ uint32_t ht_cache_function_count(const struct ht_cache *cache)
 const struct ht_cache_frame *ht_cache_find(const struct ht_cache *cache, uint64_t address,
                                            uint32_t *ret_count)
 {
-    size_t low = 0, high = cache->bytes != NULL ? cache->header->entry_count : 0;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (cache->entries[middle].address < address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    size_t end = cache->bytes != NULL ? cache->header->entry_count : 0;
+    size_t low = ht_lower_bound(cache->entries, sizeof *cache->entries, 0, end, address);
     if (cache->bytes == NULL || low == cache->header->entry_count || cache->entries[low].address != address)
         return NULL;
     uint32_t first = cache->entries[low].first_frame, count = cache->entries[low].frame_count;

@@ -6,6 +6,8 @@
 // for every address; with sorted addresses a unit's tree is walked once, and only into what contains one of
 // them.
 #include "resolve/elf.h"
+
+#include "base/search.h"
 #include "resolve/entries.h"
 
 #include <dwarf.h>
@@ -40,19 +42,6 @@ struct unit {
     size_t query_count;
 };
 
-// First query at or above an address.
-static size_t lower_bound(const struct ht_query *queries, size_t low, size_t high, uint64_t address)
-{
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (queries[middle].address < address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static void forget_scopes(struct pass *pass)
 {
     pass->scope_count = 0;
@@ -68,7 +57,9 @@ enum scope_kind { NO_SCOPE, INLINED_SCOPE, FUNCTION_SCOPE };
 static bool enter_range(struct pass *pass, const Dwarf_Die *die, enum scope_kind kind, uint64_t start,
                         uint64_t end)
 {
-    size_t at = lower_bound(pass->queries, pass->first, pass->end, start + pass->bias), stop = at;
+    size_t at = ht_lower_bound(pass->queries, sizeof *pass->queries, pass->first, pass->end,
+                               start + pass->bias),
+           stop = at;
     while (stop < pass->end && pass->queries[stop].address < end + pass->bias)
         stop++;
     for (size_t i = at; i < stop && kind != NO_SCOPE; i++) {
@@ -321,7 +312,7 @@ static size_t find_units(Dwarf *dwarf, const struct ht_query *queries, size_t co
         ptrdiff_t offset = 0;
         size_t found = 0;
         while ((offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0) {
-            size_t at = lower_bound(queries, 0, count, start + bias);
+            size_t at = ht_lower_bound(queries, sizeof *queries, 0, count, start + bias);
             for (; at < count && queries[at].address < end + bias; at++)
                 if (query_unit[at] == HT_NONE) {
                     query_unit[at] = (uint32_t)unit_count;

@@ -18,12 +18,10 @@ static void read_build_id(struct ht_elf *module)
 {
     const unsigned char *bits;
     GElf_Addr address;
-    struct ht_buffer hex = {0};
+    char text[HT_BUILD_ID_TEXT_BYTES];
     int length = dwfl_module_build_id(module->module, &bits, &address);
-    ht_buffer_text(&hex, "");
-    for (int i = 0; i < length; i++)
-        ht_buffer_printf(&hex, "%02x", bits[i]);
-    module->build_id = hex.data;
+    ht_elf_build_id_text(bits, length > 0 ? (size_t)length : 0, text);
+    module->build_id = ht_strdup(text);
 }
 
 // Sections of separate debug files keep their headers but not their content.
@@ -317,8 +315,7 @@ bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEX
     if (length <= 0 || length > (HT_BUILD_ID_TEXT_BYTES - 1) / 2 ||
         has_build_id(dwarf_getalt(dwarf), bits, length))
         return false;
-    for (ssize_t i = 0; i < length; i++)
-        snprintf(build_id + 2 * i, 3, "%02x", ((const unsigned char *)bits)[i]);
+    ht_elf_build_id_text(bits, (size_t)length, build_id);
     return true;
 }
 

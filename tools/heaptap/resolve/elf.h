@@ -3,6 +3,7 @@
 #define HT_RESOLVE_ELF_H
 
 #include "base/memory.h"
+#include "elf/image.h"
 
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
@@ -84,8 +85,6 @@ static inline bool ht_elf_has_dwarf(struct ht_elf *module)
 {
     return ht_elf_dwarf(module) != NULL;
 }
-
-enum { HT_BUILD_ID_TEXT_BYTES = 129 };
 
 // dwz moves what several files have in common into an alternate one. True if there should be one and it was
 // not found, or another file has its name; its build id as hex.

@@ -36,6 +36,17 @@ static uint64_t read_fixed(const uint8_t *at, uint32_t bytes)
     return value;
 }
 
+// Forms whose values have their length in their content.
+static bool is_variable(unsigned form)
+{
+    static const uint8_t forms[] = {DW_FORM_udata,   DW_FORM_sdata,    DW_FORM_ref_udata, DW_FORM_strx,
+                                    DW_FORM_addrx,   DW_FORM_loclistx, DW_FORM_rnglistx,  DW_FORM_string,
+                                    DW_FORM_block1,  DW_FORM_block2,   DW_FORM_block4,    DW_FORM_block,
+                                    DW_FORM_exprloc, DW_FORM_indirect};
+    return form == DW_FORM_GNU_addr_index || form == DW_FORM_GNU_str_index ||
+           (form <= UINT8_MAX && memchr(forms, (int)form, sizeof forms) != NULL);
+}
+
 // Bytes of a value of this form; DEPENDS: its content says, UNKNOWN_FORM: nobody does.
 static uint32_t form_bytes(const struct ht_entries *entries, unsigned form)
 {
@@ -81,25 +92,8 @@ static uint32_t form_bytes(const struct ht_entries *entries, unsigned form)
     case DW_FORM_GNU_strp_alt:
     case DW_FORM_GNU_ref_alt:
         return entries->offset_bytes;
-    case DW_FORM_udata:
-    case DW_FORM_sdata:
-    case DW_FORM_ref_udata:
-    case DW_FORM_strx:
-    case DW_FORM_addrx:
-    case DW_FORM_loclistx:
-    case DW_FORM_rnglistx:
-    case DW_FORM_GNU_addr_index:
-    case DW_FORM_GNU_str_index:
-    case DW_FORM_string:
-    case DW_FORM_block1:
-    case DW_FORM_block2:
-    case DW_FORM_block4:
-    case DW_FORM_block:
-    case DW_FORM_exprloc:
-    case DW_FORM_indirect:
-        return DEPENDS;
     default:
-        return UNKNOWN_FORM;
+        return is_variable(form) ? DEPENDS : UNKNOWN_FORM;
     }
 }
 

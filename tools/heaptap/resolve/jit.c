@@ -2,6 +2,7 @@
 #include "resolve/jit.h"
 
 #include "base/error.h"
+#include "base/search.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,19 +13,6 @@
 
 enum { NAME_LIMIT_BYTES = 4096 };
 static const uint64_t file_limit_bytes = UINT64_C(256) << 20;
-
-static size_t lower_bound(const struct ht_jit_query *queries, size_t count, uint64_t address)
-{
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (queries[middle].address < address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
 
 static void take_line(char *line, struct ht_jit_query *queries, size_t count)
 {
@@ -39,7 +27,8 @@ static void take_line(char *line, struct ht_jit_query *queries, size_t count)
     size_t length = strcspn(name, "\r\n");
     if (length == 0)
         return;
-    for (size_t i = lower_bound(queries, count, start); i < count && queries[i].address < start + size; i++) {
+    for (size_t i = ht_lower_bound(queries, sizeof *queries, 0, count, start);
+         i < count && queries[i].address < start + size; i++) {
         free(queries[i].name);
         queries[i].name = ht_format("%.*s", length < NAME_LIMIT_BYTES ? (int)length : NAME_LIMIT_BYTES, name);
     }

@@ -112,12 +112,10 @@ static enum ht_located open_checked(struct ht_elf *module, const char *path, int
 // `folder` on.
 static char *next_by_build_id(const char **folder, const char *build_id)
 {
-    if (strspn(build_id, "0123456789abcdef") != strlen(build_id) || strlen(build_id) < 3)
-        return NULL;
     while (**folder != '\0') {
         size_t length = strcspn(*folder, ":");
-        char *path = ht_format("%.*s/.build-id/%.2s/%s.debug", (int)length, *folder, build_id, build_id + 2);
-        bool exists = (*folder)[0] == '/' && access(path, R_OK) == 0;
+        char *path = ht_elf_debug_name(*folder, length, build_id);
+        bool exists = path != NULL && (*folder)[0] == '/' && access(path, R_OK) == 0;
         *folder += length;
         *folder += **folder == ':';
         if (exists)
