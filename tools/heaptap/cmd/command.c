@@ -67,6 +67,7 @@ int ht_cmd_parse(const char *name, int argc, char **argv, void *settings, struct
 
 static void tell_note(enum ht_note kind, const char *text, void *name)
 {
+    fflush(stdout); // only where something follows: a write that fails there is told by ht_cmd_finish
     if (kind == HT_NOTE_ERROR && name != NULL)
         fprintf(stderr, "heaptap: %s: %s\n", (const char *)name, text);
     else
@@ -75,13 +76,13 @@ static void tell_note(enum ht_note kind, const char *text, void *name)
 
 void ht_cmd_tell_notes(const char *name)
 {
-    fflush(stdout);
     ht_notes_take(tell_note, (void *)(uintptr_t)name);
 }
 
 static void tell_last_words(const char *text)
 {
     ht_cmd_tell_notes(NULL);
+    fflush(stdout);
     fprintf(stderr, "heaptap: %s\n", text);
 }
 
@@ -115,6 +116,7 @@ static void say(const char *name, const char *format, va_list args)
     vsnprintf(text, sizeof text, format, args);
     ht_text_printable(text, ' '); // file names may hold anything; an error is one line
     ht_cmd_tell_notes(name);
+    fflush(stdout);
     fprintf(stderr, "heaptap: %s: %s\n", name, text);
 }
 

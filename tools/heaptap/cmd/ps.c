@@ -430,9 +430,8 @@ static int command(int argc, char **argv)
     else if (rows.count > 0)
         print_table(&rows, settings.verbose);
     else if (all)
-        fprintf(stderr,
-                "heaptap: ps: nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s\n",
-                geteuid() == 0 ? "" : " of yours", settings.dead ? "" : ", or see 'heaptap ps --dead'");
+        ht_cmd_say("ps", "nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s",
+                   geteuid() == 0 ? "" : " of yours", settings.dead ? "" : ", or see 'heaptap ps --dead'");
     for (size_t i = 0; i < rows.count; i++) {
         free(rows.items[i].note);
         ht_live_set_free(&rows.items[i].first);

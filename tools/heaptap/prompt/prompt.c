@@ -41,6 +41,7 @@ static int fail(struct ht_prompt *prompt, const char *format, ...)
     va_end(args);
     ht_text_printable(text, ' ');
     ht_cmd_tell_notes(NULL);
+    fflush(stdout);
     fprintf(stderr, "heaptap: %s\n", text);
     prompt->has_failed = true;
     return -1;
