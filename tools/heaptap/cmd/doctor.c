@@ -89,10 +89,9 @@ static void print_table(const struct ht_doctor *doctor)
     print_summary(doctor, colour);
 }
 
-static void print_json(const struct ht_doctor *doctor)
+static void add_json(const struct ht_doctor *doctor, struct ht_buffer *out)
 {
-    struct ht_buffer out = {0};
-    struct ht_json json = {.out = &out};
+    struct ht_json json = {.out = out};
     ht_json_begin_object(&json, NULL);
     ht_json_string(&json, "works", ht_doctor_works(doctor, false));
     ht_json_string(&json, "works_after_restart", ht_doctor_works(doctor, true));
@@ -113,8 +112,6 @@ static void print_json(const struct ht_doctor *doctor)
     }
     ht_json_end_array(&json);
     ht_json_end_object(&json);
-    fwrite(out.data, 1, out.length, stdout);
-    ht_buffer_free(&out);
 }
 
 static int command(int argc, char **argv)
@@ -135,13 +132,16 @@ static int command(int argc, char **argv)
         ht_doctor_free(&doctor);
         return ht_cmd_error("doctor", "%s: %s", argument, ht_error());
     }
+    struct ht_buffer out = {0};
+    ht_buffer_text(&out, "");
     if (settings.json)
-        print_json(&doctor);
+        add_json(&doctor, &out);
     else
         print_table(&doctor);
     bool fails = strcmp(ht_doctor_works(&doctor, false), "no") == 0;
     ht_doctor_free(&doctor);
-    status = ht_cmd_finish("doctor");
+    status = ht_cmd_write("doctor", NULL, &out);
+    ht_buffer_free(&out);
     return status != HT_EXIT_DONE ? status : fails ? HT_EXIT_FAILED : HT_EXIT_DONE;
 }
 

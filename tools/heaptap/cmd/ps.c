@@ -382,10 +382,9 @@ static void json_figures(struct ht_json *json, const struct row *row)
     ht_json_end_object(json);
 }
 
-static void print_json(const struct rows *rows)
+static void add_json(const struct rows *rows, struct ht_buffer *out)
 {
-    struct ht_buffer out = {0};
-    struct ht_json json = {.out = &out};
+    struct ht_json json = {.out = out};
     ht_json_begin_object(&json, NULL);
     ht_json_begin_array(&json, "processes");
     for (size_t i = 0; i < rows->count; i++) {
@@ -405,13 +404,11 @@ static void print_json(const struct rows *rows)
     }
     ht_json_end_array(&json);
     ht_json_end_object(&json);
-    fwrite(out.data, 1, out.length, stdout);
-    ht_buffer_free(&out);
 }
 
 static int command(int argc, char **argv)
 {
-    struct ps_settings settings = {.over_ns = UINT64_C(1000000000)};
+    struct ps_settings settings = {.over_ns = HT_NS_PER_SECOND};
     struct ht_operands operands;
     int status = ht_cmd_parse("ps", argc, argv, &settings, &operands);
     if (status != HT_PARSED)
@@ -421,12 +418,13 @@ static int command(int argc, char **argv)
     if (settings.clean)
         return clean_dead();
     struct rows rows = {0};
+    struct ht_buffer out = {0};
     bool all = collect_live(&operands, &rows);
     if (settings.dead)
         collect_dead(&rows);
     look_again(&rows, settings.over_ns);
     if (settings.json)
-        print_json(&rows);
+        add_json(&rows, &out);
     else if (rows.count > 0)
         print_table(&rows, settings.verbose);
     else if (all)
@@ -438,7 +436,9 @@ static int command(int argc, char **argv)
         ht_live_set_free(&rows.items[i].second);
     }
     free(rows.items);
-    int finished = ht_cmd_finish("ps");
+    ht_buffer_text(&out, "");
+    int finished = ht_cmd_write("ps", NULL, &out);
+    ht_buffer_free(&out);
     return all ? finished : HT_EXIT_FAILED;
 }
 

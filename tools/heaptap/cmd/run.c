@@ -232,8 +232,7 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
         .say = say,
         .arg = &run,
     };
-    ht_cmd_tell_notes(
-        "run"); // before the program's own first word, and not again in what is forked from here
+    ht_cmd_tell_notes("run"); // before the program's first word, and not again in what is forked from here
     int status = ht_child_run(&child);
     ht_recovery_end(&run.recovery);
     ht_run_environment_free(environment);

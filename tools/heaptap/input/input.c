@@ -1,6 +1,7 @@
 // Opens what a person names as a profile.
 #include "input/input.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "input/region.h"
 #include "net/http.h"
@@ -14,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NS_PER_SECOND   UINT64_C(1000000000)
 #define TIMEOUT_SECONDS 60
 #define GRACE_SECONDS   5 // on top of those, as in pprof
 
@@ -59,8 +59,9 @@ static int read_file(const char *path, struct ht_profile **ret_profile)
 static uint64_t timeout_of(const struct ht_input_options *options, const char *url)
 {
     uint64_t seconds = (uint64_t)ht_url_seconds(url);
-    uint64_t limit_ns = seconds > 0 ? seconds * (NS_PER_SECOND * 3 / 2) : TIMEOUT_SECONDS * NS_PER_SECOND;
-    return options->timeout_ns != 0 ? options->timeout_ns : limit_ns + GRACE_SECONDS * NS_PER_SECOND;
+    uint64_t limit_ns =
+        seconds > 0 ? seconds * (HT_NS_PER_SECOND * 3 / 2) : TIMEOUT_SECONDS * HT_NS_PER_SECOND;
+    return options->timeout_ns != 0 ? options->timeout_ns : limit_ns + GRACE_SECONDS * HT_NS_PER_SECOND;
 }
 
 static void fetch_all(struct ht_inputs *inputs)
@@ -285,7 +286,7 @@ int ht_inputs_ask_names(struct ht_inputs *inputs, size_t position, struct ht_pro
     request.post_length = body.length;
     request.limit_bytes = ANSWER_LIMIT_BYTES;
     request.timeout_ns =
-        inputs->options.timeout_ns != 0 ? inputs->options.timeout_ns : TIMEOUT_SECONDS * NS_PER_SECOND;
+        inputs->options.timeout_ns != 0 ? inputs->options.timeout_ns : TIMEOUT_SECONDS * HT_NS_PER_SECOND;
     ht_http_fetch(&request, 1);
     int result = request.error[0] != '\0' ? ht_fail("%s", request.error) : read_answer(request.body, &answer);
     if (result == 0 && answer.length > 0) {

@@ -1,6 +1,7 @@
 // Reads perf's map files: "START SIZE NAME" in each line, numbers in hex (perf's jit-interface.txt).
 #include "resolve/jit.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/search.h"
 
@@ -65,8 +66,8 @@ static int open_map(const char *path, const struct ht_origin *origin)
     bool is_ours = fstat(fd, &stat_of) == 0 && S_ISREG(stat_of.st_mode) &&
                    (uint64_t)stat_of.st_size <= file_limit_bytes &&
                    (stat_of.st_uid == geteuid() || stat_of.st_uid == 0 || geteuid() == 0);
-    int64_t changed_ns = stat_of.st_mtim.tv_sec * INT64_C(1000000000) + stat_of.st_mtim.tv_nsec;
-    if (is_ours && (origin->start_ns == 0 || changed_ns + INT64_C(1000000000) >= origin->start_ns))
+    int64_t changed_ns = (int64_t)ht_ns_of(stat_of.st_mtim);
+    if (is_ours && (origin->start_ns == 0 || changed_ns + (int64_t)HT_NS_PER_SECOND >= origin->start_ns))
         return fd;
     if (is_ours)
         ht_warn("%s is older than the process: it is another one's and not used", path);
