@@ -188,7 +188,7 @@ static void warn_strangers(const struct ht_profile *old, const struct ht_profile
 }
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
-                 const char *old_label, struct ht_profile **ret_profile, struct ht_load_times *ret_times)
+                 struct ht_profile **ret_profile, struct ht_load_times *ret_times)
 {
     // New, old: the program and the order of mappings are the new one's.
     struct ht_profile *both[2] = {NULL, NULL};
@@ -201,7 +201,7 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
     }
     warn_strangers(both[1], both[0]);
     struct ht_load_times times = {.old_ns = both[1]->time_ns, .new_ns = both[0]->time_ns};
-    ht_profile_set_label(both[1], old_label, "true");
+    ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
     if (ht_profile_merge(both, 2) < 0) {
         ht_profile_free(both[0]);
         ht_profile_free(both[1]);

@@ -28,13 +28,13 @@ int ht_load_interpret(struct ht_load *load);
 // answer are left out.
 int ht_load_profile(const struct ht_load *load, char **arguments, int count, struct ht_profile **ret_profile);
 
-// Two snapshots in one profile: the samples of the older one carry a label. Warns when they do
+// Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
 // not belong together (other program, process or rate; the wrong way round).
 struct ht_load_times {
     int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
 };
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
-                 const char *old_label, struct ht_profile **ret_profile, struct ht_load_times *ret_times);
+                 struct ht_profile **ret_profile, struct ht_load_times *ret_times);
 
 #endif

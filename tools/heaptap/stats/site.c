@@ -1,6 +1,8 @@
 // The call sites of a profile's samples: which frames are plumbing, and which samples share a site.
 #include "stats/site.h"
 
+#include "base/path.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -66,8 +68,7 @@ static bool is_plumbing_object(const char *file)
                                         "ld-linux",     "ld-2.",       "libpthread",   "libc++.so",
                                         "libc++abi.so", "ld-musl",     "libheaptap.",  "libjemalloc.",
                                         "libtcmalloc",  "libmimalloc."};
-    const char *slash = strrchr(file, '/');
-    return any_prefix(slash != NULL ? slash + 1 : file, names, sizeof names / sizeof names[0]);
+    return any_prefix(ht_path_name(file), names, sizeof names / sizeof names[0]);
 }
 
 static bool is_plumbing(struct finder *finder, const struct ht_location *location, const struct ht_line *line)
