@@ -5,6 +5,7 @@
 #include "snapshot/snapshot.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
+#include "sys/fpu.h"
 #include "sys/io.h"
 #include "sys/log.h"
 #include "sys/memory.h"
@@ -211,11 +212,13 @@ void ht_request_fork_child(void)
     ht_thread_fork_child();
     // A signal that came before this handler may have had one begun here, which is not to be forgotten; from
     // now on none comes between.
+    uint64_t eflags = ht_eflags_calm();
     uint64_t mask = ht_signal_mask(~UINT64_C(0));
     if (!ht_thread_busy()) {
         ht_store_relaxed(&ht_wanted, 0);
     }
     ht_signal_mask(mask);
+    ht_eflags_restore(eflags);
     ht_exiting = 0;
     ht_exit_written = 0;
     ht_empty_seq = 0;

@@ -269,7 +269,6 @@ static bool ht_thread_begin(struct ht_thread_block *block, void (*fn)(void *arg)
     block->fn = fn;
     block->arg = arg;
     ht_tls_fill(block->tls);
-    uint64_t eflags = ht_eflags_calm();
     uint64_t *stack = (uint64_t *)((uintptr_t)block & ~(uintptr_t)63) - 2;
     stack[0] = (uint64_t)(uintptr_t)ht_thread_main;
     stack[1] = (uint64_t)(uintptr_t)block;
@@ -279,7 +278,6 @@ static bool ht_thread_begin(struct ht_thread_block *block, void (*fn)(void *arg)
     if (result < 0) {
         ht_claim_release();
     }
-    ht_eflags_restore(eflags);
     return result >= 0;
 }
 
@@ -290,14 +288,17 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
         return false;
     }
     // The new thread inherits the mask, so it never runs a handler of the host.
+    uint64_t eflags = ht_eflags_calm();
     uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
     bool begun = ht_claim_take(ht_own_tid()) && ht_thread_begin(block, fn, arg);
     ht_signal_mask(old_mask);
+    ht_eflags_restore(eflags);
     return begun;
 }
 
 bool ht_thread_here(void (*fn)(void *arg), void *arg)
 {
+    uint64_t eflags = ht_eflags_calm();
     uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
     bool taken = ht_claim_take(ht_own_tid());
     if (taken) {
@@ -305,6 +306,7 @@ bool ht_thread_here(void (*fn)(void *arg), void *arg)
         ht_claim_release();
     }
     ht_signal_mask(old_mask);
+    ht_eflags_restore(eflags);
     return taken;
 }
 

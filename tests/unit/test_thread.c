@@ -368,6 +368,45 @@ static void test_in_the_calling_thread(void **state)
     assert_false(ht_thread_busy());
 }
 
+#if defined(__x86_64__)
+#define TRACE 0x100u
+
+static volatile unsigned traps;
+
+static void on_trap(int signal)
+{
+    (void)signal;
+    traps++;
+}
+
+static void set_trace(bool on)
+{
+    unsigned long long flags = __builtin_ia32_readeflags_u64();
+    __builtin_ia32_writeeflags_u64(on ? flags | TRACE : flags & ~(unsigned long long)TRACE);
+}
+
+// The host steps through itself, and through us: a SIGTRAP that finds itself blocked would end the process.
+static void test_stepped_by_the_host(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGTRAP, on_trap);
+        runs = 0;
+        set_trace(true);
+        bool begun = ht_thread_run(count_run, NULL);
+        set_trace(false);
+        bool right = begun && wait_idle();
+        set_trace(true);
+        bool here = ht_thread_here(count_run, NULL);
+        set_trace(false);
+        _exit(right && here && runs == 2 && traps > 20 ? 0 : 1);
+    }
+    assert_int_equal(status_of(child), 0);
+}
+#endif
+
 #define WAITERS 6
 
 static long waiting[WAITERS]; // their numbers
@@ -637,6 +676,9 @@ int main(void)
         cmocka_unit_test(test_copied_with_the_same_pid),
         cmocka_unit_test(test_in_the_calling_thread),
         cmocka_unit_test(test_many_wait),
+#if defined(__x86_64__)
+        cmocka_unit_test(test_stepped_by_the_host),
+#endif
         cmocka_unit_test(test_own_descriptors),
         cmocka_unit_test(test_unmasked_float_exceptions),
         cmocka_unit_test(test_credentials),
