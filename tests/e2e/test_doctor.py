@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import COMMAND, SHIM, Test, clean_environment, need_program  # noqa: E402
@@ -61,7 +60,7 @@ class Doctor:
 
     def ask(self, subject, env=None, status=None, **options):
         """The parsed answer; the exit status must fit its summary."""
-        process = self.test.run([COMMAND, "doctor", "--json", str(subject)], env=env, timeout=60, **options)
+        process = self.test.run([COMMAND, "doctor", "--json", str(subject)], env=env, timeout=240, **options)
         self.test.need(process.returncode in (0, 1), "%s: exit status %s: %s", subject, process.returncode, process.errors)
         answer = json.loads(process.output)
         answer["status"] = process.returncode
@@ -114,7 +113,7 @@ def check_usage(t):
     fifo = t.path("fifo")
     os.mkfifo(fifo)
     os.chmod(fifo, 0o755)
-    done = t.heaptap("doctor", fifo, timeout=10)
+    done = t.heaptap("doctor", fifo, timeout=240)
     t.need(done.returncode == 1 and "not a regular file" in done.errors, "a fifo: %s", done.errors)
     text = t.heaptap("doctor", "sh")
     t.need(text.returncode == 0 and text.output.splitlines()[-1].startswith("profiling will work: yes"), "sh: %s", text.output)
@@ -132,7 +131,7 @@ def check_usage(t):
             break
         shown += piece
     os.close(master)
-    t.need(coloured.wait(30) == 0 and b"\033[32mok" in shown, "no colour on a terminal: %r", shown[:200])
+    t.need(coloured.wait(240) == 0 and b"\033[32mok" in shown, "no colour on a terminal: %r", shown[:200])
     helped = t.heaptap("doctor", "--help")
     t.need(helped.returncode == 0 and "heaptap doctor 4242" in helped.output, "help: %s", helped.output)
 
@@ -450,7 +449,7 @@ def check_special_processes(t, doctor):
     shutil.copy("/bin/sleep", copy)
     gone = t.start([copy, "100"], env=t.shim(t.new_folder("out2"), rate=1))
     t.wait_for(lambda: os.readlink("/proc/%d/exe" % gone.pid) == copy, "the copy did not start")
-    time.sleep(0.2)
+    t.wait_for(lambda: glob.glob("/dev/shm/heaptap.sleeper.%d.*.live" % gone.pid), "the copy records nothing")
     os.unlink(copy)
     doctor.expect(gone.pid, "yes", "replaced", "warning", "sleeper")
     zombie = t.start(["/bin/true"])
@@ -472,8 +471,17 @@ def check_special_processes(t, doctor):
     t.wait_for(lambda: "setuid-sleep" in os.readlink("/proc/%d/exe" % secure.pid), "the copy did not start")
     doctor.expect(secure.pid, "no", "profiler", "problem", "AT_SECURE")
     apart = t.start(["unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", "sleep 100 & wait"], stderr=subprocess.DEVNULL)
-    time.sleep(0.3)
-    inner = [int(p) for p in open("/proc/%d/task/%d/children" % (apart.pid, apart.pid)).read().split()]
+
+    def children():
+        with open("/proc/%d/task/%d/children" % (apart.pid, apart.pid)) as file:
+            return [int(p) for p in file.read().split()]
+
+    def runs_shell(pid):  # its file systems are mounted by then
+        return os.readlink("/proc/%d/exe" % pid) == os.path.realpath("/bin/sh")
+
+    t.wait_for(lambda: apart.poll() is not None or all(runs_shell(p) for p in children() or [apart.pid]),
+               "the shell in a namespace did not start")
+    inner = children() if apart.poll() is None else []
     if inner:
         doctor.expect(inner[0], "no", "container", "ok", "mnt, pid")
         os.kill(inner[0], signal.SIGKILL)

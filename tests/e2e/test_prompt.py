@@ -35,7 +35,7 @@ def want_in(what, text, part):
 
 
 def run(*words, script=None, **environment):
-    done = subprocess.run([HEAPTAP, *words], input=script, capture_output=True, text=True, timeout=60, cwd=PROFILES,
+    done = subprocess.run([HEAPTAP, *words], input=script, capture_output=True, text=True, timeout=240, cwd=PROFILES,
                           stdin=None if script is not None else subprocess.DEVNULL,
                           env=dict(os.environ, TZ="UTC", **environment))
     return done.returncode, done.stdout, done.stderr
@@ -57,7 +57,7 @@ class Terminal:
         self.text = ""
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
 
-    def wait(self, *parts, seconds=30):
+    def wait(self, *parts, seconds=60):
         """Reads until one of the parts was seen; what was read up to then."""
         end = time.monotonic() + seconds
         while not any(part in self.text for part in parts):
@@ -78,7 +78,7 @@ class Terminal:
     def prompt(self):
         """Waits for the prompt, and for the keys being read one by one."""
         seen = self.wait("(heaptap) ")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while termios.tcgetattr(self.fd)[3] & termios.ICANON and time.monotonic() < end:
             time.sleep(0.01)
         return seen
@@ -98,7 +98,7 @@ class Terminal:
                 self.text += chunk.decode(errors="replace")
         except OSError:
             pass
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         while pid == 0 and time.monotonic() < end:
             time.sleep(0.01)
@@ -245,7 +245,7 @@ def test_editing(terminal, state):
         terminal.wait("\n")
         terminal.prompt()
         # What completion lists may hold a prompt, too, so the last one does not tell that the line was read.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while history.read_text().splitlines()[-1] != "#" + line and time.monotonic() < deadline:
             time.sleep(0.02)
         want(f"completion of {typed!r}", history.read_text().splitlines()[-1], "#" + line)
@@ -348,7 +348,7 @@ def test_names():
             want(f"{words}: whole in a file", long_name in run(*words, path)[1], True)
             want(f"{words}: no colour in a file", "\x1b" in run(*words, path)[1], False)
             with subprocess.Popen([HEAPTAP, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as script:
-                out, _ = script.communicate(" ".join(words) + "\n", timeout=60)
+                out, _ = script.communicate(" ".join(words) + "\n", timeout=240)
             want(f"{words}: whole in a script", long_name in out, True)
         reader, writer = os.pipe() # a script whose output is a terminal
         os.write(writer, b"top\nlist main\n")
