@@ -45,8 +45,22 @@ struct ht_command {
     X(stop)                                                                                                  \
     X(rate)                                                                                                  \
     X(top)                                                                                                   \
-    X(text) X(peek) X(tree) X(traces) X(tags) X(raw) X(comments) X(proto) X(symbolize) X(list) X(dot) X(svg) \
-        X(callgrind) X(folded) X(flame) X(diff)
+    X(text)                                                                                                  \
+    X(peek)                                                                                                  \
+    X(tree)                                                                                                  \
+    X(traces)                                                                                                \
+    X(tags)                                                                                                  \
+    X(raw)                                                                                                   \
+    X(comments)                                                                                              \
+    X(proto)                                                                                                 \
+    X(symbolize)                                                                                             \
+    X(list)                                                                                                  \
+    X(dot)                                                                                                   \
+    X(svg)                                                                                                   \
+    X(callgrind)                                                                                             \
+    X(folded)                                                                                                \
+    X(flame)                                                                                                 \
+    X(diff)
 #define X(name) extern const struct ht_command ht_command_##name;
 HT_COMMANDS(X)
 #undef X
