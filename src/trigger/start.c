@@ -2,6 +2,7 @@
 #include "trigger/start.h"
 #include "core/callbacks.h"
 #include "core/guard.h"
+#include "core/owner.h"
 #include "core/process.h"
 #include "heap/real.h"
 #include "heap/sample.h"
@@ -133,7 +134,7 @@ static void ht_settle(void)
     ht_settings.unwind = config->unwind;
     memcpy(ht_settings.live_dir, config->live_dir, sizeof ht_settings.live_dir);
     memcpy(ht_settings.out_dir, config->out_dir, sizeof ht_settings.out_dir);
-    if (!ht_wanted_here(config) || !ht_process_start()) {
+    if (!ht_wanted_here(config) || !ht_owner_start()) {
         return;
     }
     ht_clock_use_vdso();
