@@ -352,10 +352,7 @@ static void ht_make_region(void)
         identity.active = ht_load_relaxed(&old->header->active);
         ht_live_after_fork();
     }
-    uint64_t unique = 0;
-    if (ht_raw3(SYS_getrandom, (long)&unique, sizeof unique, 1 /* GRND_NONBLOCK */) != sizeof unique) {
-        unique = ht_clock_raw_realtime_ns();
-    }
+    uint64_t unique = ht_unique_number();
     const char *live_dir = ht_settings.live_dir[0] != '\0' ? ht_settings.live_dir : NULL;
     if (!ht_region_make(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique,
                         &fresh->region)) {

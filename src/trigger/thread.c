@@ -253,11 +253,11 @@ bool ht_thread_wait(uint64_t deadline_ns)
         // The kernel wakes without FUTEX_PRIVATE_FLAG when it clears the word.
         long result = ht_raw6(SYS_futex, (long)&block->busy, FUTEX_WAIT_BITSET, busy, (long)&deadline, 0,
                               FUTEX_BITSET_MATCH_ANY);
-        if (result == -ETIMEDOUT || ht_clock_raw_monotonic_ns() >= deadline_ns) {
+        if (ht_clock_raw_monotonic_ns() >= deadline_ns) {
             return !ht_thread_busy();
         }
         if (result != 0 && result != -EAGAIN && result != -EINTR) {
-            ht_raw0(SYS_sched_yield); // futexes are forbidden here
+            ht_raw0(SYS_sched_yield); // futexes are forbidden here, or the kernel's clock is not ours
         }
     }
     return true;
