@@ -58,12 +58,6 @@ static enum ht_owner_state ht_word_state(uint64_t word)
     return (enum ht_owner_state)(uint32_t)word;
 }
 
-static uint32_t ht_own_pid(void)
-{
-    long pid = ht_raw0(SYS_getpid);
-    return pid > 0 ? (uint32_t)pid : 0;
-}
-
 static uint64_t ht_pid_namespace(void)
 {
     struct stat status;
@@ -223,7 +217,7 @@ static enum ht_relation ht_ask(uint32_t owner_pid)
     }
     // The owner is gone, and its memory is whoever's has it, if this is the place to look for it.
     bool here =
-        own_name == ht_own_pid() && ht_owner_namespace != 0 && ht_pid_namespace() == ht_owner_namespace;
+        own_name == ht_raw_pid() && ht_owner_namespace != 0 && ht_pid_namespace() == ht_owner_namespace;
     return here ? HT_COPIED : HT_UNKNOWN;
 }
 
@@ -243,7 +237,7 @@ static enum ht_relation ht_relation(uint32_t owner_pid, uint32_t own_pid)
 static void ht_note_owner(void)
 {
     ht_store_relaxed(&ht_owner_namespace, ht_pid_namespace());
-    ht_store_relaxed(&ht_owner_start_ticks, ht_process_start_ticks(ht_own_pid()));
+    ht_store_relaxed(&ht_owner_start_ticks, ht_process_start_ticks(ht_raw_pid()));
 }
 
 // The first process of a pid namespace often has the pid of its parent, the first process of another.
@@ -257,7 +251,7 @@ static bool ht_is_owner(uint64_t word, uint32_t own_pid)
 // known to be a copy, there is no region.
 static uint64_t ht_unwiped_word(void)
 {
-    uint32_t pid = ht_own_pid();
+    uint32_t pid = ht_raw_pid();
     uint64_t word = ht_load_acquire(ht_owner);
     while (pid != 0 && !ht_is_owner(word, pid)) { // 0: no system call may be made, and nothing can be asked
         enum ht_relation relation = ht_relation(ht_word_pid(word), pid);
@@ -287,7 +281,7 @@ bool ht_owner_start(void)
     if (word == NULL) {
         return false;
     }
-    *word = ht_word(ht_own_pid(), HT_OWNER_NONE);
+    *word = ht_word(ht_raw_pid(), HT_OWNER_NONE);
     if (ht_raw3(SYS_madvise, (long)word, PAGE_BYTES, MADV_WIPEONFORK) != 0 || !ht_refuses_nonsense()) {
         ht_note_owner();
         ht_wipes = HT_WIPES_NOT;
@@ -308,14 +302,14 @@ enum ht_owner_state ht_owner_state(void)
 uint32_t ht_owner_pid(void)
 {
     if (ht_owner == NULL) {
-        return ht_own_pid();
+        return ht_raw_pid();
     }
     if (ht_is_unwiped()) {
         return ht_word_pid(ht_unwiped_word());
     }
     uint64_t word = ht_load_acquire(ht_owner);
     while (ht_word_pid(word) == 0) {
-        uint64_t known = ht_word(ht_own_pid(), ht_word_state(word));
+        uint64_t known = ht_word(ht_raw_pid(), ht_word_state(word));
         if (ht_cas_acqrel(ht_owner, &word, known)) {
             return ht_word_pid(known);
         }
@@ -327,7 +321,7 @@ bool ht_owner_begin(void)
 {
     if (ht_load_relaxed(&ht_wipes) == HT_WIPES_UNPROVED) {
         bool wiped = ht_page_is_wiped();
-        if (!wiped && ht_word_pid(ht_load_relaxed(ht_owner)) == ht_own_pid()) {
+        if (!wiped && ht_word_pid(ht_load_relaxed(ht_owner)) == ht_raw_pid()) {
             ht_note_owner();
         }
         ht_store_release(&ht_wipes, wiped ? HT_WIPES : HT_WIPES_NOT);
@@ -344,7 +338,7 @@ void ht_owner_finish(enum ht_owner_state state)
 
 void ht_owner_fork_child(void)
 {
-    uint32_t pid = ht_own_pid();
+    uint32_t pid = ht_raw_pid();
     uint64_t word = ht_owner != NULL ? ht_load_acquire(ht_owner) : 0;
     if (!ht_is_unwiped()) {
         ht_owner_pid(); // known before a vfork child can ask

@@ -77,7 +77,7 @@ uint64_t ht_process_start_ticks(uint32_t pid)
     char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack
     struct ht_text text = ht_text_init(path, sizeof path);
     ht_text_add(&text, "/proc/");
-    if (pid == (uint32_t)ht_raw0(SYS_getpid)) {
+    if (pid == ht_raw_pid()) {
         ht_text_add(&text, "self"); // also where /proc is that of another pid namespace
     } else {
         ht_text_add_u64(&text, pid);

@@ -179,7 +179,7 @@ static long ht_copy_bytes(int from, int to)
     long offset = 0, got;
     while ((got = ht_raw4(SYS_sendfile, to, from, (long)&offset, 1 << 20)) > 0) {
     }
-    if (got == 0 || offset > 0) {
+    if (offset > 0) {
         return got;
     }
     // Not every file system and sandbox has that.

@@ -19,7 +19,7 @@ static uint32_t ht_writer_pid;
 
 static bool ht_snapshot_claim(void)
 {
-    uint32_t pid = (uint32_t)ht_raw0(SYS_getpid);
+    uint32_t pid = ht_raw_pid();
     uint32_t seen = ht_load_relaxed(&ht_writer_pid);
     while (seen != pid) {
         if (ht_cas_acqrel(&ht_writer_pid, &seen, pid)) { // pairs with the release in ht_snapshot_write

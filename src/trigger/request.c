@@ -143,7 +143,7 @@ void ht_request_allow(void)
 // die in the middle of its work when that process execs, or decide its exit status.
 static bool ht_request_is_ours(void)
 {
-    return ht_owner_pid() == (uint32_t)ht_raw0(SYS_getpid);
+    return ht_owner_pid() == ht_raw_pid();
 }
 
 void ht_request(enum ht_trigger trigger)

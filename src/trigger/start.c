@@ -75,7 +75,7 @@ static void ht_on_exit(void)
     struct ht_guard guard = ht_guard_enter(HT_SETUP);
     struct ht_region *region = ht_process_region_if_made();
     bool own = region != NULL && !ht_load_relaxed(&ht_raw_sealed) &&
-               region->header->pid == (uint32_t)ht_raw0(SYS_getpid); // not in a vfork child
+               region->header->pid == ht_raw_pid(); // not in a vfork child
     if (own) {
         bool recorded = ht_load_relaxed(&region->header->first_active_ns) != 0;
         // A snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.

@@ -215,7 +215,7 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
     struct ht_thread_block *block = ht_block_get();
     uint32_t idle = 0;
     if (block == NULL || !ht_cas_acqrel(&block->busy, &idle,
-                                        (uint32_t)ht_raw0(SYS_getpid))) { // pairs with the kernel's clearing
+                                        ht_raw_pid())) { // pairs with the kernel's clearing
         return false;
     }
     block->fn = fn;
@@ -267,7 +267,7 @@ void ht_thread_fork_child(void)
 {
     struct ht_thread_block *block = ht_load_acquire(&ht_block);
     uint32_t busy = block != NULL ? ht_load_acquire(&block->busy) : 0;
-    if (busy != 0 && busy != (uint32_t)ht_raw0(SYS_getpid)) {
+    if (busy != 0 && busy != ht_raw_pid()) {
         ht_cas_acqrel(&block->busy, &busy, 0);
     }
 }
