@@ -1,8 +1,10 @@
 // A host that takes the shim through all that it does: load, first sample, growth of the region, fork, a
-// snapshot by signal, exit. With the argument "tsc" the processor's time stamp counter is forbidden as well.
+// snapshot by signal, exit. Arguments: "tsc" (the processor's time stamp counter is forbidden as well),
+// "much".
 #include <heaptap/heaptap.h>
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BLOCKS 20000u
+#define BLOCKS 10000u
+#define MANY   50000u // their records need more than the first mapping of a region
 
-static void *blocks[BLOCKS];
+static void *blocks[MANY];
 
 static void allocate(size_t count)
 {
@@ -33,15 +36,17 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "tsc") == 0 && prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) != 0)
         return 77;
-    allocate(BLOCKS);
+    size_t count = argc > 1 && strcmp(argv[1], "much") == 0 ? MANY : BLOCKS;
+    allocate(count);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        release(BLOCKS);
-        allocate(BLOCKS / 10);
-        struct sigaction handler;
-        if (heaptap_is_loaded() && sigaction(SIGUSR2, NULL, &handler) == 0 && handler.sa_handler != SIG_DFL)
-            kill(getppid(), SIGUSR2);
+        release(count);
+        allocate(count / 10);
+        struct sigaction handler; // none of ours: the signal would end the parent
+        bool snapshot = heaptap_is_loaded() && getenv("HEAPTAP_SIGNAL") == NULL &&
+                        sigaction(SIGUSR2, NULL, &handler) == 0 && handler.sa_handler != SIG_DFL;
+        kill(getppid(), snapshot ? SIGUSR2 : 0);
         exit(4);
     }
     int status = -1;
@@ -50,6 +55,6 @@ int main(int argc, char **argv)
     printf("the child: %s\n", child < 0                                       ? "none"
                               : WIFEXITED(status) && WEXITSTATUS(status) == 4 ? "ok"
                                                                               : "not ok");
-    release(BLOCKS / 2);
+    release(count / 2);
     return 3;
 }

@@ -21,11 +21,16 @@ SILENT = ("clock_gettime close close_range fallocate fchmod fcntl ftruncate fute
           "unlinkat").split()
 # Where no exit profile can be, and why: then the region is left.
 NO_PROFILE = {"write": "nothing can be written, and no message that says so"}
-# Calls in src/ that are never made by the shim for itself.
-HOSTS_OWN = {
-    "prctl": "the host's, passed on", "seccomp": "the host's, passed on", "tgkill": "what a signal that the host sends itself does",
-    "exit": "allowed by every filter that a thread survives",
-}
+# Calls in src/ that the shim never makes for itself, and one that it makes and src/ does not name.
+HOSTS_OWN = {"prctl": "the host's, passed on", "seccomp": "the host's, passed on"}
+NEVER_REFUSED = {"exit": "no thread of any program could end"}
+UNNAMED = {"rt_sigreturn": "behind the handler of the snapshot signal"}
+# The lists in README: how each begins, and with which variables the calls of those behind it are not made.
+LISTS = (
+    ("recording", {"exit": 0, "signal": "none", "live": "off"}),
+    ("the live region", {"exit": 0, "signal": "none"}),
+    ("snapshots", {}),
+)
 
 
 def numbers():
@@ -44,9 +49,16 @@ def in_source():
     return names
 
 
-def run(calls, preload, *arguments):
+def in_readme(title):
+    """Names of the calls in one of README's lists."""
+    with open(SOURCE + "/README.md") as file:
+        found = re.search(r"^  - %s[^:]*:((?:.|\n    )*)$" % re.escape(title), file.read().replace(" and: ", ": ", 1), re.M)
+    return set(re.findall(r"\w+", found[1].split(":")[-1])) if found else set()
+
+
+def run(calls, preload, *arguments, **variables):
     out = test.new_folder(str(len(test.pids)))
-    env = test.shim(out, rate=1) if preload else clean_environment()
+    env = test.shim(out, rate=1, **variables) if preload else clean_environment()
     process = test.run([BUILD + "/refusing"] + calls + ["--", HOST] + list(arguments), env, timeout=50)
     return process, test.files(out)
 
@@ -70,10 +82,33 @@ def check(what, calls, known, *arguments):
     return "%d profiles%s" % (len(files), ", " + "; ".join(said) if said else "")
 
 
+def lives(process):
+    return process.returncode == 3 and process.output == "the child: ok\n"
+
+
+def check_killed():
+    """The shim lives under a filter that kills at whatever README does not list, and the program can do without."""
+    free = {name: number for name, number in table.items() if lives(run(["%d:kill" % number], False)[0])}
+    test.need(len(free) > 250, "the program itself can do without %d calls only", len(free))
+    named = set()
+    for title, variables in LISTS:
+        listed = in_readme(title)
+        test.need(len(listed) > 5, "README lists %d calls under %r", len(listed), title)
+        named |= listed
+        killed = ["%d:kill" % number for name, number in free.items() if name not in named]
+        process, files = run(killed, True, "much", **variables)
+        test.need(lives(process),
+                  "%s: allowed is what README lists: status %s, %r, %r", title, process.returncode, process.output,
+                  process.errors)
+        test.need(bool(files) == (not variables), "%s: %d profiles", title, len(files))
+    wanted = (in_source() & set(table) | set(UNNAMED)) - set(HOSTS_OWN)
+    test.need(named == wanted, "README does not list %s, and lists %s", sorted(wanted - named), sorted(named - wanted))
+
+
 with Test("refused") as test:
     table = numbers()
     used = sorted(in_source())
-    calls = [name for name in used if name in table and name not in HOSTS_OWN]
+    calls = [name for name in used if name in table and name not in HOSTS_OWN and name not in NEVER_REFUSED]
     test.need(len(calls) > 35, "only %d calls found", len(calls))
     check("nothing", [], None)
     for name in calls:
@@ -91,3 +126,8 @@ with Test("refused") as test:
             print(what, error, check(what, ["%d:%d" % (table[name], error) for name in names], None))
     for error in (EPERM, ENOSYS, 0):
         print("no clock at all", error, check("no clock at all", ["%d:%d" % (table["clock_gettime"], error)], None, "tsc"))
+    check_killed()
+    # Where no file can be written, and where the signal or the exit takes none, regions stay behind, also the children's.
+    for path in glob.glob("/dev/shm/heaptap.refused_host.*.live"):
+        if not os.path.exists("/proc/" + path.split(".")[-3]):
+            os.unlink(path)

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_STEPS 400
+#define MAX_STEPS 2000
 
 static struct sock_filter filter[MAX_STEPS];
 static unsigned short steps;
