@@ -2,7 +2,6 @@
 // process at that moment is whole in the child, or not there at all.
 //@ shower tree
 //@ absent raw_fork
-//@ unwiped
 #include "self.h"
 
 #include <pthread.h>

@@ -1,7 +1,6 @@
 // A chain of forks thirty deep: every link allocates, frees what its ancestors allocated, and leaves by
 // exit().
 //@ shower tree
-//@ unwiped
 #include "children.h"
 
 #define DEPTH 30

@@ -2,7 +2,6 @@
 // allocating: whatever those had taken for a moment, the last child still has all that it needs.
 //@ shower tree
 //@ absent drop_scratch
-//@ unwiped
 #include "children.h"
 
 #include <pthread.h>
