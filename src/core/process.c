@@ -2,15 +2,14 @@
 // inherited by fork.
 //
 // Invariants:
-//  P1 only the process that made a region writes to it. The proof is a word in a page that the kernel wipes
-//  in every copied process (MADV_WIPEONFORK: fork, raw clone) and leaves alone in a vfork child, which shares
-//  our memory.
+//  P1 only the process that made a region writes to it, and those that share its memory (core/owner.c).
 //  P2 a copied process reads the stacks and modules of its parent from the inherited mapping (append-only,
 //  never freed), and the live samples from the private copy that a fork handler made: the one before the
 //  fork, or, if another thread made the region after that, the one in the child.
 #include "core/process.h"
 
 #include "core/callbacks.h"
+#include "core/owner.h"
 #include "core/scratch.h"
 #include "core/thread.h"
 #include "record/filter.h"
@@ -32,21 +31,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18
-#endif
-
 struct ht_settings ht_settings;
 uint32_t ht_generation = 1;
 uint64_t ht_lineage;
 static uint64_t ht_forks; // children of this process so far
-
-// States of the wiped word.
-enum { HT_OWNER_NONE = 0, HT_OWNER_MAKING = 1, HT_OWNER_READY = 2, HT_OWNER_FAILED = 3 };
-
-static uint32_t *ht_owner;    // in the wiped page, and behind it the pid of the process whose memory this is
-static uint32_t ht_owner_pid; // for kernels that cannot wipe: who made the region
-static bool ht_wipes;
 
 // The live samples of the parent at the moment of fork.
 struct ht_fork_copy {
@@ -74,43 +62,6 @@ static struct ht_held *ht_held(void)
     return ht_load_acquire(&ht_regions.current); // pairs with the release in ht_switch_region
 }
 
-bool ht_process_start(void)
-{
-    void *page = ht_memory_map(4096);
-    if (page == NULL) {
-        return false;
-    }
-    ht_wipes = ht_raw3(SYS_madvise, (long)page, 4096, MADV_WIPEONFORK) == 0;
-    ht_owner = page;
-    ht_owner[1] = (uint32_t)ht_raw0(SYS_getpid);
-    return true;
-}
-
-uint32_t ht_process_pid(void)
-{
-    uint32_t pid = ht_owner != NULL && ht_wipes ? ht_load_relaxed(&ht_owner[1]) : 0;
-    if (pid == 0) {
-        long own = ht_raw0(SYS_getpid);
-        pid = own > 0 ? (uint32_t)own : 0;
-        if (ht_owner != NULL) {
-            ht_store_relaxed(&ht_owner[1], pid);
-        }
-    }
-    return pid;
-}
-
-static uint32_t ht_owner_state(void)
-{
-    if (ht_unlikely(ht_owner == NULL)) {
-        return HT_OWNER_FAILED;
-    }
-    uint32_t state = ht_load_acquire(ht_owner); // pairs with the release in ht_make_region
-    if (!ht_wipes && state != HT_OWNER_NONE && ht_owner_pid != (uint32_t)ht_raw0(SYS_getpid)) {
-        return HT_OWNER_NONE;
-    }
-    return state;
-}
-
 struct ht_region *ht_process_region_if_made(void)
 {
     return ht_owner_state() == HT_OWNER_READY ? &ht_held()->region : NULL;
@@ -126,7 +77,7 @@ uint64_t ht_process_start_ticks(uint32_t pid)
     char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack
     struct ht_text text = ht_text_init(path, sizeof path);
     ht_text_add(&text, "/proc/");
-    if (pid == (uint32_t)ht_raw0(SYS_getpid)) {
+    if (pid == ht_raw_pid()) {
         ht_text_add(&text, "self"); // also where /proc is that of another pid namespace
     } else {
         ht_text_add_u64(&text, pid);
@@ -167,7 +118,7 @@ void ht_process_identity(struct ht_identity *ret_identity)
 {
     struct ht_identity *id = ret_identity;
     memset(id, 0, sizeof *id);
-    id->pid = ht_process_pid();
+    id->pid = ht_owner_pid();
     id->uid = (uint32_t)ht_raw0(SYS_geteuid);
     id->start_ticks = ht_process_start_ticks(id->pid);
     struct stat ns;
@@ -365,15 +316,14 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 // From now on we go by the fresh one; the old one goes last, so that a process copied at any moment has what
 // it goes by. False: we are such a copy ourselves, made by a signal handler that forked on top of the maker;
 // the region is the parent's then, and ours is made at the next sample.
-static bool ht_switch_region(struct ht_held *fresh, uint32_t pid)
+static bool ht_switch_region(struct ht_held *fresh)
 {
     const struct ht_held *old = ht_held();
     uint64_t mask = ht_signal_mask(~UINT64_C(0));
-    bool copied = ht_wipes && ht_load_relaxed(ht_owner) != HT_OWNER_MAKING;
+    bool copied = ht_owner_state() != HT_OWNER_MAKING;
     if (!copied) {
-        ht_owner_pid = pid;
         ht_store_release(&ht_regions.current, fresh);
-        ht_store_release(ht_owner, HT_OWNER_READY);
+        ht_owner_finish(HT_OWNER_READY);
     }
     ht_signal_mask(mask);
     if (copied) {
@@ -402,45 +352,38 @@ static void ht_make_region(void)
         identity.active = ht_load_relaxed(&old->header->active);
         ht_live_after_fork();
     }
-    uint64_t unique = 0;
-    if (ht_raw3(SYS_getrandom, (long)&unique, sizeof unique, 1 /* GRND_NONBLOCK */) != sizeof unique) {
-        unique = ht_clock_raw_realtime_ns();
-    }
+    uint64_t unique = ht_unique_number();
     const char *live_dir = ht_settings.live_dir[0] != '\0' ? ht_settings.live_dir : NULL;
     if (!ht_region_make(&identity, live_dir, ht_region_share(ht_settings.memory_bytes), unique,
                         &fresh->region)) {
-        ht_store_release(ht_owner, HT_OWNER_FAILED);
+        ht_owner_finish(HT_OWNER_FAILED);
         return;
     }
     if (old->base != NULL) {
         ht_inherit(&fresh->region, old);
     }
     ht_region_publish(&fresh->region); // not before what was taken over is in it
-    if (ht_switch_region(fresh, identity.pid)) {
+    if (ht_switch_region(fresh)) {
         ht_callbacks.after_create(&fresh->region);
     }
 }
 
 struct ht_region *ht_process_region(void)
 {
-    uint32_t state = ht_owner_state();
+    enum ht_owner_state state = ht_owner_state();
     if (ht_likely(state == HT_OWNER_READY)) {
         return &ht_held()->region;
     }
     if (state == HT_OWNER_FAILED) {
         return NULL;
     }
-    uint32_t none = HT_OWNER_NONE;
-    if (!ht_wipes && ht_process_is_copy()) {
-        ht_store_relaxed(ht_owner, HT_OWNER_NONE);
-    }
-    if (ht_cas_acqrel(ht_owner, &none, HT_OWNER_MAKING)) {
+    if (ht_owner_begin()) {
         ht_make_region();
     } else {
         // Another thread is making it: a fraction of a millisecond, once in a process. Waiting keeps rate 1
         // exact.
         uint64_t begun_ns = ht_clock_monotonic_ns();
-        for (int i = 0; i < 100000 && ht_load_acquire(ht_owner) == HT_OWNER_MAKING; i++) {
+        for (int i = 0; i < 100000 && ht_owner_state() == HT_OWNER_MAKING; i++) {
             ht_raw0(SYS_sched_yield);
         }
         struct ht_region *made = ht_process_region_if_made();
@@ -475,7 +418,7 @@ void ht_fork_child(void)
 {
     ht_claim_inherited();
     ht_thread.fork_held = NULL;
-    ht_process_pid(); // known before a vfork child can ask
+    ht_owner_fork_child();
     ht_scratch_after_fork();
     ht_lineage = ht_lineage * 31 + ht_thread.fork_ordinal;
     ht_forks = 0;

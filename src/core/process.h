@@ -48,10 +48,6 @@ bool ht_process_is_copy(void);
 // Context: load.
 void ht_process_names(char *ret_path, size_t path_size, char *ret_name, size_t name_size);
 
-// The pid of the process that this memory belongs to: in a vfork child (or another one that shares memory)
-// its parent's. Any context.
-uint32_t ht_process_pid(void);
-
 // When a process began, in clock ticks since boot: with the pid it names it. 0: there is none, or /proc does
 // not say. Any context.
 uint64_t ht_process_start_ticks(uint32_t pid);
@@ -63,8 +59,5 @@ void ht_process_identity(struct ht_identity *ret_identity);
 void ht_fork_prepare(void);
 void ht_fork_parent(void);
 void ht_fork_child(void);
-
-// Before the first sample: the page that a copied process finds wiped. False: no memory; recording stays off.
-bool ht_process_start(void);
 
 #endif

@@ -74,9 +74,8 @@ static uint64_t ht_process_seed(void)
             seed =
                 ht_random_mix(seed + (unsigned char)*name); // programs of one run have streams of their own
         }
-        if (seed == 0 &&
-            ht_raw3(SYS_getrandom, (long)&seed, sizeof seed, 1 /* GRND_NONBLOCK */) != sizeof seed) {
-            seed = ht_clock_raw_realtime_ns() ^ (uint64_t)ht_raw0(SYS_getpid) << 40;
+        if (seed == 0) {
+            seed = ht_unique_number();
         }
         ht_store_relaxed(&ht_seed, seed);
     }

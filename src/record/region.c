@@ -363,7 +363,7 @@ void ht_region_publish(struct ht_region *region)
     ht_text_add(&text, HT_REGION_SUFFIX);
     // The mapping follows the file to its new name, also in /proc/PID/maps.
     long result = ht_raw6(SYS_renameat2, AT_FDCWD, (long)path, AT_FDCWD, (long) final, 0, 0);
-    if (result == -ENOSYS) { // before Linux 3.15
+    if (result != 0) { // before Linux 3.15, or under a filter
         result = ht_raw4(SYS_renameat, AT_FDCWD, (long)path, AT_FDCWD, (long) final);
     }
     if (result == 0) {

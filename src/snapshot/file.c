@@ -1,4 +1,5 @@
-// Writes snapshot files so that one with the final name is whole and nothing is ever overwritten.
+// Writes snapshot files so that one with the final name is whole (file.h has the one exception) and nothing
+// is ever overwritten.
 #include "snapshot/file.h"
 
 #include "sys/clock.h"
@@ -171,20 +172,54 @@ int ht_file_write(void *arg, const void *bytes, size_t size_bytes)
     return ht_io_write(file->fd, bytes, size_bytes);
 }
 
-// Where neither renaming without replacing nor hard links exist (some network and FUSE file systems), the
-// name is claimed by an empty file first; it is the only case in which a reader could see one.
-static long ht_claim_and_rename(int directory, const char *from, const char *to)
+// From the beginning of one file to the place of the other. 0 or a negative errno.
+static long ht_copy_bytes(int from, int to)
+{
+    char buffer[4096];
+    long offset = 0, got;
+    while ((got = ht_raw4(SYS_sendfile, to, from, (long)&offset, 1 << 20)) > 0) {
+    }
+    if (offset > 0) {
+        return got;
+    }
+    // Not every file system and sandbox has that.
+    while ((got = ht_raw4(SYS_pread64, from, (long)buffer, sizeof buffer, offset)) > 0) {
+        int result = ht_io_write(to, buffer, (size_t)got);
+        if (result != 0) {
+            return result;
+        }
+        offset += got;
+    }
+    return got;
+}
+
+// Renames over a file that is our own.
+static long ht_rename_over(int directory, const char *from, const char *to)
+{
+    long result = ht_raw6(SYS_renameat2, directory, (long)from, directory, (long)to, 0, 0);
+    return result == 0 ? 0 : ht_raw4(SYS_renameat, directory, (long)from, directory, (long)to);
+}
+
+// Where neither renaming without replacing nor hard links exist (some network and FUSE file systems, some
+// sandboxes), the name is claimed by an empty file first, which is then replaced; where nothing can be
+// renamed at all, it is filled. Only here could a reader see a file that is not whole.
+static long ht_claim_name(int directory, const char *from, const char *to)
 {
     int fd = ht_io_open(directory, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return fd;
     }
-    ht_io_close(fd);
-    long result = ht_raw6(SYS_renameat2, directory, (long)from, directory, (long)to, 0, 0);
+    long result = ht_rename_over(directory, from, to);
     if (result != 0) {
-        ht_raw3(SYS_unlinkat, directory, (long)to, 0);
+        int source = ht_io_open(directory, from, O_RDONLY | O_NOFOLLOW, 0);
+        result = source < 0 ? source : ht_copy_bytes(source, fd);
+        if (source >= 0) {
+            ht_io_close(source);
+        }
+        ht_raw3(SYS_unlinkat, directory, (long)(result == 0 ? from : to), 0);
     }
-    return result;
+    long closed = ht_raw1(SYS_close, fd);
+    return result != 0 || closed == 0 || closed == -EINTR ? result : closed;
 }
 
 static long ht_rename_new(int directory, const char *from, const char *to)
@@ -198,7 +233,7 @@ static long ht_rename_new(int directory, const char *from, const char *to)
         ht_raw3(SYS_unlinkat, directory, (long)from, 0);
         return 0;
     }
-    return result == -EEXIST ? result : ht_claim_and_rename(directory, from, to);
+    return result == -EEXIST ? result : ht_claim_name(directory, from, to);
 }
 
 // An unnamed file's contents, moved into a named one: where the kernel or a security module denies links.
@@ -206,13 +241,10 @@ static int ht_move_to_named(struct ht_file *file, const struct ht_file_name *nam
 {
     int from = file->fd;
     int to = ht_begin_named(file, name);
-    long offset = 0, moved = to < 0 ? to : 1;
-    while (moved > 0) {
-        moved = ht_raw4(SYS_sendfile, to, from, (long)&offset, 1 << 20);
-    }
+    long result = to < 0 ? to : ht_copy_bytes(from, to);
     ht_io_close(from);
     file->fd = to < 0 ? -1 : to;
-    return (int)moved;
+    return (int)result;
 }
 
 // Gives the file this name if nobody has it.

@@ -1,4 +1,11 @@
 // Snapshot files: name, directory, temporary file, rename without replacing, rotation.
+//
+// A file with a final name is whole, and no file but our own is ever replaced. Where the kernel, the file
+// system or a filter refuses both ways to name a file only if the name is free (RENAME_NOREPLACE, links), the
+// name is claimed by an empty file of our own (O_EXCL), and ours is renamed over it; where all renaming is
+// refused, its bytes are copied into that file. There a reader can meet a file that is empty or ends early,
+// for a moment or for good if the process dies in it: its gzip stream has no end then, and every reader says
+// so. A failure removes it.
 #ifndef HT_SNAPSHOT_FILE_H
 #define HT_SNAPSHOT_FILE_H
 

@@ -27,10 +27,10 @@ struct ht_snapshot_target {
     uint32_t comment_count;
 };
 
-// Writes the heap's file, and one more for each other kind that has recorded something, under the same number.
-// 0, or a negative errno, the first failure's; a file that failed is not left. ret_path (NULL: not wanted) gets
-// the heap's path. Context: exit, bare thread, tool; one at a time in a process (in the host: the claim of
-// trigger/thread.c).
+// Writes the heap's file, and one more for each other kind that has recorded something, under the same
+// number. 0, or a negative errno, the first failure's; a file that failed is not left. ret_path (NULL: not
+// wanted) gets the heap's path. Context: exit, bare thread, tool; one at a time in a process (in the host:
+// the claim of trigger/thread.c).
 int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
                       const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
 

@@ -11,15 +11,15 @@
 #include <time.h>
 
 // Strict seccomp mode also forbids the processor's time stamp counter, and with other clocks the vdso makes a
-// system call: once sealed, time goes on by a microsecond with each look at it, so that it is monotonic and
-// no wait is endless.
-#define SEALED_STEP_NS 1000u
-static uint64_t ht_sealed_monotonic_ns, ht_sealed_realtime_ns;
+// system call: once sealed, and where both are refused from the start, time goes on by a microsecond with
+// each look at it, so that it is monotonic and no wait is endless.
+#define CLOCK_STEP_NS 1000u
+static uint64_t ht_stepped_monotonic_ns, ht_stepped_realtime_ns;
 
 void ht_clock_seal(void)
 {
-    ht_store_relaxed(&ht_sealed_monotonic_ns, ht_clock_raw_monotonic_ns());
-    ht_store_relaxed(&ht_sealed_realtime_ns, ht_clock_raw_realtime_ns());
+    ht_store_relaxed(&ht_stepped_monotonic_ns, ht_clock_raw_monotonic_ns());
+    ht_store_relaxed(&ht_stepped_realtime_ns, ht_clock_raw_realtime_ns());
 }
 
 // Never through the name clock_gettime: a host, or another preload, may have one of its own, which locks and
@@ -95,37 +95,53 @@ static uint64_t ht_to_ns(const struct timespec *time)
     return (uint64_t)time->tv_sec * UINT64_C(1000000000) + (uint64_t)time->tv_nsec;
 }
 
-static uint64_t ht_raw_clock(clockid_t clock)
+// False: refused, and nothing is known. (0 is no time, but a call that was answered and not made.)
+static bool ht_ask_kernel(clockid_t clock, uint64_t *ret_ns)
 {
     struct timespec now = {0, 0};
-    ht_raw2(SYS_clock_gettime, clock, (long)&now);
-    return ht_to_ns(&now);
+    bool known = ht_raw2(SYS_clock_gettime, clock, (long)&now) == 0;
+    *ret_ns = ht_to_ns(&now);
+    return known && *ret_ns != 0;
+}
+
+static bool ht_ask_vdso(clockid_t clock, uint64_t *ret_ns)
+{
+    int (*fast)(clockid_t, struct timespec *) = ht_load_acquire(&ht_clock_fast);
+    struct timespec now = {0, 0};
+    bool known = fast != NULL && !ht_load_relaxed(&ht_raw_sealed) && fast(clock, &now) == 0;
+    *ret_ns = ht_to_ns(&now);
+    return known && *ret_ns != 0;
+}
+
+// The clock that goes on by itself.
+static uint64_t ht_step(clockid_t clock)
+{
+    if (clock == CLOCK_MONOTONIC) {
+        return ht_add_relaxed(&ht_stepped_monotonic_ns, CLOCK_STEP_NS) + 1;
+    }
+    return clock == CLOCK_REALTIME ? ht_add_relaxed(&ht_stepped_realtime_ns, CLOCK_STEP_NS) + 1 : 0;
+}
+
+// Each is asked where the other knows nothing: a filter stops the system call, and not the vdso.
+static uint64_t ht_raw_clock(clockid_t clock)
+{
+    uint64_t ns;
+    return ht_ask_kernel(clock, &ns) || ht_ask_vdso(clock, &ns) ? ns : ht_step(clock);
 }
 
 static uint64_t ht_fast_clock(clockid_t clock)
 {
-    int (*fast)(clockid_t, struct timespec *) = ht_load_acquire(&ht_clock_fast);
-    struct timespec now = {0, 0};
-    if (ht_unlikely(fast == NULL)) {
-        return ht_raw_clock(clock);
-    }
-    fast(clock, &now); // cannot fail with these clocks
-    return ht_to_ns(&now);
+    uint64_t ns;
+    return ht_likely(ht_ask_vdso(clock, &ns)) || ht_ask_kernel(clock, &ns) ? ns : ht_step(clock);
 }
 
 uint64_t ht_clock_monotonic_ns(void)
 {
-    if (ht_unlikely(ht_load_relaxed(&ht_raw_sealed) != 0)) {
-        return ht_add_relaxed(&ht_sealed_monotonic_ns, SEALED_STEP_NS);
-    }
     return ht_fast_clock(CLOCK_MONOTONIC);
 }
 
 uint64_t ht_clock_realtime_ns(void)
 {
-    if (ht_unlikely(ht_load_relaxed(&ht_raw_sealed) != 0)) {
-        return ht_add_relaxed(&ht_sealed_realtime_ns, SEALED_STEP_NS);
-    }
     return ht_fast_clock(CLOCK_REALTIME);
 }
 

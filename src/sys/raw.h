@@ -82,4 +82,10 @@ static inline long ht_raw_syscall6(long nr, long a, long b, long c, long d, long
     return ht_raw6(nr, a, b, c, d, e, f);
 }
 
+// The calling process's number. Where a filter refuses it, /proc says; 0: nobody does (sealed). Any context.
+uint32_t ht_raw_pid(void);
+
+// A number that hardly anybody else has: the kernel's randomness, or what else there is. Any context.
+uint64_t ht_unique_number(void);
+
 #endif

@@ -208,7 +208,7 @@ static bool ht_can_tell(const struct ht_region_header *own)
     long length = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)"/proc/self", (long)self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
     return own->pid_namespace != 0 && own->start_ticks != 0 && ht_text_parse_u64(self, &pid) &&
-           pid == (uint64_t)ht_raw0(SYS_getpid);
+           pid == ht_raw_pid();
 }
 
 void ht_leftovers_clean(const struct ht_region *own)

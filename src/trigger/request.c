@@ -1,6 +1,7 @@
 // Requests for snapshots, and the work of the short-lived thread.
 #include "trigger/request.h"
 
+#include "core/owner.h"
 #include "core/process.h"
 #include "snapshot/snapshot.h"
 #include "sys/atomic.h"
@@ -145,7 +146,7 @@ void ht_request_allow(void)
 // die in the middle of its work when that process execs, or decide its exit status.
 static bool ht_request_is_ours(void)
 {
-    return ht_process_pid() == (uint32_t)ht_raw0(SYS_getpid);
+    return ht_owner_pid() == ht_raw_pid();
 }
 
 void ht_request(enum ht_trigger trigger)

@@ -29,8 +29,8 @@ static void ht_on_signal(int signal, siginfo_t *info, void *context)
     }
     int saved = errno;
     struct ht_region *region = ht_process_region_if_made();
-    long pid = ht_raw0(SYS_getpid);
-    if (pid < 0) {
+    long pid = ht_raw_pid();
+    if (pid == 0) {
         pid = region != NULL ? (long)region->header->pid : 0; // sealed: see trigger/sandbox.h
     }
     if ((info->si_code == SI_USER || info->si_code == SI_QUEUE) && info->si_pid != pid) {

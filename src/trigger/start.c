@@ -2,6 +2,7 @@
 #include "trigger/start.h"
 #include "core/callbacks.h"
 #include "core/guard.h"
+#include "core/owner.h"
 #include "core/process.h"
 #include "heap/real.h"
 #include "heap/sample.h"
@@ -74,7 +75,7 @@ static void ht_on_exit(void)
     struct ht_guard guard = ht_guard_enter(HT_SETUP);
     struct ht_region *region = ht_process_region_if_made();
     bool own = region != NULL && !ht_load_relaxed(&ht_raw_sealed) &&
-               region->header->pid == (uint32_t)ht_raw0(SYS_getpid); // not in a vfork child
+               region->header->pid == ht_raw_pid(); // not in a vfork child
     if (own) {
         bool recorded = ht_load_relaxed(&region->header->first_active_ns) != 0;
         // A snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
@@ -133,7 +134,7 @@ static void ht_settle(void)
     ht_settings.unwind = config->unwind;
     memcpy(ht_settings.live_dir, config->live_dir, sizeof ht_settings.live_dir);
     memcpy(ht_settings.out_dir, config->out_dir, sizeof ht_settings.out_dir);
-    if (!ht_wanted_here(config) || !ht_process_start()) {
+    if (!ht_wanted_here(config) || !ht_owner_start()) {
         return;
     }
     ht_clock_use_vdso();

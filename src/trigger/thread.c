@@ -80,7 +80,7 @@ static uint32_t ht_own_tid(void)
 static bool ht_is_left_over(uint32_t holder)
 {
     return holder != NO_TID &&
-           (holder == ht_own_tid() || ht_raw3(SYS_tgkill, ht_raw0(SYS_getpid), (long)holder, 0) == -ESRCH);
+           (holder == ht_own_tid() || ht_raw3(SYS_tgkill, (long)ht_raw_pid(), (long)holder, 0) == -ESRCH);
 }
 
 static bool ht_claim_take(uint32_t tid)
@@ -332,11 +332,11 @@ bool ht_thread_wait(uint64_t deadline_ns)
         if (result == 0) {
             ht_wake_waiters(); // the kernel has woken one of those who wait
         }
-        if (result == -ETIMEDOUT || ht_clock_raw_monotonic_ns() >= deadline_ns) {
+        if (ht_clock_raw_monotonic_ns() >= deadline_ns) {
             return !ht_thread_busy();
         }
         if (result != 0 && result != -EAGAIN && result != -EINTR) {
-            ht_raw0(SYS_sched_yield); // futexes are forbidden here
+            ht_raw0(SYS_sched_yield); // futexes are forbidden here, or the kernel's clock is not ours
         }
     }
     return true;

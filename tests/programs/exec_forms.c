@@ -1,6 +1,7 @@
 // Every way to start an image: by descriptor, from memory, from a deleted file, through the loader, under a
 // name that is not the file's.
 //@ skip signals: between exec and a handler the signal ends the program, as it does bare
+//@ unwiped
 #include "children.h"
 
 #include <fcntl.h>

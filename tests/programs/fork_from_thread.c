@@ -1,6 +1,7 @@
 // Threads that fork while others allocate hard; the child allocates, starts threads of its own and outlives
 // its main thread's stack; the parent's thread goes away with blocks that the child still uses.
 //@ shower tree
+//@ unwiped
 #include "children.h"
 
 #include <pthread.h>

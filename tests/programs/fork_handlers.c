@@ -3,6 +3,7 @@
 //@ shower tree
 //@ absent raw_fork
 //@ skip jemalloc: it hangs by itself in handlers that run while it holds its locks for the fork
+//@ unwiped
 #include "children.h"
 
 #include <pthread.h>

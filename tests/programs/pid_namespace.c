@@ -3,6 +3,7 @@
 //@ root: makes pid namespaces
 //@ shower tree
 //@ profiles some
+//@ unwiped
 #include "namespaces.h"
 
 static int leaf(void *unused)

@@ -14,6 +14,7 @@ A program says in its own head what it needs, in lines that start with `//@`:
     //@ objects LEAST MOST       the same for objects that were allocated
     //@ absent KEY               no profile has a comment `# heaptap: KEY=...`
     //@ out full|readonly|file|missing  HEAPTAP_OUT is a full disk, a read-only one, no directory, not there yet
+    //@ unwiped                  every variant once more where MADV_WIPEONFORK is answered with 0 and not done
     //@ says TEXT                one line "heaptap: TEXT..." is what the shim adds to standard error
     //@ cflags FLAGS             for the compiler and //@ ldflags FLAGS for the linker (tests/CMakeLists.txt)
 
@@ -36,6 +37,8 @@ from e2e import BUILD, SHIM, Test, clean_environment  # noqa: E402
 
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 EMPTY_HANDLER = BUILD + "/libempty_handler.so"
+# A filter that the program inherits (support/refusing.c): madvise(..., MADV_WIPEONFORK) returns 0 and does nothing.
+UNWIPED = [BUILD + "/refusing", "%d/2=18:0" % {"x86_64": 28, "aarch64": 233}[os.uname().machine], "--"]
 VARIANTS = {
     "default": {},
     "rate1": {"rate": 1},
@@ -53,7 +56,7 @@ class Needs:
         self.skip, self.set, self.before, self.after = {}, {}, [], []
         self.arguments, self.tree, self.root, self.profiles = [], False, False, "any"
         self.inuse = self.objects = None
-        self.out, self.says, self.absent = None, None, None
+        self.out, self.says, self.absent, self.unwiped = None, None, None, False
         with open(path) as file:
             lines = [line[3:].strip() for line in file if line.startswith("//@")]
         for line in lines:
@@ -84,6 +87,8 @@ class Needs:
             elif word == "out":
                 self.out = rest
                 self.root = self.root or rest in ("full", "readonly")
+            elif word == "unwiped":
+                self.unwiped = True
             elif word == "says":
                 self.says = rest
             elif word == "absent":
@@ -122,8 +127,8 @@ def shower(pid, tree, stop):
         time.sleep(0.005)
 
 
-def run(env, signals=False):
-    command = [BUILD + "/programs/" + name] + needs.arguments
+def run(env, signals=False, unwiped=False):
+    command = (UNWIPED if unwiped else []) + [BUILD + "/programs/" + name] + needs.arguments
     if not signals:
         return test.run(command, env, timeout=250)
     stop = threading.Event()
@@ -177,13 +182,37 @@ def without_line(variant, process):
     return process
 
 
-def bare_for(variant):
+def bare_for(variant, unwiped):
     """The run that a variant is held against."""
     if variant == "jemalloc":
-        return run(clean_environment(LD_PRELOAD=needs.preload(JEMALLOC)))
+        return run(clean_environment(LD_PRELOAD=needs.preload(JEMALLOC)), False, unwiped)
     if variant == "signals":
-        return run(clean_environment(LD_PRELOAD=needs.preload(EMPTY_HANDLER)), True)
-    return bare
+        return run(clean_environment(LD_PRELOAD=needs.preload(EMPTY_HANDLER)), True, unwiped)
+    return run(clean_environment(**preload), False, unwiped) if unwiped else bare
+
+
+def check_variant(variant, unwiped):
+    """Holds the program in this variant against the bare one; unwiped: both under the filter."""
+    shown_as = variant + ", unwiped" if unwiped else variant
+    out = output_of(shown_as)
+    env = test.shim(out, **{**VARIANTS[variant], **needs.set})
+    env["LD_PRELOAD"] = needs.preload(SHIM, JEMALLOC) if variant == "jemalloc" else needs.preload(SHIM)
+    other = run(env, variant == "signals", unwiped)
+    test.same(shown_as, bare_for(variant, unwiped), without_line(shown_as, other) if needs.says else other)
+    files = test.files(out) if os.path.isdir(out) else []
+    test.need(needs.profiles != "none" or not files, "%s: a profile was written: %s", shown_as, files)
+    test.need(needs.profiles != "some" or files, "%s: no profile was written", shown_as)
+    halves = glob.glob(out + "/.heaptap.*") if needs.out else []
+    test.need(not halves, "%s: left behind: %s", shown_as, halves)
+    for path in files:
+        comments = test.profile(path).health()
+        test.need(needs.absent not in comments, "%s: %s: %s", shown_as, path, comments)
+    # Elsewhere they are estimates, or include what jemalloc's own libraries keep.
+    for text, at, wanted in (("bytes in use", 3, needs.inuse), ("objects allocated", 0, needs.objects)):
+        if wanted and variant in ("rate1", "signals", "live_off"):
+            shown = [p.totals()[at] for p in test.exit_profiles(out)]
+            test.need(len(shown) == 1 and wanted[0] <= shown[0] <= wanted[1], "%s: %s at exit: %s, not %d to %d",
+                      shown_as, text, shown, *wanted)
 
 
 name = sys.argv[1] if len(sys.argv) > 1 else sys.exit("usage: run.py PROGRAM [VARIANT]")
@@ -203,30 +232,13 @@ with Test(name) as test:
     # A program that ends by a signal on purpose prints "ok" first; any other failure of a check prints to stderr.
     test.need("ok" in bare.output and not bare.errors, "bare: status %d, output %r, %s", bare.returncode, bare.output[-200:],
               bare.errors)
-    for variant, variables in VARIANTS.items():
+    for variant in VARIANTS:
         if variant in needs.skip or len(sys.argv) > 2 and sys.argv[2] != variant:
             continue
         if variant == "jemalloc" and not os.path.exists(JEMALLOC):
             continue
-        out = output_of(variant)
-        env = test.shim(out, **{**variables, **needs.set})
-        env["LD_PRELOAD"] = needs.preload(SHIM, JEMALLOC) if variant == "jemalloc" else needs.preload(SHIM)
-        other = run(env, variant == "signals")
-        test.same(variant, bare_for(variant), without_line(variant, other) if needs.says else other)
-        files = test.files(out) if os.path.isdir(out) else []
-        test.need(needs.profiles != "none" or not files, "%s: a profile was written: %s", variant, files)
-        test.need(needs.profiles != "some" or files, "%s: no profile was written", variant)
-        halves = glob.glob(out + "/.heaptap.*") if needs.out else []
-        test.need(not halves, "%s: left behind: %s", variant, halves)
-        for path in files:
-            comments = test.profile(path).health()
-            test.need(needs.absent not in comments, "%s: %s: %s", variant, path, comments)
-        # Elsewhere they are estimates, or include what jemalloc's own libraries keep.
-        for text, at, wanted in (("bytes in use", 3, needs.inuse), ("objects allocated", 0, needs.objects)):
-            if wanted and variant in ("rate1", "signals", "live_off"):
-                shown = [p.totals()[at] for p in test.exit_profiles(out)]
-                test.need(len(shown) == 1 and wanted[0] <= shown[0] <= wanted[1], "%s: %s at exit: %s, not %d to %d",
-                          variant, text, shown, *wanted)
+        for unwiped in (False, True) if needs.unwiped else (False,):
+            check_variant(variant, unwiped)
     # Regions stay behind where no file could be written, also those of grandchildren.
     for path in glob.glob("/dev/shm/heaptap.%s.*.live" % name[:40]):
         if not os.path.exists("/proc/" + path.split(".")[-3]):

@@ -2,6 +2,8 @@
 // many threads; nothing that belongs to the parent may be changed by it, and no thread may come up in it.
 //@ profiles some
 //@ set interval=1ms
+//@ inuse 3150000 3160000
+//@ unwiped
 #include "children.h"
 
 #include <pthread.h>

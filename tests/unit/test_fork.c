@@ -1,5 +1,6 @@
 // What a copied process takes over, at the moments of fork that are hard to hit from outside: the handlers
 // are called by hand, around _Fork, which runs none.
+#include "core/owner.h"
 #include "core/process.h"
 
 #include "record/kinds.h"
@@ -232,7 +233,7 @@ static int set_up(void **state)
     ht_settings.memory_bytes = 4 << 20;
     snprintf(ht_settings.program, sizeof ht_settings.program, "forker");
     snprintf(ht_settings.live_dir, sizeof ht_settings.live_dir, "%s", live_directory);
-    return ht_process_start() ? 0 : -1;
+    return ht_owner_start() ? 0 : -1;
 }
 
 static int tear_down(void **state)

@@ -3,6 +3,7 @@
 //
 // The writer is held in the middle by a tracer, this process: it stops at the call that gives the file its
 // name.
+#include "core/owner.h"
 #include "core/process.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -88,7 +89,7 @@ static void start_traced(void)
     snprintf(ht_settings.program, sizeof ht_settings.program, "tester");
     snprintf(ht_settings.out_dir, sizeof ht_settings.out_dir, "%s", directory);
     ht_log_setup(HT_LOG_FILE, log_path, false);
-    if (!ht_process_start())
+    if (!ht_owner_start())
         _exit(91);
     ht_request_start();
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
