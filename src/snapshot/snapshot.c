@@ -12,22 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-// The process that is writing a snapshot, 0: none. A child that was forked meanwhile finds its parent's pid,
-// which does not hold it up.
-static uint32_t ht_writer_pid;
-
-static bool ht_snapshot_claim(void)
-{
-    uint32_t pid = (uint32_t)ht_raw0(SYS_getpid);
-    uint32_t seen = ht_load_relaxed(&ht_writer_pid);
-    while (seen != pid) {
-        if (ht_cas_acqrel(&ht_writer_pid, &seen, pid)) { // pairs with the release in ht_snapshot_write
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, enum ht_trigger trigger,
                                                     uint32_t seq, const struct ht_snapshot_target *target)
 {
@@ -58,14 +42,6 @@ int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint
     int result = ht_encode(view, &options, sink, &memory);
     ht_bump_release(&memory);
     return result;
-}
-
-void ht_snapshot_fork_child(void)
-{
-    uint32_t seen = ht_load_relaxed(&ht_writer_pid);
-    if (seen != 0) {
-        ht_cas_acqrel(&ht_writer_pid, &seen, 0); // unless a thread of ours has just begun
-    }
 }
 
 // Takes a number that no file has; others (the command) may take numbers from the same word.
@@ -149,12 +125,6 @@ static int ht_snapshot_write_file(const struct ht_view *view, enum ht_trigger tr
 int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
                       const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes)
 {
-    if (!ht_snapshot_claim()) {
-        if (target->header != NULL) {
-            ht_health_add(target->header, HT_HEALTH_SNAPSHOT_SKIPPED, 1);
-        }
-        return -EBUSY;
-    }
     uint64_t begun_ns = ht_clock_raw_thread_cpu_ns();
     struct ht_io_guard guard;
     ht_io_guard_begin(&guard);
@@ -164,7 +134,6 @@ int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
         ht_health_add(target->header, result == 0 ? HT_HEALTH_SNAPSHOTS : HT_HEALTH_SNAPSHOT_FAILURES, 1);
         ht_health_add(target->header, HT_HEALTH_SNAPSHOT_NS, ht_clock_raw_thread_cpu_ns() - begun_ns);
     }
-    ht_store_release(&ht_writer_pid, 0);
     return result;
 }
 

@@ -27,9 +27,9 @@ struct ht_snapshot_target {
     uint32_t comment_count;
 };
 
-// Writes one file. 0, or a negative errno (-EBUSY: this process is writing one already); after a failure no
-// file is left. ret_path (NULL: not wanted) gets the file's path. Context: exit, bare thread, tool; not
-// reentrant.
+// Writes one file. 0, or a negative errno; after a failure no file is left. ret_path (NULL: not wanted) gets
+// the file's path. Context: exit, bare thread, tool; one at a time in a process (in the host: the claim of
+// trigger/thread.c).
 int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
                       const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
 
@@ -41,10 +41,6 @@ int ht_snapshot_encode(const struct ht_view *view, enum ht_trigger trigger, uint
 // target->seq is the number's word (the later region goes on from it).
 int ht_snapshot_empty(const struct ht_identity *identity, enum ht_trigger trigger,
                       const struct ht_snapshot_target *target, char *ret_path, size_t path_bytes);
-
-// In a forked child: what its parent was writing is not its own, even where both have the same pid (each the
-// first of a pid namespace). Context: fork handler.
-void ht_snapshot_fork_child(void);
 
 // Resident memory of a process, 0: unknown. `pid` 0: the calling one. Any context.
 uint64_t ht_snapshot_rss(uint32_t pid);

@@ -5,6 +5,8 @@
 #include "snapshot/snapshot.h"
 #include "sys/atomic.h"
 #include "sys/clock.h"
+#include "sys/fpu.h"
+#include "sys/io.h"
 #include "sys/log.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
@@ -124,6 +126,7 @@ static void ht_serve(void *arg)
 
 void ht_request_start(void)
 {
+    ht_thread_start();
     ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/", (long)&ht_first_root, 0);
 }
 
@@ -158,8 +161,8 @@ void ht_request(enum ht_trigger trigger)
 
 void ht_request_again(void)
 {
-    if (ht_unlikely(ht_load_relaxed(&ht_wanted) != 0) && !ht_load_acquire(&ht_refused) && !ht_thread_busy() &&
-        ht_request_is_ours()) {
+    if (ht_unlikely(ht_load_relaxed(&ht_wanted) != 0) && !ht_load_acquire(&ht_refused) &&
+        ht_request_is_ours() && !ht_thread_busy()) {
         ht_thread_run(ht_serve, NULL);
     }
 }
@@ -170,11 +173,15 @@ static bool ht_request_served(enum ht_trigger trigger, uint64_t deadline_ns)
     const uint32_t bit = 1u << trigger;
     __atomic_fetch_or(&ht_wanted, bit, __ATOMIC_ACQ_REL);
     do {
-        if (!ht_thread_run(ht_serve, NULL) && !ht_thread_busy()) {
-            ht_serve(NULL);
+        if (!ht_thread_run(ht_serve, NULL)) {
+            ht_thread_here(ht_serve, NULL); // where no thread can be had
         }
         // A thread that was under way may end without having seen our bit.
         if (!ht_thread_wait(deadline_ns)) {
+            struct ht_region *region = ht_process_region_if_made();
+            if (region != NULL) {
+                ht_health_add(region->header, HT_HEALTH_SNAPSHOT_SKIPPED, 1);
+            }
             return false;
         }
     } while ((ht_load_acquire(&ht_wanted) & bit) != 0);
@@ -202,14 +209,19 @@ bool ht_request_exit(void)
 
 void ht_request_fork_child(void)
 {
-    ht_wanted = 0;
+    ht_thread_fork_child();
+    // A signal that came before this handler may have had one begun here, which is not to be forgotten; from
+    // now on none comes between.
+    uint64_t eflags = ht_eflags_calm();
+    uint64_t mask = ht_signal_mask(~UINT64_C(0));
+    if (!ht_thread_busy()) {
+        ht_store_relaxed(&ht_wanted, 0);
+    }
+    ht_signal_mask(mask);
+    ht_eflags_restore(eflags);
     ht_exiting = 0;
     ht_exit_written = 0;
     ht_empty_seq = 0;
-    ht_thread_fork_child();
-    if (!ht_thread_busy()) { // a signal that came before this handler may have had a snapshot begun here
-        ht_snapshot_fork_child();
-    }
 }
 
 void ht_request_region_made(struct ht_region *region)

@@ -1,11 +1,15 @@
-// The bare thread: clone, its stack and TLS block, and the word that says when it has left its stack.
+// The bare thread: clone, its stack and TLS block, and the claim, the one word that says who is at it.
 //
 // Invariants:
-//  T1 nobody writes to the stack while `busy` is not 0: it is set by the CAS of the one who starts the
-//  thread, and cleared by the kernel (CLONE_CHILD_CLEARTID) after the thread's last instruction.
-//  T2 a copied process has no such thread: the area is wiped in it (MADV_WIPEONFORK), so `busy` is 0 there.
-//  Where the kernel cannot wipe, the pid in it tells. A thread that the child itself has started already is
-//  left alone: a signal may have come, or a fork handler of the host's may have allocated, before ours ran.
+//  T1 the claim is 0 or the number of the thread that does the work. One takes it by CAS with its own number;
+//  if it starts a thread, the kernel puts that one's number there before it runs (CLONE_PARENT_SETTID), and 0
+//  after its last instruction (CLONE_CHILD_CLEARTID). So nobody writes to its stack while it stands on it.
+//  T2 all signals are blocked in whoever holds the claim: no handler of the host's stands on top of it, to
+//  wait for it, fork or jump away. Who finds its own number there has never taken it. T3 a copied process has
+//  no such thread, whatever its pid is: the first process of a pid namespace may have the pid of its parent.
+//  The kernel wipes the claim there (MADV_WIPEONFORK); where it does not, the number is none of this
+//  process's threads. The claim of a thread that the child itself has started stands: a signal may have come,
+//  or a fork handler of the host's may have allocated, before ours ran.
 #include "trigger/thread.h"
 
 #include "sys/atomic.h"
@@ -45,12 +49,61 @@ struct ht_thread_block {
     uint64_t tls[TLS_WORDS_ABOVE]; // the thread pointer points here
     void (*fn)(void *arg);
     void *arg;
-    uint32_t busy; // pid of the process whose thread it is, 0: there is none
 } HT_ALIGNED(HT_CACHE_LINE);
 
 #define AREA_BYTES (GUARD_BYTES + HT_THREAD_STACK_BYTES)
 
 static struct ht_thread_block *ht_block; // set once, by CAS
+
+// A page of its own, since that is what the kernel wipes.
+static union {
+    uint32_t holder;
+    uint8_t page[4096];
+} ht_claim __attribute__((aligned(4096)));
+
+// What stands for the own number where a filter refuses to tell it: nobody takes such a claim over.
+#define NO_TID UINT32_MAX
+
+void ht_thread_start(void)
+{
+    ht_raw3(SYS_madvise, (long)&ht_claim, sizeof ht_claim, MADV_WIPEONFORK);
+}
+
+static uint32_t ht_own_tid(void)
+{
+    long tid = ht_raw0(SYS_gettid);
+    return tid > 0 ? (uint32_t)tid : NO_TID;
+}
+
+// Whether this claim was copied from another process (T2, T3): no thread here has that number. An end of the
+// holder cannot be mistaken for it, for its claim is gone before it is.
+static bool ht_is_left_over(uint32_t holder)
+{
+    return holder != NO_TID &&
+           (holder == ht_own_tid() || ht_raw3(SYS_tgkill, ht_raw0(SYS_getpid), (long)holder, 0) == -ESRCH);
+}
+
+static bool ht_claim_take(uint32_t tid)
+{
+    uint32_t seen = 0;
+    while (!ht_cas_acqrel(&ht_claim.holder, &seen, tid)) { // pairs with the clearing: ours, or the kernel's
+        if (seen != 0 && !ht_is_left_over(seen)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void ht_wake_waiters(void)
+{
+    ht_raw3(SYS_futex, (long)&ht_claim.holder, FUTEX_WAKE, INT32_MAX);
+}
+
+static void ht_claim_release(void)
+{
+    ht_store_release(&ht_claim.holder, 0);
+    ht_wake_waiters();
+}
 
 static struct ht_thread_block *ht_block_get(void)
 {
@@ -63,7 +116,6 @@ static struct ht_thread_block *ht_block_get(void)
         return NULL;
     }
     ht_raw3(SYS_mprotect, (long)area, GUARD_BYTES, PROT_NONE);
-    ht_raw3(SYS_madvise, (long)(area + GUARD_BYTES), HT_THREAD_STACK_BYTES, MADV_WIPEONFORK);
     block = (struct ht_thread_block *)(area + AREA_BYTES - sizeof *block);
     struct ht_thread_block *expected = NULL;
     if (!ht_cas_acqrel(&ht_block, &expected, block)) {
@@ -83,11 +135,11 @@ static void ht_tls_fill(uint64_t *tls)
     __asm__("movq %%fs:0x30, %0" : "=r"(tls[6]));
 }
 
-// Returns in the caller only.
-static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, void *tls)
+// Returns in the caller only. The kernel keeps the thread's number in *tid while there is one.
+static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *tid, void *tls)
 {
     long ret;
-    register long r10 __asm__("r10") = (long)child_tid;
+    register long r10 __asm__("r10") = (long)tid;
     register long r8 __asm__("r8") = (long)tls;
     __asm__ volatile("syscall\n\t"
                      "testq %%rax, %%rax\n\t"
@@ -102,7 +154,8 @@ static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, 
                      "hlt\n"
                      "1:"
                      : "=a"(ret)
-                     : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+                     : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(tid), "r"(r10),
+                       "r"(r8), [exit] "i"(SYS_exit)
                      : "rcx", "r11", "memory", "cc");
     return ret;
 }
@@ -120,14 +173,14 @@ static void ht_tls_fill(uint64_t *tls)
     tls[0] = 0;
 }
 
-static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *child_tid, void *tls)
+static long ht_clone(unsigned long flags, uint64_t *stack, uint32_t *tid, void *tls)
 {
     register long x8 __asm__("x8") = SYS_clone;
     register long x0 __asm__("x0") = (long)flags;
     register long x1 __asm__("x1") = (long)stack;
-    register long x2 __asm__("x2") = 0;
+    register long x2 __asm__("x2") = (long)tid;
     register long x3 __asm__("x3") = (long)tls;
-    register long x4 __asm__("x4") = (long)child_tid;
+    register long x4 __asm__("x4") = (long)tid;
     __asm__ volatile("svc 0\n\t"
                      "cbnz x0, 1f\n\t"
                      "mov x29, xzr\n\t"
@@ -210,49 +263,75 @@ static int ht_thread_main(void *arg)
     return ht_exit_status();
 }
 
-bool ht_thread_run(void (*fn)(void *arg), void *arg)
+// The claim is the caller's; the thread's, or free again, when this returns.
+static bool ht_thread_begin(struct ht_thread_block *block, void (*fn)(void *arg), void *arg)
 {
-    struct ht_thread_block *block = ht_block_get();
-    uint32_t idle = 0;
-    if (block == NULL || !ht_cas_acqrel(&block->busy, &idle,
-                                        (uint32_t)ht_raw0(SYS_getpid))) { // pairs with the kernel's clearing
-        return false;
-    }
     block->fn = fn;
     block->arg = arg;
     ht_tls_fill(block->tls);
-    uint64_t eflags = ht_eflags_calm();
-    // The new thread inherits the mask, so it never runs a handler of the host.
-    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
     uint64_t *stack = (uint64_t *)((uintptr_t)block & ~(uintptr_t)63) - 2;
     stack[0] = (uint64_t)(uintptr_t)ht_thread_main;
     stack[1] = (uint64_t)(uintptr_t)block;
     long result = ht_clone(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-                               CLONE_SETTLS | CLONE_CHILD_CLEARTID,
-                           stack, &block->busy, block->tls);
+                               CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID,
+                           stack, &ht_claim.holder, block->tls);
     if (result < 0) {
-        ht_store_release(&block->busy, 0);
+        ht_claim_release();
+    }
+    return result >= 0;
+}
+
+bool ht_thread_run(void (*fn)(void *arg), void *arg)
+{
+    struct ht_thread_block *block = ht_block_get();
+    if (block == NULL) {
+        return false;
+    }
+    // The new thread inherits the mask, so it never runs a handler of the host.
+    uint64_t eflags = ht_eflags_calm();
+    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
+    bool begun = ht_claim_take(ht_own_tid()) && ht_thread_begin(block, fn, arg);
+    ht_signal_mask(old_mask);
+    ht_eflags_restore(eflags);
+    return begun;
+}
+
+bool ht_thread_here(void (*fn)(void *arg), void *arg)
+{
+    uint64_t eflags = ht_eflags_calm();
+    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
+    bool taken = ht_claim_take(ht_own_tid());
+    if (taken) {
+        fn(arg);
+        ht_claim_release();
     }
     ht_signal_mask(old_mask);
     ht_eflags_restore(eflags);
-    return result >= 0;
+    return taken;
+}
+
+static uint32_t ht_holder(void)
+{
+    uint32_t holder = ht_load_acquire(&ht_claim.holder); // pairs with the clearing: ours, or the kernel's
+    return holder != 0 && !ht_is_left_over(holder) ? holder : 0;
 }
 
 bool ht_thread_busy(void)
 {
-    const struct ht_thread_block *block = ht_load_acquire(&ht_block);
-    return block != NULL && ht_load_acquire(&block->busy) != 0;
+    return ht_holder() != 0;
 }
 
 bool ht_thread_wait(uint64_t deadline_ns)
 {
-    const struct ht_thread_block *block = ht_load_acquire(&ht_block);
     struct timespec deadline = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
-    uint32_t busy;
-    while (block != NULL && (busy = ht_load_acquire(&block->busy)) != 0) {
+    uint32_t holder;
+    while ((holder = ht_holder()) != 0) {
         // The kernel wakes without FUTEX_PRIVATE_FLAG when it clears the word.
-        long result = ht_raw6(SYS_futex, (long)&block->busy, FUTEX_WAIT_BITSET, busy, (long)&deadline, 0,
-                              FUTEX_BITSET_MATCH_ANY);
+        long result = ht_raw6(SYS_futex, (long)&ht_claim.holder, FUTEX_WAIT_BITSET, holder, (long)&deadline,
+                              0, FUTEX_BITSET_MATCH_ANY);
+        if (result == 0) {
+            ht_wake_waiters(); // the kernel has woken one of those who wait
+        }
         if (result == -ETIMEDOUT || ht_clock_raw_monotonic_ns() >= deadline_ns) {
             return !ht_thread_busy();
         }
@@ -265,9 +344,8 @@ bool ht_thread_wait(uint64_t deadline_ns)
 
 void ht_thread_fork_child(void)
 {
-    struct ht_thread_block *block = ht_load_acquire(&ht_block);
-    uint32_t busy = block != NULL ? ht_load_acquire(&block->busy) : 0;
-    if (busy != 0 && busy != (uint32_t)ht_raw0(SYS_getpid)) {
-        ht_cas_acqrel(&block->busy, &busy, 0);
+    uint32_t seen = ht_load_acquire(&ht_claim.holder);
+    if (seen != 0 && ht_is_left_over(seen)) {
+        ht_cas_acqrel(&ht_claim.holder, &seen, 0);
     }
 }

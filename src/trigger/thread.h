@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// Context: load.
+void ht_thread_start(void);
+
 // Runs fn(arg) in a thread that libc does not know: own stack (HT_THREAD_STACK_BYTES), own small TLS block,
 // all signals blocked, its own table of descriptors (nothing that the host opens, closes or reuses touches
 // ours), the caller's credentials and seccomp filters, but not its fixed priority. fn may use raw system
@@ -16,14 +19,18 @@
 // checks).
 bool ht_thread_run(void (*fn)(void *arg), void *arg);
 
-// Waits until no such thread runs or CLOCK_MONOTONIC reaches `deadline_ns`; true when none runs.
+// Runs fn(arg) in the calling thread instead, all signals blocked; no thread runs meanwhile. False: one is
+// running, or fn in another caller. Context: as ht_thread_run, but for a signal handler.
+bool ht_thread_here(void (*fn)(void *arg), void *arg);
+
+// Waits until none of them runs or CLOCK_MONOTONIC reaches `deadline_ns`; true when none runs.
 bool ht_thread_wait(uint64_t deadline_ns);
 
 // True while one runs.
 bool ht_thread_busy(void);
 
-// In a forked child, where the parent's thread does not exist (kernels before 4.14 keep the word; a no-op
-// otherwise).
+// In a forked child, where what its parent was running does not exist. What the child itself has begun since
+// goes on.
 void ht_thread_fork_child(void);
 
 #define HT_THREAD_STACK_BYTES (192u * 1024u)
