@@ -245,6 +245,7 @@ static void test_whole_after_each_instruction(void **state)
     held_at_once = HELD;
     int status;
     assert_true(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+    assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_EXITKILL), 0);
     struct look look = {0};
     uint64_t instructions = 0, most_live = 0;
     for (; *samples < STEPPED_SAMPLES; instructions++) {
