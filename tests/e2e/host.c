@@ -12,7 +12,7 @@
 //                          keep 100 blocks from new_blocks(), say "more", sit in poll
 //   refused_filter         keep 100 blocks from new_blocks() after the kernel has refused a seccomp filter
 //   exec PROGRAM           replace itself
-//   grow                   keep 40 blocks of 1 MiB from grow_blocks(), 10 ms apart, then sit in poll
+//   grow                   keep 40 blocks of 1 MiB from grow_blocks(), 8 for each line that is read
 //   churn                  allocate and free from churn_blocks() until it is killed
 //   dormant                wait for a line, keep 100 blocks from new_blocks(), free the old ones, say "more",
 //                          wait again
@@ -55,10 +55,9 @@ __attribute__((noinline)) static void new_blocks(void)
 
 __attribute__((noinline)) static void grow_blocks(void)
 {
-    for (int i = 0; i < 40; i++) {
-        more[i] = malloc(1 << 20);
-        usleep(10000);
-    }
+    static int count;
+    for (int i = 0; i < 8; i++)
+        more[count++] = malloc(1 << 20);
 }
 
 __attribute__((noinline)) static void churn_blocks(void)
@@ -231,8 +230,11 @@ int main(int argc, char **argv)
         return 1;
     }
     if (!strcmp(mode, "grow")) {
-        grow_blocks();
-        say("grown\n");
+        for (int i = 0; i < 5; i++) {
+            wait_for_line();
+            grow_blocks();
+            say("grown\n");
+        }
         sit();
     }
     if (!strcmp(mode, "dormant"))

@@ -106,10 +106,9 @@ def outputs():
                           stderr=subprocess.PIPE)
         host.stdout.readline()
         os.kill(host.pid, signal.SIGUSR2)
-        try:
-            host.wait(0.3)
-        except subprocess.TimeoutExpired:
-            pass
+        line = host.stderr.readline()
+        test.need(line.startswith("heaptap: "), "HEAPTAP_OUT %s: no line on SIGUSR2 but %r", title, line)
+        test.wait_for(lambda: host.poll() is not None or len(os.listdir("/proc/%d/task" % host.pid)) == 1, "one thread")
         test.need(host.poll() is None, "HEAPTAP_OUT %s: the host ended with %s on SIGUSR2", title, host.returncode)
         host.kill()
         host.wait()

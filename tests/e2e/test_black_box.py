@@ -130,7 +130,7 @@ class MemoryGroup:
                 os.rmdir(self.path)
                 return
             except OSError:
-                time.sleep(0.02)
+                time.sleep(0.02)  # the kernel takes the dead out of it by and by
 
 
 class Truth:
@@ -385,7 +385,7 @@ def run():
         if kind == "wait":
             test.wait_for(lambda: read_log(log) and regions(read_log(log)[0].pid),
                           "the region of the child of heaptap run")
-            time.sleep(0.1)
+            test.wait_for(lambda: records(regions(read_log(log)[0].pid)[0]), "its first samples")
             os.kill(read_log(log)[0].pid, signal.SIGKILL)
         errors = host.communicate(timeout=60)[1]
         if group:
@@ -451,6 +451,12 @@ def clean(title):
     return done.output
 
 
+def records(region):
+    """Whether a region has samples in it by now."""
+    top = test.heaptap("top", region)
+    return top.returncode == 0 and len(top.output.splitlines()) > 10
+
+
 def start_host(how="wait", delay=0.0, **variables):
     """A host without heaptap run; returns it and its region when there is one."""
     log = tempfile.mktemp(dir=test.folder)
@@ -458,7 +464,7 @@ def start_host(how="wait", delay=0.0, **variables):
                       test.shim(test.path("out"), rate=1, live=LIVE, **variables), stdout=subprocess.DEVNULL,
                       stderr=subprocess.DEVNULL)
     found = test.wait_for(lambda: regions(host.pid), "a region of %d" % host.pid)
-    time.sleep(0.05)
+    test.wait_for(lambda: records(found[0]), "its first samples")
     return host, found[0] if found else None
 
 
@@ -507,7 +513,7 @@ def refused():
     """A region that was cut or overwritten, its process alive or not: one clear line, and nothing else."""
     host, region = start_host(memory="4M")
     os.kill(host.pid, signal.SIGSTOP)  # it would die of SIGBUS where its file is cut
-    time.sleep(0.05)
+    test.wait_for(lambda: " T " in open("/proc/%d/stat" % host.pid).read(), "the process has stopped")
     with open(region, "rb") as file:
         whole = file.read()
     used = int.from_bytes(whole[24:32], "little")

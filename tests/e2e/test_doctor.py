@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import COMMAND, SHIM, Test, clean_environment, need_program  # noqa: E402
@@ -450,7 +449,7 @@ def check_special_processes(t, doctor):
     shutil.copy("/bin/sleep", copy)
     gone = t.start([copy, "100"], env=t.shim(t.new_folder("out2"), rate=1))
     t.wait_for(lambda: os.readlink("/proc/%d/exe" % gone.pid) == copy, "the copy did not start")
-    time.sleep(0.2)
+    t.wait_for(lambda: glob.glob("/dev/shm/heaptap.sleeper.%d.*.live" % gone.pid), "the copy records nothing")
     os.unlink(copy)
     doctor.expect(gone.pid, "yes", "replaced", "warning", "sleeper")
     zombie = t.start(["/bin/true"])
@@ -472,8 +471,17 @@ def check_special_processes(t, doctor):
     t.wait_for(lambda: "setuid-sleep" in os.readlink("/proc/%d/exe" % secure.pid), "the copy did not start")
     doctor.expect(secure.pid, "no", "profiler", "problem", "AT_SECURE")
     apart = t.start(["unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", "sleep 100 & wait"], stderr=subprocess.DEVNULL)
-    time.sleep(0.3)
-    inner = [int(p) for p in open("/proc/%d/task/%d/children" % (apart.pid, apart.pid)).read().split()]
+
+    def children():
+        with open("/proc/%d/task/%d/children" % (apart.pid, apart.pid)) as file:
+            return [int(p) for p in file.read().split()]
+
+    def runs_shell(pid):  # its file systems are mounted by then
+        return os.readlink("/proc/%d/exe" % pid) == os.path.realpath("/bin/sh")
+
+    t.wait_for(lambda: apart.poll() is not None or all(runs_shell(p) for p in children() or [apart.pid]),
+               "the shell in a namespace did not start")
+    inner = children() if apart.poll() is None else []
     if inner:
         doctor.expect(inner[0], "no", "container", "ok", "mnt, pid")
         os.kill(inner[0], signal.SIGKILL)

@@ -79,12 +79,12 @@ def sealed():
 
 
 WORKER = """
-import os, time
+import os, sys
 if os.fork() == 0:
     os.setgid(65534)
     os.setuid(65534)
     kept = [bytearray(1 << 16) for i in range(100)]
-    time.sleep(1.5)
+    sys.stdin.read()
 else:
     os.wait()
 """
@@ -96,8 +96,9 @@ def gave_up_root():
         return
     out = test.path("gave_up_root")
     run = test.start([COMMAND, "run", "-v", "--interval", "500ms", "--no-symbolize", "--rate", "64K", "-o", out, "/usr/bin/python3",
-                      "-c", WORKER], stderr=subprocess.PIPE)
-    test.wait_for(lambda: os.path.isdir(out) and test.files(out, "interval"), "no snapshot by the interval")
+                      "-c", WORKER], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    test.wait_for(lambda: os.path.isdir(out) and len({p.split(".")[-5] for p in test.files(out, "interval")}) == 2,
+                  "snapshots of both by the interval")
     top = test.heaptap("top", run.pid)
     test.need(top.returncode == 1 and re.search(r": is heaptap itself; the program that it runs is \d+$", top.errors.strip()),
               "top of heaptap's own pid: %s", top.errors)

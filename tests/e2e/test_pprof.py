@@ -66,11 +66,15 @@ with Test("pprof") as test:
     # The demo server: names, files and lines, by go's own DWARF reader.
     server = test.start([BUILD + "/demo_server"], test.shim(out, rate="4K"), stdout=subprocess.PIPE)
     server.stdout.readline()
+
+    def leaked():
+        shown = test.heaptap("top", "-unit=B", "-sample_index=inuse_space", server.pid).output
+        return sum(int(bytes) for bytes in re.findall(r"^ *(\d+)B .* open_session$", shown, re.M))
+
+    before = 0
     for count in (1, 2):
-        try:
-            server.wait(1.5)
-        except subprocess.TimeoutExpired:
-            pass
+        test.wait_for(lambda: leaked() > before + (256 << 10), "more is leaked")
+        before = leaked()
         os.kill(server.pid, signal.SIGUSR2)
         test.wait_for(lambda: len(test.files(out, "signal")) >= count, "signal profile %d of demo_server" % count)
     server.terminate()

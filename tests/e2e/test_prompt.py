@@ -57,7 +57,7 @@ class Terminal:
         self.text = ""
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
 
-    def wait(self, *parts, seconds=30):
+    def wait(self, *parts, seconds=60):
         """Reads until one of the parts was seen; what was read up to then."""
         end = time.monotonic() + seconds
         while not any(part in self.text for part in parts):
@@ -78,7 +78,7 @@ class Terminal:
     def prompt(self):
         """Waits for the prompt, and for the keys being read one by one."""
         seen = self.wait("(heaptap) ")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while termios.tcgetattr(self.fd)[3] & termios.ICANON and time.monotonic() < end:
             time.sleep(0.01)
         return seen
@@ -98,7 +98,7 @@ class Terminal:
                 self.text += chunk.decode(errors="replace")
         except OSError:
             pass
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         while pid == 0 and time.monotonic() < end:
             time.sleep(0.01)
@@ -245,7 +245,7 @@ def test_editing(terminal, state):
         terminal.wait("\n")
         terminal.prompt()
         # What completion lists may hold a prompt, too, so the last one does not tell that the line was read.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while history.read_text().splitlines()[-1] != "#" + line and time.monotonic() < deadline:
             time.sleep(0.02)
         want(f"completion of {typed!r}", history.read_text().splitlines()[-1], "#" + line)

@@ -16,7 +16,7 @@ class Client:
 
     def __init__(self, path):
         # The socket's name is there a moment before the server listens on it.
-        for attempt in range(500):
+        for attempt in range(6000):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(30)
             try:

@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -B
 # Snapshots in every way they can be asked for, and what they say, on hosts whose heap is known: 200 blocks of 10,000 B.
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,16 @@ class Host:
 
     def signal(self, number=signal.SIGUSR2):
         os.kill(self.pid, number)
+
+    def pauses(self):
+        """How often it has slept or waited."""
+        with open("/proc/%d/status" % self.pid) as file:
+            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
+
+    def goes_round(self, times):
+        """Waits until the mode churn has made its round so many times; it sleeps once in each."""
+        end = self.pauses() + times + 1
+        test.wait_for(lambda: self.pauses() >= end, "%d rounds" % times)
 
     def wait_files(self, count, trigger):
         return test.wait_for(lambda: len(test.files(self.out, trigger)) >= count and test.files(self.out, trigger),
@@ -98,7 +109,7 @@ def signals():
     for mode in ("poll",):
         host = Host(mode, signal="none")
         host.signal()
-        test.need(host.process.wait(10) == -signal.SIGUSR2, "HEAPTAP_SIGNAL=none: SIGUSR2 did not end the host as usual")
+        test.need(host.process.wait(60) == -signal.SIGUSR2, "HEAPTAP_SIGNAL=none: SIGUSR2 did not end the host as usual")
     bare = test.run([HOST, "raise"])
     shimmed = test.run([HOST, "raise"], test.shim(test.new_folder("raise"), rate=1))
     test.need(bare.returncode == -signal.SIGUSR2, "the bare host survived its own signal")
@@ -145,15 +156,18 @@ def endings():
 def triggers():
     host = Host("churn", interval="200ms", keep="3")
     host.wait_files(3, "interval")
-    time.sleep(1)
+    test.wait_for(lambda: int(test.files(host.out)[-1].split(".")[-4]) >= 6, "the seventh snapshot")
     files = test.files(host.out)
     test.need(3 <= len(files) <= 5, "HEAPTAP_KEEP=3: %s", files)
     test.need(files and files[0].split(".")[-4] in ("0000", "0001"), "HEAPTAP_KEEP must keep the first: %s", files)
     host.kill()
     host = Host("grow", growth="8M")
-    host.expect("grown")
-    host.wait_files(4, "growth")
-    time.sleep(0.2)
+    for count in range(1, 6):
+        host.say("on")
+        host.expect("grown")
+        if count < 5:  # 8 MiB, and what it had before
+            host.wait_files(count, "growth")
+    test.wait_for(lambda: host.threads() == 1, "the last snapshot's thread to be gone")
     files = test.files(host.out, "growth")
     test.need(4 <= len(files) <= 5, "HEAPTAP_GROWTH=8M over 40 MiB: %d files", len(files))
     live = [test.profile(p).totals()[3] for p in files]
@@ -167,7 +181,7 @@ def forks():
     test.need(words[:1] == ["child"] and words[2] == "3", "fork: the host said %s", words)
     child = int(words[1])
     test.pids.add(child)
-    host.process.wait(10)
+    host.process.wait(60)
     files = test.files(host.out, "exit")
     test.need(len(files) == 2, "fork: files %s", files)
     for path in test.files(host.out, pid=host.pid):
@@ -200,7 +214,7 @@ def vforks():
     host.expect("more")
     regions = [f for f in os.listdir("/dev/shm") if f.startswith("heaptap.host.%d." % host.pid)]
     test.need(len(regions) == 1, "a vfork child left by exit: regions %s", regions)
-    time.sleep(0.2)
+    test.wait_for(lambda: host.threads() == 1, "no snapshot's thread")
     test.need(os.listdir(host.out) == [], "a vfork child was signalled and left by exit: files %s", os.listdir(host.out))
     host.signal()
     for path in host.wait_files(1, "signal"):
@@ -211,7 +225,7 @@ def vforks():
 def plugins():
     host = Host("plugins", BUILD + "/e2e/libplugin_a.so", BUILD + "/e2e/libplugin_b.so")
     where = host.process.stdout.readline()
-    host.process.wait(10)
+    host.process.wait(60)
     if where != "same address\n":
         print("  note: the second library was not loaded where the first had been: %r" % where)
     for path in test.files(host.out, "exit"):
@@ -263,7 +277,7 @@ def control():
     stop = test.heaptap("stop", host.pid)
     test.need(stop.returncode == 0, "heaptap stop: status %d, %s", stop.returncode, stop.errors)
     first, second = snap("stopped", host), None
-    time.sleep(0.1)
+    host.goes_round(50)
     second = snap("stopped", host)
     if first and second:
         a, b = test.profile(first), test.profile(second)
@@ -271,7 +285,7 @@ def control():
                   "from %s to %s", a.by_any("churn_blocks"), b.by_any("churn_blocks"))
         test.need(b.by_any("keep_blocks") == KEPT, "stopped: keep_blocks %s", b.by_any("keep_blocks"))
     test.need(test.heaptap("start", host.pid).returncode == 0, "heaptap start again")
-    time.sleep(0.2)
+    host.goes_round(50)
     third = snap("started again", host)
     if second and third:
         test.need(test.profile(third).by_any("churn_blocks")[0] > test.profile(second).by_any("churn_blocks")[0] + 10,
@@ -322,7 +336,7 @@ def run_command():
                          stderr=subprocess.DEVNULL)
     process.stdout.readline()
     process.terminate()
-    test.need(process.wait(10) in (128 + signal.SIGTERM, -signal.SIGTERM), "heaptap run: status %s after SIGTERM",
+    test.need(process.wait(60) in (128 + signal.SIGTERM, -signal.SIGTERM), "heaptap run: status %s after SIGTERM",
               process.returncode)
 
 

@@ -385,7 +385,7 @@ def check_debuginfod(t):
     shutil.rmtree(os.path.join(case.folder, "dbg-serves"))
     answers, _, _ = case.symbolize("--debuginfod", "--no-cache", file="/nowhere/case", env=environment("serves"))
     case.need_chain("debuginfod, without the program", answers)
-    for kind, limit in (("404", 5), ("hangs", 8), ("drips", 8)):
+    for kind, limit in (("404", 25), ("hangs", 25), ("drips", 25)):
         begun = time.monotonic()
         answers, _, errors = case.symbolize("--debuginfod", "--no-cache", "--debuginfod-timeout", "2s", env=environment(kind))
         spent = time.monotonic() - begun
@@ -557,7 +557,7 @@ def check_slow_run(t):
             log.seek(0)
             errors = log.read()
         t.need(status == 7 and said in errors and errors.count("finding the names") == 1, "%s: status %d, %s", title, status, errors)
-        t.need(time.monotonic() - begun < 20, "%s: took %.1f s", title, time.monotonic() - begun)
+        t.need(time.monotonic() - begun < 50, "%s: took %.1f s", title, time.monotonic() - begun)
         files = t.files(out)
         t.need(len(files) > 0 and sorted(os.listdir(out)) == sorted(os.path.basename(f) for f in files), "left: %s", os.listdir(out))
         for name in files:

@@ -34,10 +34,9 @@ static void at_exit(void)
     free(p);
 }
 
-static void *outlive(void *unused)
+static void *outlive(void *main_thread)
 {
-    (void)unused;
-    usleep(50000);
+    CHECK(!pthread_join(*(pthread_t *)main_thread, NULL));
     for (size_t i = 0; i < 1000; i++)
         free(malloc(i));
     puts("ok");
@@ -46,12 +45,14 @@ static void *outlive(void *unused)
 
 int main(void)
 {
+    static pthread_t self;
     pthread_t thread;
+    self = pthread_self();
     CHECK(from_preinit && from_constructor && filled(from_constructor, 90, 0));
     from_preinit = realloc(from_preinit, 7777);
     atexit(at_exit);
     clearenv();
     CHECK(!setenv("A", "B", 1));
-    CHECK(!pthread_create(&thread, NULL, outlive, NULL));
+    CHECK(!pthread_create(&thread, NULL, outlive, &self));
     pthread_exit(NULL);
 }

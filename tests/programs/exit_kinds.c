@@ -38,11 +38,11 @@ static void *exit_in_thread(void *unused)
     exit(24);
 }
 
-static void *leave_thread(void *unused)
+static void *leave_thread(void *main_thread)
 {
-    usleep(2000);
+    CHECK(!pthread_join(*(pthread_t *)main_thread, NULL));
     record_some();
-    return unused;
+    return NULL;
 }
 
 // Called by the constructor of libwaits, and by its destructor.
@@ -59,7 +59,9 @@ static int *volatile nowhere;
 
 static int end(int kind)
 {
+    static pthread_t self;
     pthread_t thread;
+    self = pthread_self();
     record_some();
     switch (kind) {
     case 0:
@@ -104,7 +106,7 @@ static int end(int kind)
         break;
     case 14:
         // The last thread's return ends the process with 0.
-        CHECK(!pthread_create(&thread, NULL, leave_thread, NULL));
+        CHECK(!pthread_create(&thread, NULL, leave_thread, &self));
         pthread_exit((void *)(uintptr_t)1);
     case 15:
         signal(SIGPIPE, SIG_DFL);

@@ -3,9 +3,11 @@
 #include "self.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 static pthread_barrier_t together;
 static void *passed[64];
+static int at_work;
 
 static void *exit_with(void *status)
 {
@@ -24,8 +26,11 @@ static void *exit_last(void *main_thread)
 // Blocks wander from thread to thread, so that the last snapshot is written amid frees of recorded blocks.
 _Noreturn static void allocate_endlessly(void)
 {
-    for (size_t i = 0;; i++)
+    for (size_t i = 0;; i++) {
+        if (i == 64)
+            __atomic_add_fetch(&at_work, 1, __ATOMIC_RELAXED);
         free(__atomic_exchange_n(&passed[i * 7 % 64], malloc(i % 3000), __ATOMIC_ACQ_REL));
+    }
 }
 
 static void *allocate_for_ever(void *unused)
@@ -69,7 +74,8 @@ static void run(int way)
     default:
         for (int i = 0; i < 3; i++)
             start(allocate_for_ever, NULL);
-        usleep(3000);
+        while (__atomic_load_n(&at_work, __ATOMIC_RELAXED) < 3)
+            sched_yield();
         exit(8);
     }
 }

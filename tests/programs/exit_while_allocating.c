@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,12 +12,15 @@
 enum way { EXIT, EXIT_BY_THREAD, QUICK_EXIT, UNDERSCORE_EXIT, TWICE, WAYS };
 
 static void *slots[64];
-static int freed_late;
+static int freed_late, at_work;
+static pthread_barrier_t both;
 
 static void *allocate_for_ever(void *argument)
 {
     unsigned state = (unsigned)(uintptr_t)argument;
-    for (;;) {
+    for (unsigned i = 0;; i++) {
+        if (i == 64)
+            __atomic_add_fetch(&at_work, 1, __ATOMIC_RELAXED);
         state = state * 1103515245u + 12345u;
         void *p = malloc(state >> 16 & 4095);
         // Blocks go from thread to thread, those of dead threads and of main as well.
@@ -27,7 +31,7 @@ static void *allocate_for_ever(void *argument)
 
 static void *leave(void *argument)
 {
-    usleep(500);
+    pthread_barrier_wait(&both);
     exit((int)(uintptr_t)argument);
 }
 
@@ -54,7 +58,9 @@ static void child(enum way way)
     CHECK(!atexit(at_exit) && !at_quick_exit(at_exit));
     for (uintptr_t i = 0; i < THREADS; i++)
         CHECK(!pthread_create(&thread, NULL, allocate_for_ever, (void *)(i + 1)));
-    usleep(1000);
+    CHECK(!pthread_barrier_init(&both, NULL, way == TWICE ? 2 : 1));
+    while (__atomic_load_n(&at_work, __ATOMIC_RELAXED) < THREADS)
+        sched_yield();
     switch (way) {
     case EXIT:
         exit(10);
@@ -69,7 +75,7 @@ static void child(enum way way)
     default:
         // The second exit waits until the first has ended the process, or does nothing.
         CHECK(!pthread_create(&thread, NULL, leave, (void *)(uintptr_t)14));
-        usleep(500);
+        pthread_barrier_wait(&both);
         exit(14);
     }
 }

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import threading
-import time
 
 from suite import LONG, Side, Suite, children, is_running, need_program
 
@@ -125,7 +124,7 @@ def work(side):
     suite.wait_for(lambda: os.path.exists(side.work + "/nginx.pid"), "the server has started")
     master = pid_in(side.work + "/nginx.pid")
     loaded(side, "load", port)
-    loaded(side, "load over a reload", port, lambda: (time.sleep(0.2), write_config(side, port, 3, variables), os.kill(master, signal.SIGHUP)))
+    loaded(side, "load over a reload", port, lambda: (served(side), write_config(side, port, 3, variables), os.kill(master, signal.SIGHUP)))
     suite.wait_for(lambda: len([p for p in children(master) if is_worker(p)]) == 3, "three workers", 30)
     os.rename(side.work + "/access.log", side.work + "/access.old")
     os.kill(master, signal.SIGUSR1)
@@ -148,6 +147,13 @@ def work(side):
     side.note("errors", "".join(sorted({l.split(", client")[0].split("*", 1)[-1].lstrip("0123456789 ") for l in lines})))
 
 
+def served(side):
+    """Waits until some requests of a load have been answered."""
+    log = side.work + "/access.log"
+    size = os.path.getsize(log)
+    suite.wait_for(lambda: os.path.getsize(log) > size, "the first requests of a load")
+
+
 def is_worker(pid):
     try:
         with open("/proc/%d/cmdline" % pid) as file:
@@ -158,11 +164,7 @@ def is_worker(pid):
 
 def worker_state(pid):
     """What a worker holds, in a moment without a snapshot; the numbers depend on what came and went before."""
-    for _ in range(200):
-        state = Side.state(pid)
-        if state.count("nginx\n") == 1:
-            break
-        time.sleep(0.02)
+    state = suite.wait_for(lambda: [s for s in [Side.state(pid)] if s.count("nginx\n") == 1], "a worker without a snapshot")[0]
     return "\n".join(sorted(re.sub(r"^\d+ ", "", row) for row in state.splitlines()))
 
 

@@ -219,7 +219,7 @@ class Test:
     def heaptap(self, *arguments, timeout=60, env=None):
         return self.run([COMMAND] + [str(a) for a in arguments], env=env, timeout=timeout)
 
-    def wait_for(self, condition, text, timeout=15.0):
+    def wait_for(self, condition, text, timeout=60.0):
         """Polls until condition() is true; a failure after `timeout` seconds."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -49,7 +49,8 @@ static void answer(int fd)
         while (write(fd, zeros, sizeof zeros) > 0)
             continue;
     } else if (strncmp(request, "GET /hang ", 10) == 0) {
-        sleep(20);
+        while (read(fd, request, sizeof request) > 0) // until the client has had enough
+            continue;
     } else {
         say(fd,
             "HTTP/1.1 404 Not\tFound\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nno\033such\r\nx\n");

@@ -245,10 +245,9 @@ static void test_signals_are_passed_on(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char script[256], text[256];
         int fd;
-        snprintf(
-            script, sizeof script,
-            "trap 'echo got %s; exit 3' %s; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; done",
-            cases[i].name, cases[i].name);
+        snprintf(script, sizeof script,
+                 "trap 'echo got %s; exit 3' %s; echo ready; while :; do sleep 0.1; done", cases[i].name,
+                 cases[i].name);
         pid_t pid = run_apart(script, &fd);
         kill(pid, cases[i].signal);
         assert_int_equal(status_of(pid), 3);
@@ -308,8 +307,9 @@ static void test_ignored_signals_stay_ignored(void **state)
     sigaction(SIGHUP, &ignore, &before); // as nohup does
     int fd;
     char text[64];
-    pid_t pid = run_apart("echo ready; sleep 0.5; echo alive", &fd);
+    pid_t pid = run_apart("trap 'echo alive; exit 0' TERM; echo ready; while :; do sleep 0.1; done", &fd);
     kill(pid, SIGHUP);
+    kill(pid, SIGTERM); // arrives behind it
     assert_int_equal(status_of(pid), 0);
     read_rest(fd, text, sizeof text);
     assert_string_equal(text, "alive\n");
@@ -344,10 +344,16 @@ static void test_stop_and_continue(void **state)
 {
     (void)state;
     int fd;
-    pid_t pid = run_apart("echo ready; sleep 1; exit 6", &fd);
-    kill(pid, SIGSTOP); // us alone: the program goes on
-    struct timespec moment = {.tv_nsec = 100000000};
-    nanosleep(&moment, NULL);
+    int status;
+    pid_t pid = run_apart("echo ready; while [ -z \"$(grep 'State:.T' /proc/$PPID/status)\" ]; do :; done; "
+                          "echo alone; exit 6",
+                          &fd);
+    kill(pid, SIGSTOP); // us alone: the program goes on, and ends
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    char text[8] = "";
+    assert_int_equal(read(fd, text, 6), 6);
+    assert_string_equal(text, "alone\n");
     kill(pid, SIGCONT);
     assert_int_equal(status_of(pid), 6);
     close(fd);
