@@ -73,7 +73,7 @@ class Host:
                    for arguments in wanted]
         self.process.send_signal(signal.SIGUSR2)
         for arguments, process in zip(wanted, running):
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=240)
             self.judge_command(arguments, process.returncode, errors)
             self.test.processes.remove(process)
 
@@ -173,7 +173,7 @@ class Host:
             self.command("snap", "-o", self.out, self.pid)
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        self.test.need(self.process.wait(60) == 0, "%s: status %s", self.name, self.process.returncode)
+        self.test.need(self.process.wait(240) == 0, "%s: status %s", self.name, self.process.returncode)
         self.judge_files(20)
         final = [self.test.profile(p) for p in self.test.files(self.out, "exit", self.pid)]
         if not self.test.need(len(final) == 1, "%s: %d exit profiles", self.name, len(final)):

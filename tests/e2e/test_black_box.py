@@ -302,7 +302,7 @@ def die_once(number, kind, variant, chance):
         time.sleep(delay)
         os.killpg(host.pid, signal.SIGKILL)
     try:
-        status = host.wait(60)
+        status = host.wait(240)
     except subprocess.TimeoutExpired:
         test.need(False, "%s: it did not die", title)
     try:
@@ -387,7 +387,7 @@ def run():
                           "the region of the child of heaptap run")
             test.wait_for(lambda: records(regions(read_log(log)[0].pid)[0]), "its first samples")
             os.kill(read_log(log)[0].pid, signal.SIGKILL)
-        errors = host.communicate(timeout=60)[1]
+        errors = host.communicate(timeout=240)[1]
         if group:
             group.remove()
         profiles, logged = saved(out), read_log(log)
@@ -422,7 +422,7 @@ def workers():
         test.need(host.poll() is None, "%s: the program did not go on", kind)
         if test.need(list(profiles) == [logged[1].pid], "%s: profiles of %s, not %d", kind, list(profiles), logged[1].pid):
             judge(kind, profiles[logged[1].pid], logged[1], 1)
-        errors = host.communicate(timeout=60)[1]
+        errors = host.communicate(timeout=240)[1]
         if group:
             group.remove()
         if kind == "orphan" and not errors:
@@ -434,7 +434,7 @@ def workers():
                   "%s: status %s, files %s, regions %s", kind, host.returncode, os.listdir(out), regions())
     # Children that leave by _exit mean to: no file for each of them.
     host, out, log, _ = run_host("leavers", forks=40)
-    errors = host.communicate(timeout=60)[1]
+    errors = host.communicate(timeout=240)[1]
     tells = tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 15)
     count = len(test.files(out, "recovered"))
     test.need(host.returncode == 0 and not errors and count <= (0 if tells else 8),

@@ -194,7 +194,7 @@ class Shell:
                                                               os.environ["PATH"], COLUMNS="200"))
         os.close(slave)
 
-    def type(self, text, wanted, timeout=60):
+    def type(self, text, wanted, timeout=240):
         """Types, then reads until `wanted` is there (None: as long as the time lasts); what was read."""
         os.write(self.master, text.encode())
         seen, end = "", time.monotonic() + timeout

@@ -60,7 +60,7 @@ class Doctor:
 
     def ask(self, subject, env=None, status=None, **options):
         """The parsed answer; the exit status must fit its summary."""
-        process = self.test.run([COMMAND, "doctor", "--json", str(subject)], env=env, timeout=60, **options)
+        process = self.test.run([COMMAND, "doctor", "--json", str(subject)], env=env, timeout=240, **options)
         self.test.need(process.returncode in (0, 1), "%s: exit status %s: %s", subject, process.returncode, process.errors)
         answer = json.loads(process.output)
         answer["status"] = process.returncode
@@ -113,7 +113,7 @@ def check_usage(t):
     fifo = t.path("fifo")
     os.mkfifo(fifo)
     os.chmod(fifo, 0o755)
-    done = t.heaptap("doctor", fifo, timeout=10)
+    done = t.heaptap("doctor", fifo, timeout=240)
     t.need(done.returncode == 1 and "not a regular file" in done.errors, "a fifo: %s", done.errors)
     text = t.heaptap("doctor", "sh")
     t.need(text.returncode == 0 and text.output.splitlines()[-1].startswith("profiling will work: yes"), "sh: %s", text.output)
@@ -131,7 +131,7 @@ def check_usage(t):
             break
         shown += piece
     os.close(master)
-    t.need(coloured.wait(30) == 0 and b"\033[32mok" in shown, "no colour on a terminal: %r", shown[:200])
+    t.need(coloured.wait(240) == 0 and b"\033[32mok" in shown, "no colour on a terminal: %r", shown[:200])
     helped = t.heaptap("doctor", "--help")
     t.need(helped.returncode == 0 and "heaptap doctor 4242" in helped.output, "help: %s", helped.output)
 

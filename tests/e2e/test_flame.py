@@ -106,7 +106,7 @@ def deep(folder):
 
 
 def heaptap(*words, status=0):
-    done = subprocess.run([COMMAND, *words], capture_output=True, timeout=60, env=dict(os.environ, TZ="UTC"))
+    done = subprocess.run([COMMAND, *words], capture_output=True, timeout=240, env=dict(os.environ, TZ="UTC"))
     assert done.returncode == status, (words, done.returncode, done.stderr.decode())
     return done
 

@@ -102,7 +102,7 @@ def gave_up_root():
     top = test.heaptap("top", run.pid)
     test.need(top.returncode == 1 and re.search(r": is heaptap itself; the program that it runs is \d+$", top.errors.strip()),
               "top of heaptap's own pid: %s", top.errors)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=240)
     test.need(run.returncode == 0, "status %s: %s", run.returncode, errors)
     saved = test.files(out, "recovered")
     if test.need(len(saved) == 1 and "could not write at exit" in errors, "%s: %s", os.listdir(out), errors):

@@ -53,7 +53,7 @@ def run(env):
     with open(data + "/postmaster.pid") as file:
         postmaster = int(file.readline())
     os.kill(postmaster, 2)
-    process.wait(60)
+    process.wait(240)
     process.output, process.errors = answer, ""
     return process
 

@@ -78,7 +78,7 @@ with Test("pprof") as test:
         os.kill(server.pid, signal.SIGUSR2)
         test.wait_for(lambda: len(test.files(out, "signal")) >= count, "signal profile %d of demo_server" % count)
     server.terminate()
-    test.need(server.wait(20) == 0, "demo_server: status %s", server.returncode)
+    test.need(server.wait(240) == 0, "demo_server: status %s", server.returncode)
     files = test.files(out)
     test.need(len(files) == 3, "demo_server: files %s", files)
     for path in files:

@@ -35,7 +35,7 @@ def want_in(what, text, part):
 
 
 def run(*words, script=None, **environment):
-    done = subprocess.run([HEAPTAP, *words], input=script, capture_output=True, text=True, timeout=60, cwd=PROFILES,
+    done = subprocess.run([HEAPTAP, *words], input=script, capture_output=True, text=True, timeout=240, cwd=PROFILES,
                           stdin=None if script is not None else subprocess.DEVNULL,
                           env=dict(os.environ, TZ="UTC", **environment))
     return done.returncode, done.stdout, done.stderr
@@ -348,7 +348,7 @@ def test_names():
             want(f"{words}: whole in a file", long_name in run(*words, path)[1], True)
             want(f"{words}: no colour in a file", "\x1b" in run(*words, path)[1], False)
             with subprocess.Popen([HEAPTAP, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as script:
-                out, _ = script.communicate(" ".join(words) + "\n", timeout=60)
+                out, _ = script.communicate(" ".join(words) + "\n", timeout=240)
             want(f"{words}: whole in a script", long_name in out, True)
         reader, writer = os.pipe() # a script whose output is a terminal
         os.write(writer, b"top\nlist main\n")

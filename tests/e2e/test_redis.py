@@ -74,7 +74,7 @@ def run(env):
     process.output = "%s %s\n" % (client.call("DBSIZE"), client.call("DEBUG", "DIGEST"))
     info = client.call("INFO", "memory")
     client.send("SHUTDOWN", "NOSAVE")
-    process.wait(30)
+    process.wait(240)
     process.errors = ""
     print("  redis' own accounting:", *[l for l in info.splitlines() if l.startswith(("used_memory:", "mem_allocator"))])
     terminate(process)

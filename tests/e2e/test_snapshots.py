@@ -109,7 +109,7 @@ def signals():
     for mode in ("poll",):
         host = Host(mode, signal="none")
         host.signal()
-        test.need(host.process.wait(60) == -signal.SIGUSR2, "HEAPTAP_SIGNAL=none: SIGUSR2 did not end the host as usual")
+        test.need(host.process.wait(240) == -signal.SIGUSR2, "HEAPTAP_SIGNAL=none: SIGUSR2 did not end the host as usual")
     bare = test.run([HOST, "raise"])
     shimmed = test.run([HOST, "raise"], test.shim(test.new_folder("raise"), rate=1))
     test.need(bare.returncode == -signal.SIGUSR2, "the bare host survived its own signal")
@@ -181,7 +181,7 @@ def forks():
     test.need(words[:1] == ["child"] and words[2] == "3", "fork: the host said %s", words)
     child = int(words[1])
     test.pids.add(child)
-    host.process.wait(60)
+    host.process.wait(240)
     files = test.files(host.out, "exit")
     test.need(len(files) == 2, "fork: files %s", files)
     for path in test.files(host.out, pid=host.pid):
@@ -225,7 +225,7 @@ def vforks():
 def plugins():
     host = Host("plugins", BUILD + "/e2e/libplugin_a.so", BUILD + "/e2e/libplugin_b.so")
     where = host.process.stdout.readline()
-    host.process.wait(60)
+    host.process.wait(240)
     if where != "same address\n":
         print("  note: the second library was not loaded where the first had been: %r" % where)
     for path in test.files(host.out, "exit"):
@@ -336,7 +336,7 @@ def run_command():
                          stderr=subprocess.DEVNULL)
     process.stdout.readline()
     process.terminate()
-    test.need(process.wait(60) in (128 + signal.SIGTERM, -signal.SIGTERM), "heaptap run: status %s after SIGTERM",
+    test.need(process.wait(240) in (128 + signal.SIGTERM, -signal.SIGTERM), "heaptap run: status %s after SIGTERM",
               process.returncode)
 
 

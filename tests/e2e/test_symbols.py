@@ -52,7 +52,7 @@ class Case:
     def environment(self, **extra):
         return clean_environment(XDG_CACHE_HOME=self.cache, HOME=self.folder, **extra)
 
-    def symbolize(self, *options, file=None, build_id=None, env=None, timeout=60):
+    def symbolize(self, *options, file=None, build_id=None, env=None, timeout=240):
         """Answers by address, the summary, and what was said."""
         before, after = os.path.join(self.folder, "in.pb.gz"), os.path.join(self.folder, "out.pb.gz")
         symbols.write_profile(before, file or self.binary, self.addresses, self.code,
@@ -224,7 +224,7 @@ def check_refusals(t):
     t.need(summary["modules"][0]["names_from"] == "missing" and "case" in errors, "missing: %s %s", summary, errors)
     fifo = os.path.join(case.folder, "fifo")
     os.mkfifo(fifo)
-    answers, summary, errors = case.symbolize(file=fifo, timeout=20)
+    answers, summary, errors = case.symbolize(file=fifo, timeout=240)
     t.need(not any(answers.values()), "a fifo in the file's place: %s", answers)
     for arguments, text in ((["in"], "-o OUT"), ([], "name one"), (["a", "b", "-o", "c"], "name one"),
                             (["a", "-o", "-", "--json"], "standard output"), (["a", "-o", "b", "--demangle=x"], "--demangle is")):
@@ -277,7 +277,7 @@ def check_cache(t):
         symbols.write_profile(inputs[-1], case.binary, case.addresses[i::8], case.code, case.build_id)
     for _ in range(2):
         runs = [t.start([COMMAND, "symbolize", name, "-o", name + ".out"], env=case.environment()) for name in inputs]
-        t.need(all(run.wait(60) == 0 for run in runs), "runs side by side failed")
+        t.need(all(run.wait(240) == 0 for run in runs), "runs side by side failed")
     for i, name in enumerate(inputs):
         answers = symbols.read_profile(name + ".out")
         t.need(all(answers[a] == first[a] for a in case.addresses[i::8]), "side by side: other answers")
@@ -553,7 +553,7 @@ def check_slow_run(t):
                 t.wait_for(lambda: "finding the names" in open(log.name).read(), "nothing is said")
                 t.need(host.poll() is None, "it did not wait")
                 host.send_signal(signal.SIGINT)
-            status = host.wait(60)
+            status = host.wait(240)
             log.seek(0)
             errors = log.read()
         t.need(status == 7 and said in errors and errors.count("finding the names") == 1, "%s: status %d, %s", title, status, errors)

@@ -78,7 +78,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         if path in ("/debug/pprof/heap", "/named", "/slow"):
             if path == "/slow":
                 # For all eight: one after the other they would never come.
-                Server.together.wait(60) if "?" in self.path else time.sleep(0.8)
+                Server.together.wait(240) if "?" in self.path else time.sleep(0.8)
             return self.answer(gzip.compress(NAMED))
         if path in ("/bare/debug/pprof/heap", "/bare"):
             return self.answer(gzip.compress(BARE))
@@ -133,7 +133,7 @@ def serve(context=None):
     return "127.0.0.1:%d" % server.server_address[1]
 
 
-def top(test, *arguments, timeout=30):
+def top(test, *arguments, timeout=240):
     return test.run([COMMAND, "top", *arguments], env=ENVIRONMENT, timeout=timeout)
 
 
@@ -237,7 +237,7 @@ def test_progress(test, address):
     process = subprocess.Popen([COMMAND, "top", "%s/slow" % address], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=slave,
                                stdin=subprocess.DEVNULL, text=True)
     os.close(slave)
-    output, seen = process.communicate(timeout=30)[0], b""
+    output, seen = process.communicate(timeout=240)[0], b""
     while select.select([master], [], [], 0.2)[0]:
         try:
             piece = os.read(master, 4096)

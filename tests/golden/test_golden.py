@@ -30,7 +30,7 @@ STORE_AGAIN = 5
 
 
 def run(words, folder):
-    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=240)
     return done.returncode, done.stdout
 
 

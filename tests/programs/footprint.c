@@ -107,7 +107,7 @@ int main(int count, char **arguments, char **environment)
         CHECK(timers && fgetc(timers) == EOF && !fclose(timers));
     }
     // A snapshot's thread may be there for a moment, with descriptors of its own.
-    time_t end = time(NULL) + 40;
+    time_t end = time(NULL) + 200;
     int threads;
     while ((threads = entries("/proc/self/task")) > 1 && time(NULL) < end)
         usleep(1000);

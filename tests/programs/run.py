@@ -125,7 +125,7 @@ def shower(pid, tree, stop):
 def run(env, signals=False):
     command = [BUILD + "/programs/" + name] + needs.arguments
     if not signals:
-        return test.run(command, env, timeout=50)
+        return test.run(command, env, timeout=250)
     stop = threading.Event()
     started = []
     original = test.pids.add
@@ -137,7 +137,7 @@ def run(env, signals=False):
 
     test.pids = type("Pids", (set,), {"add": lambda self, pid: note(pid)})(test.pids)
     try:
-        return test.run(command, env, timeout=50)
+        return test.run(command, env, timeout=250)
     finally:
         stop.set()
         started[0].join()

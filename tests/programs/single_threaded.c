@@ -37,7 +37,7 @@ int main(void)
     }
     // A snapshot's thread may be there for a moment, not for long: there must be moments without one. Signals
     // cut sleeps short, so the clock decides how long to look.
-    time_t end = time(NULL) + 40;
+    time_t end = time(NULL) + 200;
     while (threads() > 1 && time(NULL) < end)
         usleep(1000);
     CHECK(time(NULL) < end);

@@ -193,7 +193,7 @@ class Test:
     def counted(self, count, **extra):
         return clean_environment(LD_PRELOAD=COUNT, HT_COUNT_OUT=count, **extra)
 
-    def run(self, command, env=None, timeout=120, **options):
+    def run(self, command, env=None, timeout=400, **options):
         """Runs to the end; returns the process object with text in stdout and stderr and its pid."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
@@ -216,7 +216,7 @@ class Test:
         self.processes.append(process)
         return process
 
-    def heaptap(self, *arguments, timeout=60, env=None):
+    def heaptap(self, *arguments, timeout=240, env=None):
         return self.run([COMMAND] + [str(a) for a in arguments], env=env, timeout=timeout)
 
     def wait_for(self, condition, text, timeout=60.0):
@@ -312,7 +312,7 @@ class Test:
                   bare.errors[:500])
 
 
-def terminate(process, number=signal.SIGTERM, timeout=30):
+def terminate(process, number=signal.SIGTERM, timeout=120):
     """Sends a signal and waits; returns the exit status."""
     if process.poll() is None:
         process.send_signal(number)
