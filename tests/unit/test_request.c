@@ -33,9 +33,13 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define UNDER_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
 #endif
 #endif
 
@@ -228,6 +232,9 @@ static int traced(int (*run)(void), bool until_waiting)
 static void test_copied_while_a_snapshot_is_written(void **state)
 {
     (void)state;
+#ifdef UNDER_ASAN
+    skip(); // a copy's thread stands where ASan has its parent's frames in its books
+#endif
     assert_int_equal(traced(copied_with_the_same_pid, false), 0);
 }
 
