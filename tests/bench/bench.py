@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-BUILD = os.path.abspath(os.environ.get("HT_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from e2e import BUILD  # noqa: E402
+
 ROUNDS = int(os.environ.get("HT_BENCH_ROUNDS", "11"))
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 HEAPTRACK = "/usr/lib/heaptrack/libheaptrack_preload.so"

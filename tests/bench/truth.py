@@ -37,9 +37,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from e2e import BUILD  # noqa: E402
 from heap_profile import Profile  # noqa: E402
 
-BUILD = os.path.abspath(os.environ.get("HT_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 TYPES = ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space")
 SIZES = (0, 1, 16, 100, 1000, 4096, 65536, 1 << 20, 4 << 20)
 LETTERS = "abcd"

@@ -1,6 +1,7 @@
 """What the audits share: where things are, running binutils, and failing with every finding at once."""
 import collections
 import os
+import re
 import subprocess
 import sys
 
@@ -49,9 +50,12 @@ def rooms():
     rows = []
     with open(BUILD + "/rooms.txt", encoding="utf-8") as file:
         for line in file.read().splitlines():
-            path, floors, objects = line.split("|")
-            name = path[len("src/"):] if path.startswith("src/") else path[len("tools/heaptap/"):]
-            rows.append(Room(name, path, [f for f in floors.split(",") if f], [o for o in objects.split(",") if o]))
+            what, text = line.split(" ", 1)
+            if what == "room":
+                name = text[len("src/"):] if text.startswith("src/") else text[len("tools/heaptap/"):]
+                rows.append(Room(name, text, [], []))
+            else:
+                (rows[-1].floors if what == "floor" else rows[-1].objects).append(text)
     return rows
 
 
@@ -63,6 +67,12 @@ def symbols(path):
         if len(words) >= 2:
             rows.append((words[0].split("@")[0], words[1]))
     return rows
+
+
+def option(name):
+    """Whether an option of the build is on."""
+    with open(BUILD + "/CMakeCache.txt", encoding="utf-8") as file:
+        return re.search(r"^%s:BOOL=(ON|1|YES|TRUE|Y)$" % name, file.read(), re.M | re.I) is not None
 
 
 def done():

@@ -406,6 +406,7 @@ static int library_calls(void)
 static char directory[] = "/tmp/heaptap-unwind-XXXXXX";
 static bool have_directory;
 
+// False: there is no such compiler.
 static bool build(const char *compiler, const char *source, const char *flags, const char *name,
                   char *ret_path, size_t size)
 {
@@ -415,9 +416,13 @@ static bool build(const char *compiler, const char *source, const char *flags, c
         have_directory = true;
     }
     snprintf(ret_path, size, "%s/%s", directory, name);
-    snprintf(command, sizeof command, "%s -shared -fPIC -O2 %s -o %s %s/tests/unit/%s 2>%s/errors", compiler,
-             flags, ret_path, HT_TEST_SOURCE_DIR, source, directory);
-    return system(command) == 0;
+    snprintf(command, sizeof command, "%s -shared -fPIC -O2 %s -o %s '%s/tests/unit/%s'", compiler, flags, ret_path,
+             HT_TEST_SOURCE_DIR, source);
+    int status = system(command);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) // no such compiler here
+        return false;
+    assert_int_equal(status, 0);
+    return true;
 }
 
 static void *open_library(const char *path)
@@ -807,9 +812,8 @@ static void other_modes(void **state)
             assert_memory_equal(scratch.pcs + index, by_tables.pcs + 1, (count - 1) * sizeof(uintptr_t));
         } else if (!SANITIZED) {
             // Frame 0 may have no frame pointer; then its caller is left out.
-            assert_true(frames_include(by_tables.pcs[2], by_tables.pcs[2] + 1, &index));
-            assert_true(index <= 2);
-            assert_memory_equal(scratch.pcs + index, by_tables.pcs + 2, 9 * sizeof(uintptr_t));
+            if (memcmp(scratch.pcs + 1, by_tables.pcs + 2, 9 * sizeof(uintptr_t)) != 0)
+                assert_memory_equal(scratch.pcs + 2, by_tables.pcs + 2, 9 * sizeof(uintptr_t));
         }
     }
     void *code = jit(code_with_frame, sizeof code_with_frame);

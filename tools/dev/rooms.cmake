@@ -17,9 +17,13 @@ function(ht_room folder)
     if(HEAPTAP_SANITIZE)
         target_compile_options(room_${name} PRIVATE -fsanitize=${HEAPTAP_SANITIZE})
     endif()
-    string(REPLACE ";" "," floors "${ROOM_FLOORS}")
+    # A line for each thing, so that no separator can be a part of a path.
+    set(lines "room ${path}\n")
+    foreach(floor ${ROOM_FLOORS})
+        string(APPEND lines "floor ${floor}\n")
+    endforeach()
     set_property(GLOBAL APPEND_STRING PROPERTY HT_ROOMS
-        "${path}|${floors}|$<JOIN:$<TARGET_OBJECTS:room_${name}>,$<COMMA>>\n")
+        "${lines}object $<JOIN:$<TARGET_OBJECTS:room_${name}>,\nobject >\n")
 endfunction()
 
 function(ht_room_objects ret)

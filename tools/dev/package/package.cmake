@@ -20,7 +20,7 @@ add_custom_command(OUTPUT ${DOCS}/made
     COMMAND heaptap --generate bash ${DOCS}/heaptap
     COMMAND heaptap --generate zsh ${DOCS}/_heaptap
     COMMAND ${CMAKE_COMMAND} -E touch ${DOCS}/made
-    DEPENDS heaptap)
+    DEPENDS heaptap VERBATIM)
 add_custom_target(docs ALL DEPENDS ${DOCS}/made)
 install(DIRECTORY ${DOCS}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
 install(DIRECTORY ${DOCS}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 FILES_MATCHING PATTERN "*.7")
@@ -68,4 +68,4 @@ set(CPACK_HEAPTAP_LIBDIR ${CMAKE_INSTALL_LIBDIR})
 include(CPack)
 
 # A .deb on a fresh Debian: installed, used, removed, in a chroot. Needs root and a Debian mirror.
-add_custom_target(deb_test COMMAND ${CMAKE_CURRENT_LIST_DIR}/deb-test ${CMAKE_BINARY_DIR} USES_TERMINAL)
+add_custom_target(deb_test COMMAND ${CMAKE_CURRENT_LIST_DIR}/deb-test ${CMAKE_BINARY_DIR} USES_TERMINAL VERBATIM)

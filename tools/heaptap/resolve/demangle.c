@@ -1,6 +1,7 @@
-// Readable names of C++ and Rust symbols, by libiberty.
+// Readable names of C++ and Rust symbols, by libiberty; in a build without it they stay as they are.
 #include "resolve/resolve.h"
 
+#ifdef HT_HAVE_LIBIBERTY
 #include <libiberty/demangle.h>
 #include <stdlib.h>
 
@@ -79,3 +80,14 @@ char *ht_demangle(const char *symbol, enum ht_demangle mode)
         remove_template_arguments(name);
     return name;
 }
+
+#else
+
+char *ht_demangle(const char *symbol, enum ht_demangle mode)
+{
+    (void)symbol;
+    (void)mode;
+    return NULL;
+}
+
+#endif
