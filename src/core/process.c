@@ -21,6 +21,7 @@
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/fmt.h"
+#include "sys/fpu.h"
 #include "sys/io.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
@@ -319,6 +320,7 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
 static bool ht_switch_region(struct ht_held *fresh)
 {
     const struct ht_held *old = ht_held();
+    uint64_t eflags = ht_eflags_calm(); // a host that steps through itself: no SIGTRAP while all are blocked
     uint64_t mask = ht_signal_mask(~UINT64_C(0));
     bool copied = ht_owner_state() != HT_OWNER_MAKING;
     if (!copied) {
@@ -326,6 +328,7 @@ static bool ht_switch_region(struct ht_held *fresh)
         ht_owner_finish(HT_OWNER_READY);
     }
     ht_signal_mask(mask);
+    ht_eflags_restore(eflags);
     if (copied) {
         ht_raw2(SYS_munmap, (long)fresh->region.base, (long)fresh->region.mapped_bytes);
         return false;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/proc.h"
+#include "sys/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -360,38 +361,58 @@ static void test_stop_and_continue(void **state)
     close(fd);
 }
 
+struct ticks {
+    uint32_t count;
+    int line; // where each one writes an empty line
+};
+
 static void on_tick(pid_t child, void *arg)
 {
     (void)child;
-    __atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED);
+    struct ticks *ticks = arg;
+    __atomic_fetch_add(&ticks->count, 1, __ATOMIC_RELAXED);
+    if (write(ticks->line, "\n", 1) != 1)
+        abort();
 }
 
 static void on_bad_tick(pid_t child, void *arg)
 {
-    (void)child;
-    __atomic_fetch_add((int *)arg, 1, __ATOMIC_RELAXED);
+    on_tick(child, arg);
     abort(); // whatever happens there
+}
+
+// The program ends when three ticks have come; there are no more than fit into the time that it took.
+static void run_for_three(void (*tick)(pid_t child, void *arg))
+{
+    struct ticks *ticks =
+        mmap(NULL, sizeof *ticks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int fds[2];
+    assert_ptr_not_equal(ticks, MAP_FAILED);
+    assert_int_equal(pipe(fds), 0);
+    ticks->line = fds[1];
+    char name[] = "sh", option[] = "-c", script[128];
+    snprintf(script, sizeof script, "read a <&%d; read b <&%d; read c <&%d", fds[0], fds[0], fds[0]);
+    char *argv[] = {name, option, script, NULL};
+    struct ht_child child = {.path = "/bin/sh",
+                             .argv = argv,
+                             .environment = environ,
+                             .interval_ns = 200000000,
+                             .tick = tick,
+                             .arg = ticks};
+    uint64_t begun_ns = ht_clock_raw_monotonic_ns();
+    assert_int_equal(ht_child_run(&child), 0);
+    uint64_t spent_ns = ht_clock_raw_monotonic_ns() - begun_ns;
+    assert_in_range(ticks->count, 3, spent_ns / child.interval_ns + 1);
+    close(fds[0]);
+    close(fds[1]);
+    munmap(ticks, sizeof *ticks);
 }
 
 static void test_ticks(void **state)
 {
     (void)state;
-    int *count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    char name[] = "sleep", time[] = "1.05";
-    char *argv[] = {name, time, NULL};
-    struct ht_child child = {.path = "/bin/sleep",
-                             .argv = argv,
-                             .environment = environ,
-                             .interval_ns = 200000000,
-                             .tick = on_tick,
-                             .arg = count};
-    assert_int_equal(ht_child_run(&child), 0);
-    assert_in_range(*count, 2, 5);
-    *count = 0;
-    child.tick = on_bad_tick;
-    assert_int_equal(ht_child_run(&child), 0);
-    assert_in_range(*count, 2, 5);
-    munmap(count, 4096);
+    run_for_three(on_tick);
+    run_for_three(on_bad_tick);
 }
 
 int main(void)
