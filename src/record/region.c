@@ -220,7 +220,7 @@ static uint8_t *ht_region_map(long fd, uint64_t bytes, uint64_t unique)
     return ht_is_error(base) ? NULL : (uint8_t *)base;
 }
 
-static void ht_region_fill_header(struct ht_region_header *header, const struct ht_identity *identity)
+void ht_region_describe(struct ht_region_header *header, const struct ht_identity *identity)
 {
     header->version = HT_REGION_VERSION;
     header->header_bytes = HT_REGION_HEADER_BYTES;
@@ -337,7 +337,7 @@ bool ht_region_make(const struct ht_identity *identity, const char *live_dir, ui
     region->header->used_bytes = HT_REGION_HEADER_BYTES;
     region->header->backed_bytes = region->backed_bytes = HT_REGION_HEADER_BYTES;
     region->size_bytes = limit_bytes;
-    ht_region_fill_header(region->header, identity);
+    ht_region_describe(region->header, identity);
     if (region->shared) {
         memcpy(region->header->region_path, path, sizeof path);
     }

@@ -68,6 +68,8 @@ bool ht_region_create(const struct ht_identity *identity, const char *live_dir, 
 bool ht_region_make(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
                     uint64_t unique, struct ht_region *ret_region);
 void ht_region_publish(struct ht_region *region);
+// Fills in a header what is known without any record: whose it is, since when, and its settings. Any context.
+void ht_region_describe(struct ht_region_header *header, const struct ht_identity *identity);
 // Removes the file, the mapping stays usable to the end. Any context.
 void ht_region_unlink(struct ht_region *region);
 // Unmaps; the file, if any, is removed too.

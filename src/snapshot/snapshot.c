@@ -209,23 +209,10 @@ int ht_snapshot_write(const struct ht_view *view, enum ht_trigger trigger,
 
 static void ht_empty_header(struct ht_region_header *header, const struct ht_identity *identity)
 {
+    ht_region_describe(header, identity);
     header->magic = HT_REGION_MAGIC;
-    header->version = HT_REGION_VERSION;
-    header->header_bytes = HT_REGION_HEADER_BYTES;
     header->size_bytes = header->used_bytes = HT_REGION_HEADER_BYTES;
     header->head_count = 1; // of a table that is not there
-    header->pid = identity->pid;
-    header->uid = identity->uid;
-    header->start_ticks = identity->start_ticks;
-    header->pid_namespace = identity->pid_namespace;
-    memcpy(header->boot_id, identity->boot_id, sizeof header->boot_id);
-    memcpy(header->program, identity->program, sizeof header->program);
-    memcpy(header->program_path, identity->program_path, sizeof header->program_path);
-    memcpy(header->out_dir, identity->out_dir, sizeof header->out_dir);
-    header->rate_bytes = identity->rate_bytes;
-    header->active = identity->active;
-    header->first_active_ns = identity->active;
-    header->created_monotonic_ns = identity->active;
 }
 
 int ht_snapshot_empty(const struct ht_identity *identity, enum ht_trigger trigger,

@@ -62,15 +62,18 @@ static inline int64_t ht_cursor_signed(struct ht_cursor *c, unsigned size)
     return (int64_t)(ht_cursor_get(c, size) << shift) >> shift;
 }
 
-static inline uint64_t ht_cursor_uleb(struct ht_cursor *c)
+// LEB128; *ret_bits: how many bits were given, 0 behind nonsense.
+static inline uint64_t ht_cursor_leb(struct ht_cursor *c, unsigned *ret_bits)
 {
     uint64_t value = 0;
+    *ret_bits = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
         uint8_t byte = (uint8_t)ht_cursor_get(c, 1);
         if (shift < 64) {
             value |= (uint64_t)(byte & 0x7f) << shift;
         }
         if (!(byte & 0x80)) {
+            *ret_bits = shift + 7;
             return value;
         }
     }
@@ -78,23 +81,20 @@ static inline uint64_t ht_cursor_uleb(struct ht_cursor *c)
     return 0;
 }
 
+static inline uint64_t ht_cursor_uleb(struct ht_cursor *c)
+{
+    unsigned bits;
+    return ht_cursor_leb(c, &bits);
+}
+
 static inline int64_t ht_cursor_sleb(struct ht_cursor *c)
 {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        uint8_t byte = (uint8_t)ht_cursor_get(c, 1);
-        if (shift < 64) {
-            value |= (uint64_t)(byte & 0x7f) << shift;
-        }
-        if (!(byte & 0x80)) {
-            if (shift + 7 < 64 && (byte & 0x40)) {
-                value |= ~UINT64_C(0) << (shift + 7);
-            }
-            return (int64_t)value;
-        }
+    unsigned bits;
+    uint64_t value = ht_cursor_leb(c, &bits);
+    if (bits != 0 && bits < 64 && (value >> (bits - 1) & 1) != 0) {
+        value |= ~UINT64_C(0) << bits;
     }
-    c->bad = true;
-    return 0;
+    return (int64_t)value;
 }
 
 // `datarel` is the base of DW_EH_PE_datarel. Indirect pointers are not followed: the value is where the

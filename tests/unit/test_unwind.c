@@ -416,8 +416,8 @@ static bool build(const char *compiler, const char *source, const char *flags, c
         have_directory = true;
     }
     snprintf(ret_path, size, "%s/%s", directory, name);
-    snprintf(command, sizeof command, "%s -shared -fPIC -O2 %s -o %s '%s/tests/unit/%s'", compiler, flags, ret_path,
-             HT_TEST_SOURCE_DIR, source);
+    snprintf(command, sizeof command, "%s -shared -fPIC -O2 %s -o %s '%s/tests/unit/%s'", compiler, flags,
+             ret_path, HT_TEST_SOURCE_DIR, source);
     int status = system(command);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127) // no such compiler here
         return false;
