@@ -62,7 +62,8 @@ struct ht_resolve_options {
 // fails.
 void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_options *options);
 
-// The readable name of a symbol (free() it), NULL if it is not a mangled name, or in a build without libiberty.
+// The readable name of a symbol (free() it), NULL if it is not a mangled name, or in a build without
+// libiberty.
 char *ht_demangle(const char *symbol, enum ht_demangle mode);
 
 #endif
