@@ -274,10 +274,13 @@ static struct ht_fork_copy *ht_copy_live(const struct ht_region *region)
 static void ht_claim_inherited(void)
 {
     struct ht_held *parent = ht_held();
+    if (parent->inherited != NULL) {
+        return; // by our handler; here no thread-locals are needed (ht_process_region_inherited)
+    }
     if (ht_thread.fork_copy != NULL) {
         parent->inherited = ht_thread.fork_copy;
         ht_thread.fork_copy = NULL;
-    } else if (ht_thread.fork_held != NULL && ht_thread.fork_held != parent && parent->inherited == NULL) {
+    } else if (ht_thread.fork_held != NULL && ht_thread.fork_held != parent) {
         // Another thread made the region between our prepare handler and the copying. It is still mapped, and
         // the parent has not had the time to change much in it.
         parent->inherited = ht_copy_live(&parent->region);
@@ -395,6 +398,12 @@ struct ht_region *ht_process_region(void)
         }
     }
     return ht_process_region_if_made();
+}
+
+struct ht_region *ht_process_region_inherited(void)
+{
+    const struct ht_fork_copy *inherited = ht_held()->inherited;
+    return ht_process_is_copy() && inherited != NULL && inherited->count != 0 ? ht_process_region() : NULL;
 }
 
 void ht_fork_prepare(void)

@@ -40,6 +40,10 @@ struct ht_region *ht_process_region(void);
 // The region if this very process has made it, else NULL. Any context; makes nothing.
 struct ht_region *ht_process_region_if_made(void);
 
+// The region of a forked child that has recorded nothing yet, made of the blocks that it holds since the
+// fork; NULL: it holds none, or is no such process. Context: bare thread (uses no thread-locals).
+struct ht_region *ht_process_region_inherited(void);
+
 // True in a process copied by fork whose parent had a region and that has not made its own.
 bool ht_process_is_copy(void);
 

@@ -70,6 +70,9 @@ static int ht_write_empty(enum ht_trigger trigger, const struct ht_snapshot_targ
 static int ht_write_one(enum ht_trigger trigger, uint64_t deadline_ns)
 {
     struct ht_region *region = ht_process_region_if_made();
+    if (region == NULL) {
+        region = ht_process_region_inherited();
+    }
     struct ht_snapshot_target target = {
         .rotation = &ht_rotation,
         .keep = ht_settings.keep,

@@ -1,0 +1,49 @@
+#!/usr/bin/python3 -B
+# What a forked worker holds of its parent's is in its profiles from the first snapshot on, also when it has recorded nothing
+# itself; and no later one calls it growth.
+import os
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from e2e import BUILD, Test  # noqa: E402
+
+ALL = [200, 2000000, 200, 2000000]
+
+
+def snapshot(count):
+    """The worker's profile number `count`, by its signal."""
+    os.kill(worker, signal.SIGUSR2)
+    files = test.wait_for(lambda: len(test.files(out, "signal", worker)) >= count and test.files(out, "signal", worker),
+                          "snapshot %d of the worker" % count)
+    return sorted(files)[count - 1] if files else None
+
+
+def tell(word):
+    host.stdin.write(word)
+    host.stdin.flush()
+    test.need(host.stdout.readline() == "done\n", "the worker does not answer")
+
+
+with Test("inherited") as test:
+    out = test.new_folder("out")
+    host = test.start([BUILD + "/e2e/inherit_host"], test.shim(out, rate=1), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                      bufsize=1)
+    worker = int(host.stdout.readline())
+    idle = snapshot(1)
+    test.need(test.profile(idle).by_any("load_blocks") == ALL, "idle: %s", test.profile(idle).by_any("load_blocks"))
+    test.need(test.profile(idle).health().get("raw_fork") is None, "idle: a raw fork")
+    tell("s")
+    served = snapshot(2)
+    test.need(test.profile(served).by_any("load_blocks") == ALL, "served: %s", test.profile(served).by_any("load_blocks"))
+    text = test.heaptap("diff", idle, served).output
+    test.need("load_blocks" not in text, "diff of idle and served:\n%s", text)
+    tell("r")
+    released = snapshot(3)
+    test.need(test.profile(released).by_any("load_blocks") == [200, 2000000, 100, 1000000], "released: %s",
+              test.profile(released).by_any("load_blocks"))
+    host.stdin.close()
+    test.need(host.wait(timeout=60) == 0, "the host ends with %s", host.returncode)
+    last, = test.files(out, "exit", host.pid)
+    test.need(test.profile(last).by_any("load_blocks") == ALL, "the parent: %s", test.profile(last).by_any("load_blocks"))
