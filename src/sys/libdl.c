@@ -1,4 +1,5 @@
-// Binds dlopen and dlsym to their oldest versions. Compiled without link-time optimisation, which loses .symver.
+// Binds dlopen and dlsym to their oldest versions. Compiled without link-time optimisation, which loses
+// .symver.
 #include "sys/libdl.h"
 
 #include <dlfcn.h>
