@@ -401,12 +401,16 @@ def check_signal_owner(t, doctor, shim):
     """A process that allocates says whose the signal is, again after a change; ps tells of those that it is not ours in."""
     host = Host(t, BUSY, env=dict(shim), stdin=subprocess.PIPE)
 
-    def after(line, handler, shown):
-        # It is asked, and only then allocates: the answer is there when it says so.
-        t.heaptap("ps", "--over", "0", host.pid)
+    def allocate_after(line):
         host.process.stdin.write(line + "\n")
         host.process.stdin.flush()
         t.need(host.process.stdout.readline() == "done\n", "the host did not go on after: %s", line)
+
+    def after(line, handler, shown):
+        # It is asked when it has changed, and only then allocates: the answer is there when it says so.
+        allocate_after(line)
+        t.heaptap("ps", "--over", "0", host.pid)
+        allocate_after("pass")
         rows = json.loads(t.heaptap("ps", "--json", "--over", "0", host.pid).output)["processes"]
         t.need([(r.get("signal"), r.get("signal_handler")) for r in rows] == [("SIGUSR2", handler)], "%s: ps: %s", line, rows)
         text = t.heaptap("ps", "--over", "0", host.pid).output
