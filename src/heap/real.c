@@ -5,7 +5,7 @@
 #include "record/filter.h"
 #include "sys/atomic.h"
 #include "sys/compiler.h"
-#include "sys/symver.h"
+#include "sys/libdl.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -235,12 +235,12 @@ static bool ht_may_come_back(const struct ht_real *found)
 
 static void *ht_next(const char *name)
 {
-    return dlsym(RTLD_NEXT, name);
+    return ht_dlsym(RTLD_NEXT, name);
 }
 
 void *ht_real_symbol(const char *name)
 {
-    return dlsym(RTLD_DEFAULT, name);
+    return ht_dlsym(RTLD_DEFAULT, name);
 }
 
 void ht_real_find(void)

@@ -250,11 +250,28 @@ struct ht_region_header {
     uint32_t pad;
     uint64_t run_id;    // HEAPTAP_RUN: the `heaptap run` it belongs to, 0 = none
     uint32_t kinds_ref; // newest struct ht_kind_row; 0: written before there were rows
+    // Whose the snapshot signal is: asked by the command, answered at the next sample or free of a sampled
+    // block.
+    uint32_t signal_asked;    // counts up (command)
+    uint32_t signal_answered; // the signal_asked that is answered (release, last)
+    uint32_t signal_owner;    // enum ht_signal_owner
+    uint32_t signal_number;   // 0: none is wanted
     uint32_t more_pad;
-    uint64_t spare[37];                    // zero in version 1
+    uint64_t spare[35];                    // zero in version 1
     uint32_t unused_refs[HT_SIZE_CLASSES]; // overflow entries, before there were rows
     struct ht_stripe stripes[HT_STRIPES];
 };
+
+// What is done with the snapshot signal in the process; a program may change it at any time after load.
+enum ht_signal_owner {
+    HT_SIGNAL_UNKNOWN = 0, // written before there was this word, or not found out yet
+    HT_SIGNAL_NONE,        // HEAPTAP_SIGNAL=none
+    HT_SIGNAL_OURS,        // it takes a snapshot
+    HT_SIGNAL_PROGRAM,     // the program handles it
+    HT_SIGNAL_DEFAULT,     // it would kill the process
+    HT_SIGNAL_IGNORED,
+};
+
 _Static_assert(sizeof(struct ht_region_header) <= HT_REGION_HEADER_BYTES,
                "the header has outgrown its space");
 _Static_assert(HT_HEALTH_COUNT <= HT_HEALTH_ROOM, "the header's place for the counters");

@@ -3,6 +3,8 @@
 #include "trigger/signal.h"
 
 #include "core/process.h"
+#include "sys/atomic.h"
+#include "sys/compiler.h"
 #include "sys/raw.h"
 #include "trigger/request.h"
 
@@ -12,13 +14,25 @@
 
 static void ht_on_signal(int signal, siginfo_t *info, void *context);
 
+static int ht_snapshot_signal; // 0: none is wanted
+
+// The handler that the kernel has: unlike libc's, its struct begins with it.
+static bool ht_signal_handler(int signal, uintptr_t *ret_handler)
+{
+    uintptr_t installed[4];
+    if (ht_raw4(SYS_rt_sigaction, signal, 0, (long)installed, 8) != 0) {
+        return false;
+    }
+    *ret_handler = installed[0];
+    return true;
+}
+
 // A handler that the host installed later calls the one that was there before, ours. The signal is the host's
 // then, deadly to nobody, and `info` may be anything: the host need not know that there is one.
 static bool ht_signal_is_chained(int signal)
 {
-    uintptr_t installed[4]; // the kernel's struct sigaction: the handler comes first
-    return ht_raw4(SYS_rt_sigaction, signal, 0, (long)installed, 8) == 0 &&
-           installed[0] != (uintptr_t)ht_on_signal;
+    uintptr_t handler;
+    return ht_signal_handler(signal, &handler) && handler != (uintptr_t)ht_on_signal;
 }
 
 static void ht_on_signal(int signal, siginfo_t *info, void *context)
@@ -53,6 +67,7 @@ static void ht_on_signal(int signal, siginfo_t *info, void *context)
 
 void ht_signal_install(int signal)
 {
+    ht_snapshot_signal = signal;
     struct sigaction old;
     if (signal == 0 || sigaction(signal, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) != 0 ||
         old.sa_handler != SIG_DFL) {
@@ -64,4 +79,31 @@ void ht_signal_install(int signal)
     ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
     sigemptyset(&ours.sa_mask);
     sigaction(signal, &ours, NULL);
+}
+
+void ht_signal_tell(struct ht_region *region)
+{
+    struct ht_region_header *header = region->header;
+    uint32_t asked = ht_load_acquire(&header->signal_asked);
+    if (ht_likely(asked == ht_load_relaxed(&header->signal_answered) &&
+                  ht_load_relaxed(&header->signal_owner) != HT_SIGNAL_UNKNOWN)) {
+        return;
+    }
+    uint32_t owner = HT_SIGNAL_NONE;
+    uintptr_t handler;
+    if (ht_snapshot_signal != 0) {
+        // A vfork child in this memory has handlers of its own; under a seccomp filter nothing can be found
+        // out.
+        if (header->pid != (uint32_t)ht_raw0(SYS_getpid) ||
+            !ht_signal_handler(ht_snapshot_signal, &handler)) {
+            return;
+        }
+        owner = handler == (uintptr_t)ht_on_signal ? HT_SIGNAL_OURS
+                : handler == (uintptr_t)SIG_DFL    ? HT_SIGNAL_DEFAULT
+                : handler == (uintptr_t)SIG_IGN    ? HT_SIGNAL_IGNORED
+                                                   : HT_SIGNAL_PROGRAM;
+    }
+    ht_store_relaxed(&header->signal_number, (uint32_t)ht_snapshot_signal);
+    ht_store_relaxed(&header->signal_owner, owner);
+    ht_store_release(&header->signal_answered, asked);
 }

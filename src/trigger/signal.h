@@ -5,4 +5,8 @@
 // Installs the handler where the disposition is the default; 0: none. Context: load.
 void ht_signal_install(int signal);
 
+// Writes whose the signal is into the region, if somebody asks or nobody has said it yet. Context: hook.
+struct ht_region;
+void ht_signal_tell(struct ht_region *region);
+
 #endif

@@ -35,7 +35,7 @@ static int64_t ht_growth_base_bytes;
 // HEAPTAP_INTERVAL and HEAPTAP_GROWTH, looked at with each sample and each free of a sampled block.
 static void ht_on_event(struct ht_region *region)
 {
-    (void)region;
+    ht_signal_tell(region);
     if (ht_config.interval_ns != 0) {
         uint64_t now = ht_clock_monotonic_ns();
         uint64_t next = ht_load_relaxed(&ht_next_interval_ns);

@@ -1,6 +1,6 @@
 // HEAPTAP_UNWIND=libunwind: unw_backtrace, the reference. It takes the loader's lock and more stack than the
 // other ways.
-#include "sys/symver.h"
+#include "sys/libdl.h"
 #include "unwind/walk.h"
 
 #include <dlfcn.h>
@@ -11,8 +11,8 @@ static int (*ht_unw_backtrace)(void **buffer, int size);
 bool ht_libunwind_load(void)
 {
     // RTLD_LOCAL: its _Unwind_ names must not capture the exceptions of the host.
-    void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
-    void *function = library != NULL ? dlsym(library, "unw_backtrace") : NULL;
+    void *library = ht_dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
+    void *function = library != NULL ? ht_dlsym(library, "unw_backtrace") : NULL;
     memcpy(&ht_unw_backtrace, &function, sizeof ht_unw_backtrace);
     return function != NULL;
 }

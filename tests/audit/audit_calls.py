@@ -16,11 +16,12 @@ PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", 
         "nextafterf", "_end", "_edata", "__bss_start"}
 # What one file alone may call, and why: at load, at exit and in the handler, never on a sampled path.
 SOMETIMES = {
-    "heap/real": {"dlsym": "finds the host's allocator, at load", "dlvsym": "the same", "mallocx": "weak, its address only",
-                     "tc_malloc": "the same", "mi_malloc": "the same", "__libc_calloc": "the same"},
+    "sys/libdl": {"dlsym": "for those that may use ht_dlsym", "dlopen": "for those that may use ht_dlopen"},
+    "heap/real": {"ht_dlsym": "finds the host's allocator, at load", "mallocx": "weak, its address only",
+                  "tc_malloc": "the same", "mi_malloc": "the same", "__libc_calloc": "the same"},
     "unwind/permanent": {"dl_iterate_phdr": "once, at load, before any thread"},
     "unwind/unwind": {"__libc_stack_end": "data of the loader's: where the main thread's stack ends"},
-    "unwind/libunwind": {"dlopen": "HEAPTAP_UNWIND=libunwind, at load", "dlsym": "the same", "dlerror": "the same"},
+    "unwind/libunwind": {"ht_dlopen": "HEAPTAP_UNWIND=libunwind, at load", "ht_dlsym": "the same"},
     "trigger/start": {"pthread_atfork": "at load", "__register_atfork": "at load", "at_quick_exit": "at load",
                       "atexit": "at load", "__cxa_at_quick_exit": "at load", "__dso_handle": "at load",
                       "__cxa_atexit": "at load", "malloc": "its address only: whose is it?"},
@@ -48,7 +49,8 @@ for room in rooms():
                 wanted[short].add(name)
             else:
                 defined[name] = short
-hooks = {n for n in defined if FORBIDDEN.match(n)}
+# ... and what our own library functions stand for.
+hooks = {n for n in defined if FORBIDDEN.match(n) or n in ("ht_dlopen", "ht_dlsym")}
 for short, names in sorted(wanted.items()):
     for name in sorted(names):
         if name in defined and name not in hooks:

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-# What the shim needs from its host: libc and libm alone, old symbol versions, little TLS, bound at load.
+# What the shim needs from its host: libc, libm and libdl alone, old symbol versions, little TLS, bound at load.
 import os
 import re
 import sys
@@ -13,13 +13,18 @@ CHOSEN = {"libz.so.1", "libprotobuf-c.so.1"} if option("HEAPTAP_SHARED_LIBS") el
 ZLIB = {"deflate", "deflateEnd", "deflateInit2_", "deflateReset", "crc32"} if CHOSEN else set()
 NEWEST = (2, 17)
 TLS_BYTES = 256
+# What was in libpthread, librt and libutil before glibc 2.34; a program need not have these.
+ELSEWHERE = re.compile(r"pthread_|sem_|mq_|aio_|lio_|timer_|shm_|openpty|forkpty|log(in|out)@")
 
 dynamic = output("readelf", "-dW", SHIM)
 needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
 need("libc.so.6" in needed, "libc is not needed: %s", needed)
+# Before glibc 2.34 dlopen and dlsym are in libdl, which a program need not have.
+need("libdl.so.2" in needed, "libdl is not needed: %s", needed)
 need(CHOSEN <= set(needed), "%s is not needed", sorted(CHOSEN - set(needed)))
 for library in sorted(set(needed) - CHOSEN):
-    need(library in ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"), "%s is needed", library)
+    need(library in ("libc.so.6", "libm.so.6", "libdl.so.2", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"),
+         "%s is needed", library)
 need("BIND_NOW" in dynamic or "NOW" in dynamic, "not linked with -z now")
 need("STATIC_TLS" in dynamic or "TLS" not in output("readelf", "-lW", SHIM), "its TLS is not initial-exec")
 need("TEXTREL" not in dynamic, "text relocations")
@@ -34,6 +39,7 @@ for line in output("nm", "-D", "--undefined-only", SHIM).splitlines():
     if version and kind != "w":
         number = tuple(int(n) for n in version[1].split("."))
         need(number[:2] <= NEWEST, "%s is newer than GLIBC_%d.%d and not weak", name, *NEWEST)
+    need(kind == "w" or not ELSEWHERE.match(name), "%s is in none of libc, libm, libdl before glibc 2.34", name)
     need("@" in name or kind == "w", "%s is undefined without a version", name)
     need(name.split("@")[0] != "__tls_get_addr", "__tls_get_addr: a TLS access is not initial-exec")
 # Version needs of weak symbols must be weak themselves: the loader looks at the need, not at the symbol.

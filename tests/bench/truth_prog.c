@@ -26,7 +26,9 @@
     {                                                                                                        \
         long owed = 0;                                                                                       \
         for (long i = 0; i < count; i++) {                                                                   \
-            char *p = malloc(size);                                                                          \
+            size_t bytes = size;                                                                             \
+            KEEP(bytes); /* compilers warn of a malloc of nothing that they see */                           \
+            char *p = malloc(bytes);                                                                         \
             KEEP(p);                                                                                         \
             owed += kept;                                                                                    \
             if (owed >= count)                                                                               \

@@ -361,13 +361,18 @@ def saved(folder):
 
 
 def run_host(how, delay=0.1, forks=0, limit=None, options=("--rate", "1"), **more):
-    """Starts `heaptap run` with the host; returns the process, the folder of profiles, the log and the group."""
-    out, log = tempfile.mkdtemp(dir=test.folder), tempfile.mktemp(dir=test.folder)
+    """Starts `heaptap run` with the host; returns the process, the folder of profiles, the log and the group.
+
+    None where there has to be a limit and none can be set: without one the host takes all memory there is.
+    """
     group = MemoryGroup(limit) if limit else None
+    if group and not group.path:
+        return None
+    out, log = tempfile.mkdtemp(dir=test.folder), tempfile.mktemp(dir=test.folder)
     host = subprocess.Popen(
         [COMMAND, "run", "-o", out] + list(options) + ["--", HOST, log, how, str(int(delay * 1e6)), str(SEED), "2", str(forks)],
         env=clean_environment(HEAPTAP_LIVE=LIVE), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True, preexec_fn=group.enter if group and group.path else None, **more)
+        text=True, start_new_session=True, preexec_fn=group.enter if group else None, **more)
     test.processes.append(host)
     return host, out, log, group
 
@@ -376,12 +381,11 @@ def run():
     """heaptap run saves the heap of its child by itself."""
     for kind, status, number in (("wait", 137, 9), ("segv", 139, 11), ("abort", 134, 6), ("_exit", 3, None),
                                  ("leak", 137, 9), ("exit", 0, None)):
-        host, out, log, group = run_host(kind, limit=48 << 20 if kind == "leak" else None)
-        if group and not group.path:
+        started = run_host(kind, limit=48 << 20 if kind == "leak" else None)
+        if not started:
             print("  note: no control group can be made here; the out-of-memory kill is left out")
-            host.kill()
-            host.communicate()
             continue
+        host, out, log, group = started
         if kind == "wait":
             test.wait_for(lambda: read_log(log) and regions(read_log(log)[0].pid),
                           "the region of the child of heaptap run")
@@ -409,12 +413,11 @@ def run():
 def workers():
     """Processes below the child are saved as well, while the child goes on."""
     for kind in ("worker", "orphan", "leakworker"):
-        host, out, log, group = run_host(kind, limit=64 << 20 if kind == "leakworker" else None)
-        if group and not group.path:
+        started = run_host(kind, limit=64 << 20 if kind == "leakworker" else None)
+        if not started:
             print("  note: no control group can be made here; the out-of-memory kill of a child is left out")
-            host.kill()
-            host.communicate()
             continue
+        host, out, log, group = started
         said = host.stdout.readline()
         test.need(said == "the worker is dead\n", "%s: the host said %r", kind, said)
         test.wait_for(lambda: test.files(out, "recovered"), "%s: its profile while the program goes on" % kind)

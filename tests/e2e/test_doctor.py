@@ -387,6 +387,45 @@ assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
 """
 
 
+BUSY = """
+import signal, sys
+print('ready', flush=True)
+for line in sys.stdin:
+    exec(line)
+    keep = [bytes(100000) for _ in range(100)]
+    print('done', flush=True)
+"""
+
+
+def check_signal_owner(t, doctor, shim):
+    """A process that allocates says whose the signal is, again after a change; ps tells of those that it is not ours in."""
+    host = Host(t, BUSY, env=dict(shim), stdin=subprocess.PIPE)
+
+    def allocate_after(line):
+        host.process.stdin.write(line + "\n")
+        host.process.stdin.flush()
+        t.need(host.process.stdout.readline() == "done\n", "the host did not go on after: %s", line)
+
+    def after(line, handler, shown):
+        # It is asked when it has changed, and only then allocates: the answer is there when it says so.
+        allocate_after(line)
+        t.heaptap("ps", "--over", "0", host.pid)
+        allocate_after("pass")
+        rows = json.loads(t.heaptap("ps", "--json", "--over", "0", host.pid).output)["processes"]
+        t.need([(r.get("signal"), r.get("signal_handler")) for r in rows] == [("SIGUSR2", handler)], "%s: ps: %s", line, rows)
+        text = t.heaptap("ps", "--over", "0", host.pid).output
+        lines = [l for l in text.splitlines() if "SIGUSR2" in l]
+        t.need(lines == (["SIGUSR2 %s; use 'heaptap snap PID'" % (shown % host.pid)] if shown else []), "%s: ps: %s", line, text)
+
+    after("pass", "profiler", None)
+    after("signal.signal(signal.SIGUSR2, lambda *a: None)", "program", "takes no snapshot of %d: the program handles it itself")
+    doctor.expect(host.pid, "yes", "signal", "warning", "handles SIGUSR2 itself: it takes no snapshot")
+    snapped = t.heaptap("snap", host.pid)
+    t.need(snapped.returncode == 0 and "manual.pb.gz" in snapped.output, "snap: %s%s", snapped.output, snapped.errors)
+    after("signal.signal(signal.SIGUSR2, signal.SIG_IGN)", "ignored", "takes no snapshot of %d: the program ignores it")
+    after("signal.signal(signal.SIGUSR2, signal.SIG_DFL)", "default", "would kill %d: the program took it back")
+
+
 def check_processes(t, doctor):
     python = clean_environment(PYTHONMALLOC="malloc")
     bare = Host(t, "", env=python)
@@ -403,7 +442,7 @@ def check_processes(t, doctor):
     grown = "keep = [bytes(100000) for _ in range(100)]"
     host = Host(t, grown, env=shim)
     doctor.expect(host.pid, "yes", "profiler", "ok", "recording, a sample every 64K")
-    doctor.expect(host.pid, "yes", "signal", "ok", "SIGUSR2 is handled")
+    doctor.expect(host.pid, "yes", "signal", "ok", "SIGUSR2 is handled, by the profiler unless") # asleep: no answer
     doctor.expect(host.pid, "yes", "output", "ok", re.escape(out))
     t.heaptap("stop", host.pid)
     doctor.expect(host.pid, "yes", "profiler", "warning", "dormant")
@@ -426,6 +465,7 @@ def check_processes(t, doctor):
     doctor.expect(default.pid, "yes", "signal", "warning", "would kill")
     own = Host(t, "import signal\nsignal.signal(signal.SIGUSR2, lambda *a: None)", env=python)
     doctor.expect(own.pid, "no", "signal", "warning", "handles SIGUSR2 itself")
+    check_signal_owner(t, doctor, shim)
     blocking = Host(t, "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])\n" + grown, env=shim)
     doctor.expect(blocking.pid, "yes", "signal", "warning", "is blocked by the process")
     filtered = Host(t, FILTER + grown, env=shim)

@@ -18,6 +18,7 @@ CN = Test CA
 O = Tests
 [ca_part]
 basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign,cRLSign
 subjectKeyIdentifier = hash
 [ca]
 default_ca = ours
@@ -37,6 +38,7 @@ commonName = supplied
 organizationName = optional
 [leaf]
 basicConstraints = CA:FALSE
+authorityKeyIdentifier = keyid
 subjectAltName = DNS:localhost,IP:127.0.0.1
 """
 ROUNDS = 12 if LONG else 2

@@ -1,8 +1,10 @@
 #!/usr/bin/python3 -B
 # python3 -m test: the interpreter's own tests of processes, signals, threads, descriptors and libraries in C; every case with the same result.
+import glob
 import os
 import re
 import signal
+import subprocess
 import sys
 import xml.etree.ElementTree
 
@@ -22,6 +24,7 @@ test_readline test_mailbox test_posixpath test_platform test_pdb test_profile te
 LEFT_OUT = {
     "test_interrupted_write_unbuffered": "a blocked write that a handler interrupts returns what it has written so far",
     "test_itimer_real": "it waits in pause(), which any handler ends",
+    "test_closerange": "it looks for descriptors in a row that nobody has; a snapshot may have one of them at that moment",
     "test_process_time": "it allows itself 20 ms of processor time in a sleep of 100 ms; with snapshots all the time that is close",
 }
 
@@ -44,6 +47,7 @@ def without_times(text):
 def work(side):
     os.mkdir(side.work + "/temporary")
     modules = os.environ.get("HT_SUITE_MODULES", SHORT + (" " + MORE if LONG else "")).split()
+    modules = [m for m in modules if glob.glob("%s/%s.py" % (TESTS, m)) or glob.glob("%s/%s/" % (TESTS, m))]  # each release has dropped some
     command = [PYTHON, "-m", "test", "-j2", "--timeout", "600", "--junit-xml", side.work + "/results.xml", "--tempdir", side.work + "/temporary"]
     for pattern in LEFT_OUT:
         command += ["-i", pattern]
@@ -56,8 +60,10 @@ def work(side):
     os.rename(side.work + "/output", suite.path("output." + side.name))
 
 
-if not os.path.exists("/usr/lib/python3.11/test/test_os.py"):
-    print("SKIPPED: libpython3.11-testsuite is not installed (tools/test installs it)")
+TESTS = subprocess.run([PYTHON, "-c", "import os, test; print(os.path.dirname(test.__file__))"], stdout=subprocess.PIPE,
+                       stderr=subprocess.DEVNULL, text=True).stdout.strip()
+if not os.path.exists(os.path.join(TESTS, "test_os.py")) and not os.path.isdir(os.path.join(TESTS, "test_os")):
+    print("SKIPPED: the package libpython3.*-testsuite of this python3 is not installed (tools/test installs it)")
     sys.exit(77)
 # The tests fork and exec all the time (see SETTLED_SECONDS); none of them is about URG alone.
 with Suite("python", signal.SIGURG, period=0.05 if LONG else 0.1) as suite:

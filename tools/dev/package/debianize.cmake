@@ -1,5 +1,5 @@
 # Run by cpack on the staged tree: what Debian's policy wants beyond what `cmake --install` makes.
-cmake_policy(VERSION 3.22)
+cmake_policy(VERSION 3.18)
 set(root ${CPACK_TEMPORARY_DIRECTORY})
 set(usr ${root}/usr)
 set(doc ${usr}/share/doc/heaptap)

@@ -19,7 +19,7 @@ static void set_error(const char *format, va_list args)
     memcpy(error_text, text, sizeof text);
 }
 
-int ht_fail(const char *format, ...)
+int(ht_fail)(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -28,7 +28,7 @@ int ht_fail(const char *format, ...)
     return -1;
 }
 
-int ht_fail_errno(const char *format, ...)
+int(ht_fail_errno)(const char *format, ...)
 {
     int saved_errno = errno;
     va_list args;

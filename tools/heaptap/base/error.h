@@ -13,6 +13,19 @@ int ht_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // The same with ": " and the text of errno at the end.
 int ht_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// That they return -1 stands where the compiler sees it. It would take what a caller sets only on success for
+// unset otherwise, and say so when it inlines.
+#define ht_fail(...)                                                                                         \
+    __extension__({                                                                                          \
+        ht_fail(__VA_ARGS__);                                                                                \
+        -1;                                                                                                  \
+    })
+#define ht_fail_errno(...)                                                                                   \
+    __extension__({                                                                                          \
+        ht_fail_errno(__VA_ARGS__);                                                                          \
+        -1;                                                                                                  \
+    })
+
 // The reason of this thread's last failure; valid until its next one.
 const char *ht_error(void);
 

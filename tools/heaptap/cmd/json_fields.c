@@ -58,7 +58,7 @@ const struct ht_json_fields ht_json_fields[] = {
     {"ps", "processes[]",
      "pid program state age_seconds? region note? live_bytes? live_error_bytes? "
      "growth_bytes_per_minute? growth_error_bytes_per_minute? rate_bytes? snapshots? "
-     "region_bytes? out_dir? health?"},
+     "region_bytes? out_dir? signal? signal_handler? health?"},
     {"doctor", "", "works works_after_restart pid? subject program checks"},
     {"doctor", "checks[]", "check status decides seen advice"},
     {.commands = NULL},
@@ -101,6 +101,10 @@ static const struct {
     {"ps", {"snapshots", "whole number", "profiles written so far"}},
     {"ps", {"region_bytes", "whole number", "memory that the live region takes"}},
     {"ps", {"out_dir", "text", "where its profiles go"}},
+    {"ps", {"signal", "text", "the snapshot signal; null: none is wanted"}},
+    {"ps",
+     {"signal_handler", "text",
+      "whose it is by what the process said last: profiler, program, ignored, default (it would kill) or none"}},
     {"ps", {"health", "object", "counters that are not zero, by the names of the profile's comments"}},
     {"doctor", {"works", "text", "will profiling work: yes, partly or no"}},
     {"doctor", {"works_after_restart", "text", "the same when the process is started again"}},

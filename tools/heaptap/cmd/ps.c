@@ -1,5 +1,5 @@
 // heaptap ps: lists profiled processes with live heap, growth, rate and age; two looks at each region,
-// nothing else.
+// and one question: whose the snapshot signal is.
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/measure.h"
@@ -10,6 +10,7 @@
 #include "region/control.h"
 #include "region/dead.h"
 #include "region/process.h"
+#include "region/signal.h"
 #include "stats/live_set.h"
 
 #include <fcntl.h>
@@ -52,6 +53,9 @@ struct row {
     bool alive;
     bool has_figures; // a region that could be read
     bool active, failed;
+    enum ht_signal_owner signal_owner;
+    int signal_number;
+    bool noted; // in the lines below the table
 };
 
 struct rows {
@@ -77,6 +81,9 @@ static bool look_at(struct row *row, struct ht_live_set *set)
     row->rate_bytes = header->rate_bytes;
     row->active = header->active != 0;
     row->failed = header->failed != 0;
+    row->signal_owner = header->signal_owner <= HT_SIGNAL_IGNORED ? (enum ht_signal_owner)header->signal_owner
+                                                                  : HT_SIGNAL_UNKNOWN;
+    row->signal_number = header->signal_number <= 64 ? (int)header->signal_number : 0;
     memcpy(row->health, header->health, sizeof row->health);
     snprintf(row->out_dir, sizeof row->out_dir, "%.*s", (int)sizeof header->out_dir, header->out_dir);
     ht_text_printable(row->out_dir, '_');
@@ -95,6 +102,9 @@ static struct row *add_row(struct rows *rows, const struct ht_process *process, 
         row->note = ht_strdup(reason);
         return row;
     }
+    uint32_t asked;
+    if (alive)
+        ht_signal_ask(process->region_path, &asked); // the second look finds the answer of a busy process
     row->first_ns = ht_clock_ns(CLOCK_MONOTONIC);
     row->has_figures = look_at(row, &row->first);
     if (!row->has_figures)
@@ -361,6 +371,64 @@ static void print_table(const struct rows *rows, bool verbose)
     free(cells);
 }
 
+// What a snapshot signal does where it is not ours, around the pids.
+static const struct {
+    const char *before, *behind;
+} not_ours[HT_SIGNAL_IGNORED + 1] = {
+    [HT_SIGNAL_PROGRAM] = {"takes no snapshot of", "the program handles it itself"},
+    [HT_SIGNAL_IGNORED] = {"takes no snapshot of", "the program ignores it"},
+    [HT_SIGNAL_DEFAULT] = {"would kill", "the program took it back"},
+};
+
+static bool is_not_ours(const struct row *row)
+{
+    return row->alive && row->has_figures && not_ours[row->signal_owner].before != NULL;
+}
+
+// One line for all processes in which the signal does the same as in the first.
+static void print_signal_line(struct rows *rows, struct row *first)
+{
+    enum { SHOWN = 5 };
+    char pids[SHOWN * 12 + 32] = "", name[HT_SIGNAL_NAME_BYTES];
+    size_t count = 0, used = 0;
+    for (struct row *row = first; row < rows->items + rows->count; row++) {
+        if (!is_not_ours(row) || row->signal_owner != first->signal_owner ||
+            row->signal_number != first->signal_number)
+            continue;
+        row->noted = true;
+        if (count++ < SHOWN)
+            used += (size_t)snprintf(pids + used, sizeof pids - used, "%s%" PRIu32, used > 0 ? ", " : "",
+                                     row->process.pid);
+    }
+    if (count > SHOWN)
+        snprintf(pids + used, sizeof pids - used, " and %zu more", count - SHOWN);
+    ht_signal_name(first->signal_number, name);
+    printf("%s %s %s: %s; use 'heaptap snap PID'\n", name, not_ours[first->signal_owner].before, pids,
+           not_ours[first->signal_owner].behind);
+}
+
+static void print_signal_lines(struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (is_not_ours(&rows->items[i]) && !rows->items[i].noted)
+            print_signal_line(rows, &rows->items[i]);
+}
+
+static void json_signal(struct ht_json *json, const struct row *row)
+{
+    static const char *const owners[] = {[HT_SIGNAL_NONE] = "none",
+                                         [HT_SIGNAL_OURS] = "profiler",
+                                         [HT_SIGNAL_PROGRAM] = "program",
+                                         [HT_SIGNAL_DEFAULT] = "default",
+                                         [HT_SIGNAL_IGNORED] = "ignored"};
+    char name[HT_SIGNAL_NAME_BYTES];
+    if (!row->alive || row->signal_owner == HT_SIGNAL_UNKNOWN)
+        return;
+    ht_signal_name(row->signal_number, name);
+    ht_json_string(json, "signal", row->signal_owner == HT_SIGNAL_NONE ? NULL : name);
+    ht_json_string(json, "signal_handler", owners[row->signal_owner]);
+}
+
 static void json_figures(struct ht_json *json, const struct row *row)
 {
     struct ht_estimate live = live_of(row), growth;
@@ -375,6 +443,7 @@ static void json_figures(struct ht_json *json, const struct row *row)
     ht_json_int(json, "snapshots", (int64_t)row->health[HT_HEALTH_SNAPSHOTS]);
     ht_json_int(json, "region_bytes", (int64_t)row->region_bytes);
     ht_json_string(json, "out_dir", row->out_dir);
+    json_signal(json, row);
     ht_json_begin_object(json, "health");
     for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
         if (row->health[i] != 0)
@@ -423,13 +492,15 @@ static int command(int argc, char **argv)
     if (settings.dead)
         collect_dead(&rows);
     look_again(&rows, settings.over_ns);
-    if (settings.json)
+    if (settings.json) {
         add_json(&rows, &out);
-    else if (rows.count > 0)
+    } else if (rows.count > 0) {
         print_table(&rows, settings.verbose);
-    else if (all)
+        print_signal_lines(&rows);
+    } else if (all) {
         ht_cmd_say("ps", "nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s",
                    geteuid() == 0 ? "" : " of yours", settings.dead ? "" : ", or see 'heaptap ps --dead'");
+    }
     for (size_t i = 0; i < rows.count; i++) {
         free(rows.items[i].note);
         ht_live_set_free(&rows.items[i].first);
@@ -455,6 +526,9 @@ const struct ht_command ht_command_ps = {
         "Blocks that live through both looks cancel exactly, so only what came and went in between makes noise; the\n"
         "figure after +- is one standard error of that. For a slow leak look longer: --over 1m. A change of less than\n"
         "the rate between the looks is mostly seen as 0. A leak over hours is for `heaptap diff` of two snapshots.\n"
+        "\n"
+        "A line below the table names the processes in which the snapshot signal is the program's own. They are asked and\n"
+        "answer when they next allocate something that is sampled; until then what they said last is shown.\n"
         "\n"
         "-v adds where profiles go, and everything that was lost or estimated. --dead adds regions that dead processes\n"
         "left behind: `heaptap top FILE.live` shows what they held, `heaptap snap FILE.live` makes a profile of one.\n"

@@ -7,6 +7,7 @@
 #include "elf/check.h"
 #include "launch/launch.h"
 #include "launch/recovery.h"
+#include "region/signal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -66,8 +67,7 @@ static int check_settings(const struct ht_run_settings *settings)
             strncasecmp(settings->signal, "SIG", 3) == 0 ? settings->signal + 3 : settings->signal;
         long number = strtol(name, &end, 10);
         signal_known = *name != '\0' && *end == '\0' && number >= 1 && number <= 64;
-        for (int i = 1; i < 32 && !signal_known; i++)
-            signal_known = sigabbrev_np(i) != NULL && strcasecmp(sigabbrev_np(i), name) == 0;
+        signal_known = signal_known || ht_signal_number(name) != 0;
     }
     if (mode_known && labels_known && signal_known && settings->keep >= -1 && settings->interval_ns != 0)
         return 0;

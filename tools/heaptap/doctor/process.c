@@ -7,6 +7,7 @@
 #include "doctor/doctor.h"
 #include "record/layout.h"
 #include "region/control.h"
+#include "region/signal.h"
 #include "sys/maps.h"
 
 #include <ctype.h>
@@ -304,23 +305,18 @@ void ht_doctor_check_ptrace(struct ht_doctor *doctor)
 }
 
 // HEAPTAP_SIGNAL as the shim reads it; 0: none.
-static int snapshot_signal(const struct ht_doctor *doctor, char name[32])
+static int snapshot_signal(const struct ht_doctor *doctor, char name[HT_SIGNAL_NAME_BYTES])
 {
     const char *value = ht_doctor_variable(doctor, "HEAPTAP_SIGNAL");
     if (value != NULL && strcmp(value, "none") == 0)
         return 0;
     const char *word = value != NULL && strncmp(value, "SIG", 3) == 0 ? value + 3 : value;
     int number = word != NULL ? (int)strtol(word, NULL, 10) : 0;
-    for (int i = 1; i < 32 && word != NULL && number == 0; i++)
-        if (sigabbrev_np(i) != NULL && strcmp(sigabbrev_np(i), word) == 0)
-            number = i;
+    if (word != NULL && number == 0)
+        number = ht_signal_number(word);
     if (number <= 0 || number > 64)
         number = SIGUSR2; // unset, or wrong: the default
-    const char *known = number < 32 ? sigabbrev_np(number) : NULL;
-    if (known != NULL)
-        snprintf(name, 32, "SIG%s", known);
-    else
-        snprintf(name, 32, "signal %d", number);
+    ht_signal_name(number, name);
     return number;
 }
 
@@ -370,14 +366,46 @@ static const char *use_of_usr2(const struct ht_doctor *doctor)
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
         if (strncmp(name, users[i].program, strlen(users[i].program)) == 0)
             return users[i].use;
+    // Both export their functions.
+    if (doctor->form == HT_ELF_WHOLE && ht_elf_image_exports(&doctor->image, "ThreadsManager_init"))
+        return "Redis (since 7.2) and Valkey stop their threads for a report with";
     return doctor->is_java ? "Java suspends threads with, and is ended from outside by," : NULL;
+}
+
+static const char signal_advice[] =
+    "use 'heaptap snap PID', which needs no signal, or choose another one with HEAPTAP_SIGNAL";
+
+// A signal that the process handles.
+static void check_handler(struct ht_doctor *doctor, const char *name)
+{
+    enum { ANSWER_MS = 300 };
+    enum ht_signal_owner owner = HT_SIGNAL_UNKNOWN;
+    bool fresh = doctor->has_shim && doctor->process.has_region &&
+                 ht_signal_owner(doctor->process.region_path, ANSWER_MS, &owner);
+    if (!doctor->may_look)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "%s is handled, by the program or by the profiler: that cannot be seen from here",
+                      name);
+    else if (!doctor->has_shim)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice,
+                      "the program handles %s itself: it would keep it", name);
+    else if (owner == HT_SIGNAL_PROGRAM)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice,
+                      "the program handles %s itself: it takes no snapshot", name);
+    else if (owner == HT_SIGNAL_OURS && fresh)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot: the profiler handles it", name);
+    else
+        ht_doctor_say(
+            doctor, HT_DOCTOR_OK, NULL,
+            "%s is handled, by the profiler unless the program took it later; it allocates too little "
+            "to say which, and 'heaptap snap PID' needs no signal",
+            name);
 }
 
 void ht_doctor_check_signal(struct ht_doctor *doctor)
 {
-    static const char advice[] =
-        "use 'heaptap snap PID', which needs no signal, or choose another one with HEAPTAP_SIGNAL";
-    char name[32];
+    const char *advice = signal_advice;
+    char name[HT_SIGNAL_NAME_BYTES];
     int signal = snapshot_signal(doctor, name);
     bool process = doctor->pid != 0, on = doctor->has_shim;
     const char *who = process ? "by the process" : "in this shell, and programs inherit that";
@@ -394,16 +422,8 @@ void ht_doctor_check_signal(struct ht_doctor *doctor)
     else if (!process)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot, unless the program handles it itself",
                       name);
-    else if (has_signal(&doctor->status, "SigCgt", signal) && !doctor->may_look)
-        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
-                      "%s is handled, by the program or by the profiler: that cannot be seen from here",
-                      name);
-    else if (has_signal(&doctor->status, "SigCgt", signal) && !on)
-        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "the program handles %s itself: it would keep it",
-                      name);
     else if (has_signal(&doctor->status, "SigCgt", signal))
-        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
-                      "%s is handled (by the profiler, unless the program took it later)", name);
+        check_handler(doctor, name);
     else if (on)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice,
                       "%s is at its default: the program took it back, and it would kill the process", name);

@@ -190,6 +190,32 @@ static const struct {
 };
 #define ALLOCATORS (sizeof allocators / sizeof *allocators)
 
+static bool needs(const struct ht_doctor *doctor, const char *library)
+{
+    for (size_t i = 1; i < doctor->file_count; i++)
+        if (strncmp(doctor->files[i].name, library, strlen(library)) == 0)
+            return true;
+    return false;
+}
+
+static bool is_python(const struct ht_doctor *doctor)
+{
+    static const char *const names[] = {"Py_BytesMain", "Py_RunMain", "PyEval_EvalFrameDefault"};
+    return needs(doctor, "libpython3") || ht_elf_image_exports(&doctor->image, names[0]) ||
+           ht_elf_image_imports(&doctor->image, names, 3) != 0;
+}
+
+// Python carries mimalloc since 3.13, for builds without the global lock and for PYTHONMALLOC=mimalloc.
+static bool is_unused(const struct ht_doctor *doctor, const char *allocator)
+{
+    static const char *const no_lock[] = {"free-threading build"}; // in what sys.version says
+    if (strcmp(allocator, "mimalloc") != 0 || !is_python(doctor) ||
+        ht_elf_image_texts(&doctor->image, no_lock, 1) != 0)
+        return false;
+    const char *value = ht_doctor_variable(doctor, "PYTHONMALLOC");
+    return value == NULL || strncmp(value, "mimalloc", 8) != 0;
+}
+
 static void check_bundled(struct ht_doctor *doctor)
 {
     const char *functions[ALLOCATORS], *texts[ALLOCATORS];
@@ -200,7 +226,7 @@ static void check_bundled(struct ht_doctor *doctor)
     uint64_t by_name = ht_elf_image_functions(&doctor->image, functions, ALLOCATORS);
     uint64_t by_text = ht_elf_image_texts(&doctor->image, texts, ALLOCATORS);
     for (size_t i = 0; i < ALLOCATORS; i++)
-        if (((by_name | by_text) >> i & 1) != 0) {
+        if (((by_name | by_text) >> i & 1) != 0 && !is_unused(doctor, allocators[i].name)) {
             ht_doctor_say(
                 doctor, HT_DOCTOR_PARTLY, ht_elf_remedy(HT_ELF_PRIVATE_MALLOC),
                 "%s is built in (%s), under names that it does not export: what it gives out stays unseen",
@@ -297,14 +323,6 @@ void ht_doctor_check_allocator(struct ht_doctor *doctor)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "the malloc of libc");
 }
 
-static bool needs(const struct ht_doctor *doctor, const char *library)
-{
-    for (size_t i = 1; i < doctor->file_count; i++)
-        if (strncmp(doctor->files[i].name, library, strlen(library)) == 0)
-            return true;
-    return false;
-}
-
 static bool is_rust(const struct ht_doctor *doctor)
 {
     static const char *const function[] = {"rust_eh_personality"}, *const text[] = {"RUST_BACKTRACE"};
@@ -336,7 +354,6 @@ static void check_python(struct ht_doctor *doctor)
 
 void ht_doctor_check_runtime(struct ht_doctor *doctor)
 {
-    static const char *const python[] = {"Py_BytesMain", "Py_RunMain", "PyEval_EvalFrameDefault"};
     if (doctor->form != HT_ELF_WHOLE)
         return;
     const struct ht_elf_image *image = &doctor->image;
@@ -355,8 +372,7 @@ void ht_doctor_check_runtime(struct ht_doctor *doctor)
         ht_doctor_say(doctor, HT_DOCTOR_PARTLY,
                       "use node --heapsnapshot-signal or --inspect for JavaScript objects",
                       "Node: native memory and buffers are seen, JavaScript objects (V8's own heap) are not");
-    else if (needs(doctor, "libpython3") || ht_elf_image_exports(image, python[0]) ||
-             ht_elf_image_imports(image, python, 3) != 0)
+    else if (is_python(doctor))
         check_python(doctor);
     else if (is_rust(doctor))
         ht_doctor_say(

@@ -14,6 +14,10 @@
 #define OUR_MACHINE EM_AARCH64
 #endif
 
+#ifndef EM_LOONGARCH // <elf.h> has it since glibc 2.36
+#define EM_LOONGARCH 258
+#endif
+
 #define MAX_PROGRAM_HEADERS 4096u
 #define MAX_NEEDED          4096u
 

@@ -17,6 +17,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SYS_openat2 // libc names it since 2.33; the number is the same everywhere
+#define SYS_openat2 437
+#endif
+
 #define MAX_REGION_BYTES                                                                                     \
     (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
 #define READ_STEP_BYTES (UINT64_C(64) << 20)

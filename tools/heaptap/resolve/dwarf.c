@@ -94,8 +94,10 @@ enum { DEPTH_LIMIT = 512 }; // of nested scopes; real ones have some dozens
 static const uint8_t *visit_function(struct pass *pass, const uint8_t *at, int depth)
 {
     struct ht_entry entry;
-    int result;
-    while (at != NULL && (result = ht_entries_read(&pass->entries, at, &entry)) > 0) {
+    while (at != NULL) {
+        int result = ht_entries_read(&pass->entries, at, &entry);
+        if (result <= 0)
+            return result == 0 ? entry.children : NULL;
         bool enter = false;
         switch (entry.shape->tag) {
         case DW_TAG_inlined_subroutine:
@@ -115,15 +117,17 @@ static const uint8_t *visit_function(struct pass *pass, const uint8_t *at, int d
         else
             at = ht_entries_pass(&pass->entries, &entry);
     }
-    return at != NULL && result == 0 ? entry.children : NULL;
+    return NULL;
 }
 
 // Looks for functions that contain queries. As visit_function().
 static const uint8_t *visit_unit(struct pass *pass, const uint8_t *at, int depth)
 {
     struct ht_entry entry;
-    int result;
-    while (at != NULL && (result = ht_entries_read(&pass->entries, at, &entry)) > 0) {
+    while (at != NULL) {
+        int result = ht_entries_read(&pass->entries, at, &entry);
+        if (result <= 0)
+            return result == 0 ? entry.children : NULL;
         bool has_children = entry.shape->has_children && depth < DEPTH_LIMIT;
         const uint8_t *after = NULL;
         switch (entry.shape->tag) {
@@ -152,7 +156,7 @@ static const uint8_t *visit_unit(struct pass *pass, const uint8_t *at, int depth
         }
         at = after != NULL ? after : ht_entries_pass(&pass->entries, &entry);
     }
-    return at != NULL && result == 0 ? entry.children : NULL;
+    return NULL;
 }
 
 // All functions of the unit that contain queries.

@@ -4,7 +4,7 @@
 # Nothing is done when the product was made from the present sources; a product without a page is tried again each time npm
 # is there. HEAPTAP_NPM=none in the environment, or -DSKIP=reason, builds without the page. With npm WORK/flame_page.html
 # is written as well: -DPAGE=that file, from any machine, takes the place of npm. It must be of the same sources.
-cmake_policy(VERSION 3.22)
+cmake_policy(VERSION 3.18)
 
 file(GLOB sources ${SOURCE}/*.json ${SOURCE}/*.mjs ${SOURCE}/*.js ${SOURCE}/*.css ${SOURCE}/*.html ${SOURCE}/.npmrc)
 list(SORT sources)

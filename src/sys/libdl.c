@@ -1,0 +1,25 @@
+// Binds dlopen and dlsym to their oldest versions. Compiled without link-time optimisation, which loses
+// .symver.
+#include "sys/libdl.h"
+
+#include <dlfcn.h>
+
+// They moved from libdl into libc with 2.34 and got that version; an unmet version would keep every preloaded
+// process from starting. Older libcs find the old version in libdl, which the shim needs for that reason.
+#if defined(__x86_64__)
+__asm__(".symver dlopen, dlopen@GLIBC_2.2.5");
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+#elif defined(__aarch64__)
+__asm__(".symver dlopen, dlopen@GLIBC_2.17");
+__asm__(".symver dlsym, dlsym@GLIBC_2.17");
+#endif
+
+void *ht_dlopen(const char *path, int flags)
+{
+    return dlopen(path, flags);
+}
+
+void *ht_dlsym(void *handle, const char *name)
+{
+    return dlsym(handle, name);
+}

@@ -1,0 +1,12 @@
+// dlopen and dlsym by the oldest symbol version that a libc has them under.
+//
+// Context: at load, or where the host may call them; both may allocate, and take the loader's lock.
+#ifndef HT_SYS_LIBDL_H
+#define HT_SYS_LIBDL_H
+
+void *ht_dlopen(const char *path, int flags);
+
+// RTLD_NEXT is the next object behind the one that this function is linked into.
+void *ht_dlsym(void *handle, const char *name);
+
+#endif
