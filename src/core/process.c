@@ -70,7 +70,8 @@ struct ht_region *ht_process_region_if_made(void)
 
 bool ht_process_is_copy(void)
 {
-    return ht_held()->region.base != NULL && ht_owner_state() == HT_OWNER_NONE;
+    enum ht_owner_state state = ht_owner_state();
+    return ht_held()->region.base != NULL && (state == HT_OWNER_NONE || state == HT_OWNER_MAKING);
 }
 
 uint64_t ht_process_start_ticks(uint32_t pid)

@@ -44,7 +44,8 @@ struct ht_region *ht_process_region_if_made(void);
 // fork; NULL: it holds none, or is no such process. Context: bare thread (uses no thread-locals).
 struct ht_region *ht_process_region_inherited(void);
 
-// True in a process copied by fork whose parent had a region and that has not made its own.
+// True in a process copied by fork whose parent had a region and that has not made its own, or is at it: what
+// it inherited is in neither yet.
 bool ht_process_is_copy(void);
 
 // The executable's path, and what the program is called: the last part of the name it was started by where

@@ -1,8 +1,9 @@
 // The table of kinds: adding rows, and reading rows that may be damaged.
 //
-// Invariants (ht_kinds_check):
+// Invariants (run by ht_check_kinds):
 //  K1 ids are dense: the chain from kinds_ref holds the ids count-1, ..., 1, 0 in this order.
-//  K2 a row never changes but for its overflow references; two rows have different names.
+//  K2 a row never changes but for its overflow references; its strings end, and two rows have different
+//  names. K3 overflow references are entries of the kind and the size class, without a stack.
 #include "record/kinds.h"
 
 #include "record/stacks.h"

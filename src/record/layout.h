@@ -174,11 +174,13 @@ struct ht_module {
 // Removal: CAS key -> 0 by whoever frees the block (only one thread owns a block).
 // Sweeping a sample that thinning gave up: CAS key address -> address | 1, look at the rank again, then CAS
 // to HT_SLOT_BUSY or back; the owner recognises its address with or without the mark, so it is never missed.
+// Under the mark it removes by CAS key -> HT_SLOT_BUSY, and the sweeper gives the slot back.
 struct ht_live_slot {
     uint64_t size_bytes; // as requested; 0 is charged as 1
     uint64_t birth_ns;   // CLOCK_MONOTONIC
     float rate_bytes;    // mean distance with which it was drawn; <= 1: exact
-    float rank_bytes;    // it would also have been seen at every rate below this one; > rate_bytes
+    float rank_bytes;    // it would also have been seen at every rate below this one; > rate_bytes; written
+                         // last, 0 until then (live.c, L6)
     uint32_t entry_ref;
     uint32_t seq;
 };
@@ -232,9 +234,9 @@ struct ht_region_header {
     uint32_t seq;              // the next file's number (snapshots: CAS)
     uint32_t failed;           // enum ht_failure: recording was switched off for good
     float floor_bytes;         // thinning: only samples with a rank above count; 0 = none
-    uint32_t sweep_active;     // 1: dead samples may be left
+    uint32_t sweep_active;     // the sweep that is under way: dead samples may be left; 0: none
     uint64_t thinned_since_ns; // CLOCK_REALTIME of the first thinning, 0 = none
-    uint64_t sweep_cursor;
+    uint64_t sweep_cursor;     // the sweep's number << 32 | the next bucket
     uint64_t last_growth_bytes;
     uint32_t entry_count; // ids given away
     uint32_t module_count;

@@ -6,6 +6,9 @@
 #include "record/region.h"
 #include "sys/atomic.h"
 
+#define HT_LIVE_PROBES 8u          // buckets in which an address can stand, in each level
+#define HT_SWEEP_MARK  UINT64_C(1) // in a key: a sweeper is looking at its record
+
 // Context of all: hook, any thread, also with another call of the same thread interrupted below (signal
 // handler); lock-free, no allocation but from the region, no errno.
 

@@ -1,30 +1,16 @@
 // Interning of stacks, entries and strings in lock-free, append-only hash chains.
 #include "record/stacks.h"
 
+#include "record/hash.h"
 #include "sys/atomic.h"
 #include "sys/pair.h"
 
 #include <string.h>
 
-static uint64_t ht_mix(uint64_t hash, uint64_t value)
-{
-    hash = (hash ^ value) * UINT64_C(0x9FB21C651E98DF25);
-    return hash ^ (hash >> 32);
-}
-
-static uint64_t ht_stack_hash(const uint64_t *frames, uint32_t frame_count, uint32_t flags)
-{
-    uint64_t hash = ht_mix(flags, frame_count);
-    for (uint32_t i = 0; i < frame_count; i++) {
-        hash = ht_mix(hash, frames[i]);
-    }
-    return hash;
-}
-
 static uint32_t *ht_head(const struct ht_region *region, uint32_t heads_ref, uint64_t hash)
 {
     uint32_t *heads = ht_region_at(region, heads_ref);
-    return &heads[(hash >> 20) & (region->head_count - 1)];
+    return &heads[ht_head_of(hash, region->head_count)];
 }
 
 static bool ht_same_stack(const struct ht_region *region, uint32_t ref, uint64_t hash, const uint64_t *frames,
@@ -162,8 +148,7 @@ static uint32_t ht_overflow_entry(struct ht_region *region, const struct ht_kind
     if (ref != 0 && ht_region_link(region, ref, sizeof(struct ht_entry), 0)) {
         return ref;
     }
-    struct ht_entry_key key = {
-        ht_mix(UINT64_C(0x6F766572666C6F77) + kind, size_class), kind, size_class, 0, 0, NULL, 0};
+    struct ht_entry_key key = {ht_overflow_hash(kind, size_class), kind, size_class, 0, 0, NULL, 0};
     uint32_t *head = ht_head(region, region->entry_heads_ref, key.hash);
     uint32_t first = ht_load_acquire(head);
     ref = ht_find_entry(region, first, 0, &key);
@@ -184,8 +169,7 @@ uint32_t ht_entry_intern(struct ht_region *region, uint32_t kind, const uint64_t
     struct ht_entry_key key = {0, kind, size_class, label_ref, frame_count, frames, 0};
     // A walk that failed and a whole one over the same frames are one row of a profile.
     key.stack_hash = ht_stack_hash(frames, frame_count, flags & HT_STACK_TRUNCATED);
-    key.hash = ht_mix(key.stack_hash, (uint64_t)size_class << 32 | label_ref);
-    key.hash = ht_mix(key.hash, (uint64_t)kind);
+    key.hash = ht_entry_hash(key.stack_hash, kind, size_class, label_ref);
     uint32_t *head = ht_head(region, region->entry_heads_ref, key.hash);
     uint32_t first = ht_load_acquire(head); // pairs with the CAS in ht_add_entry
     uint32_t ref = ht_find_entry(region, first, 0, &key);

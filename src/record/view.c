@@ -3,8 +3,7 @@
 #include "record/live.h"
 
 #include "sys/atomic.h"
-
-#include <string.h>
+#include "sys/seam.h"
 
 enum ht_view_error ht_view_init(struct ht_view *view, const void *base, uint64_t size_bytes)
 {
@@ -91,15 +90,16 @@ static bool ht_copy_slot(const uint64_t *key, const struct ht_live_slot *slot, f
     if (before <= HT_SLOT_BUSY) {
         return false;
     }
+    HT_SEAM(look_key);
     uint32_t seq = ht_load_acquire(&slot->seq);
-    struct ht_live_copy copy =
-        ht_live_read_slot(slot, before & ~UINT64_C(1)); // a sweeper's mark: the rank decides
+    struct ht_live_copy copy = ht_live_read_slot(slot, before & ~HT_SWEEP_MARK); // the rank decides
+    HT_SEAM(look_fields);
     ht_fence_acquire();
     uint64_t after = ht_load_relaxed(key);
-    if ((after & ~UINT64_C(1)) != copy.address || ht_load_relaxed(&slot->seq) != seq) {
+    if ((after & ~HT_SWEEP_MARK) != copy.address || ht_load_relaxed(&slot->seq) != seq) {
         return false; // freed, or made anew, while we read
     }
-    if (!(copy.rank_bytes > floor_bytes)) {
+    if (!(copy.rank_bytes > floor_bytes)) { // 0: not settled yet
         return false;
     }
     *ret_copy = copy;
@@ -142,58 +142,4 @@ bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const s
         }
     }
     return true;
-}
-
-struct ht_check {
-    const struct ht_view *view;
-    const char *wrong;
-    uint64_t live;
-};
-
-static bool ht_check_entry(void *arg, uint32_t ref, const struct ht_entry *entry)
-{
-    struct ht_check *check = arg;
-    (void)ref;
-    if (entry->id == 0 || entry->id > ht_load_relaxed(&check->view->header->entry_count)) {
-        check->wrong = "an entry's id is out of range";
-    } else if (entry->size_class >= HT_SIZE_CLASSES) {
-        check->wrong = "an entry's size class is out of range";
-    } else if (entry->stack_ref != 0) {
-        const struct ht_stack *stack = ht_view_at(check->view, entry->stack_ref, sizeof *stack);
-        if (stack == NULL || stack->frame_count > HT_MAX_FRAMES ||
-            ht_view_at(check->view, entry->stack_ref, sizeof *stack + stack->frame_count * 8u) == NULL) {
-            check->wrong = "an entry's stack lies outside of the region";
-        }
-    }
-    return check->wrong == NULL;
-}
-
-static bool ht_check_live(void *arg, const struct ht_live_copy *live)
-{
-    struct ht_check *check = arg;
-    check->live++;
-    if (ht_view_at(check->view, live->entry_ref, sizeof(struct ht_entry)) == NULL) {
-        check->wrong = "a live sample's entry lies outside of the region";
-    } else if (!(live->rate_bytes >= 0) || !(live->rank_bytes >= 0)) {
-        check->wrong = "a live sample's rate or rank is not a number";
-    }
-    return check->wrong == NULL;
-}
-
-const char *ht_region_check(const struct ht_view *view)
-{
-    const struct ht_region_header *header = view->header;
-    uint64_t backed = ht_load_acquire(&header->backed_bytes);
-    if (ht_load_relaxed(&header->used_bytes) > backed || backed > header->size_bytes) {
-        return "used, backed and size are out of order";
-    }
-    if (header->level_count > HT_LIVE_LEVELS) {
-        return "too many levels";
-    }
-    struct ht_check check = {view, NULL, 0};
-    if (!ht_view_each_entry(view, ht_check_entry, &check)) {
-        return check.wrong != NULL ? check.wrong : "the entries' heads lie outside of the region";
-    }
-    ht_view_each_live(view, ht_check_live, &check);
-    return check.wrong;
 }

@@ -37,11 +37,8 @@ bool ht_view_each_entry(const struct ht_view *view,
 bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module),
                          void *arg);
 
-// Samples below the floor (dead by thinning) are left out.
+// Samples below the floor (dead by thinning), and those that are not settled yet, are left out.
 bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live),
                        void *arg);
-
-// Runs R1 to R4; returns NULL, or what is wrong.
-const char *ht_region_check(const struct ht_view *view);
 
 #endif

@@ -15,6 +15,7 @@
 #define ht_store_seqcst(p, v)  __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 #define ht_add_relaxed(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define ht_sub_relaxed(p, v)   __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
+#define ht_add_acqrel(p, v)    __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define ht_swap_acqrel(p, v)   __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 #define ht_fence_acquire()     __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define ht_fence_release()     __atomic_thread_fence(__ATOMIC_RELEASE)

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "checks.h"
+
 static char live_directory[] = "/dev/shm/heaptap-fork-XXXXXX";
 
 // Records so many blocks as this process's own. False: it could not.
@@ -31,7 +33,10 @@ static bool record(uint64_t first_address, unsigned count)
                                     .rate_bytes = 1,
                                     .rank_bytes = 1e30f};
         live.entry_ref = ht_entry_intern(region, HT_KIND_HEAP, frames, 2, 0, ht_size_class(48), 0);
-        if (live.entry_ref == 0 || !ht_live_insert(region, &live))
+        if (live.entry_ref == 0)
+            return false;
+        ht_entry_add(region, live.entry_ref, live.size_bytes, 1, 0);
+        if (!ht_live_insert(region, &live))
             return false;
     }
     return region != NULL;
@@ -53,6 +58,13 @@ static bool starts_from(uint64_t count, bool raw)
                 (unsigned long long)live, (unsigned long long)health[HT_HEALTH_INHERITED],
                 (unsigned long long)health[HT_HEALTH_INHERIT_LOST],
                 (unsigned long long)health[HT_HEALTH_RAW_FORK], (unsigned long long)count);
+        return false;
+    }
+    struct ht_view view;
+    struct ht_check check;
+    if (ht_view_init(&view, region->base, region->backed_bytes) != HT_VIEW_OK ||
+        *checks_find(&view, HT_CHECK_QUIET, region, &check) != '\0') {
+        fprintf(stderr, "%s\n", check.wrong);
         return false;
     }
     return true;

@@ -30,6 +30,8 @@
 
 #include <cmocka.h>
 
+#include "checks.h"
+
 static char directory[] = "/tmp/heaptap-process-XXXXXX";
 static char live_directory[] = "/dev/shm/heaptap-process-XXXXXX";
 
@@ -68,6 +70,7 @@ static void add_live(struct ht_region *region, uint64_t address, uint64_t size_b
                                 .rank_bytes = 1e30f};
     live.entry_ref = ht_entry_intern(region, HT_KIND_HEAP, frames, 2, 0, ht_size_class(size_bytes), 0);
     assert_true(live.entry_ref != 0);
+    ht_entry_add(region, live.entry_ref, size_bytes, ht_live_weight(&live, 0), 0.5);
     assert_true(ht_live_insert(region, &live));
 }
 
@@ -136,6 +139,7 @@ static void test_our_own_region_is_found(void **state)
     assert_non_null(strstr(text, "has not allocated"));
     close(fds[1]);
     waitpid(child, NULL, 0);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
     assert_int_equal(ht_process_find((uint32_t)getpid(), &process), -1);
     assert_non_null(strstr(ht_error(), "not being profiled"));
@@ -196,7 +200,9 @@ static int read_file(const char *path)
     int result = ht_region_read(fd, &copy);
     close(fd);
     if (result == 0) {
-        ht_region_check(&copy.view); // whatever it says, without a crash
+        struct ht_check check; // whatever they say, without a crash
+        ht_region_check(&copy.view);
+        checks_find(&copy.view, HT_CHECK_STOPPED, NULL, &check);
         struct ht_live_set set = {0};
         ht_live_set_fill(&set, &copy.view);
         ht_live_set_total(&set);
@@ -266,6 +272,7 @@ static void test_hostile_regions(void **state)
         uint64_t offset = 24 + random % (region.header->used_bytes - 32);
         read_changed(&region, offset, &random, 8);
     }
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -310,6 +317,7 @@ static void test_truncated_regions(void **state)
     getrusage(RUSAGE_SELF, &after);
     assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 200 * 1024);
     unlink(path);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -339,6 +347,7 @@ static void test_figures(void **state)
     assert_true(none.bytes == 0 && none.error_bytes == 0);
     ht_live_set_free(&before);
     ht_live_set_free(&after);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -391,6 +400,7 @@ static void test_control_words(void **state)
     ht_control_apply(fd, ht_control_count_snapshot, &written);
     assert_int_equal(region.header->seq, 8); // never back
     close(fd);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -459,6 +469,7 @@ static void test_snapshots(void **state)
     assert_int_equal(ht_snap_encode(name, &out), 0);
     assert_true(out.length > 20 && (unsigned char)out.data[0] == 0x1f);
     ht_buffer_free(&out);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -476,11 +487,12 @@ static void *churn(void *arg)
     for (uint64_t round = 1; !__atomic_load_n(&churning->stop, __ATOMIC_RELAXED); round++) {
         for (uint64_t i = 1; i <= 64; i++) {
             struct ht_live_copy gone, live = {.address = i * 64,
-                                              .size_bytes = round,
-                                              .birth_ns = round * 3,
+                                              .size_bytes = 1025 + round % 127, // of one class
+                                              .birth_ns = round,
                                               .rate_bytes = 1,
                                               .rank_bytes = 1e30f,
                                               .entry_ref = churning->entry_ref};
+            ht_entry_add(&churning->region, churning->entry_ref, live.size_bytes, 1, 0);
             ht_live_remove(&churning->region, i * 64, &gone);
             ht_live_insert(&churning->region, &live);
         }
@@ -491,7 +503,7 @@ static void *churn(void *arg)
 static bool check_churned(void *arg, const struct ht_live_copy *live)
 {
     size_t *seen = arg;
-    assert_int_equal(live->birth_ns, live->size_bytes * 3);
+    assert_int_equal(live->size_bytes, 1025 + live->birth_ns % 127);
     ++*seen;
     return true;
 }
@@ -502,7 +514,8 @@ static void test_copies_are_never_torn(void **state)
     struct ht_identity identity = own_identity();
     struct churn churning = {.region = make_region(&identity)};
     uint64_t frame = 0x1000;
-    churning.entry_ref = ht_entry_intern(&churning.region, HT_KIND_HEAP, &frame, 1, 0, 8, 0);
+    churning.entry_ref =
+        ht_entry_intern(&churning.region, HT_KIND_HEAP, &frame, 1, 0, ht_size_class(1025), 0);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, churn, &churning), 0);
     int fd = open_own(&churning.region);
@@ -512,11 +525,13 @@ static void test_copies_are_never_torn(void **state)
         struct ht_region_copy copy;
         assert_int_equal(ht_region_read(fd, &copy), 0);
         ht_view_each_live(&copy.view, check_churned, &seen);
+        checks_pass(&copy.view, HT_CHECK_RUNNING, NULL);
         ht_region_copy_free(&copy);
     }
     __atomic_store_n(&churning.stop, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
     assert_true(seen > 1000); // and most are there
+    checks_pass_own(&churning.region);
     close(fd);
     ht_region_destroy(&churning.region);
 }

@@ -23,6 +23,8 @@
 
 #include <cmocka.h>
 
+#include "checks.h"
+
 #define MIB UINT64_C(1048576)
 
 typedef Perftools__Profiles__Profile pb_profile;
@@ -187,10 +189,16 @@ static pb_profile *encode_and_check(const struct ht_region *region)
     return profile;
 }
 
-static void done(struct ht_region *region, pb_profile *profile)
+static void done_made_up(struct ht_region *region, pb_profile *profile)
 {
     perftools__profiles__profile__free_unpacked(profile, NULL);
     ht_region_destroy(region);
+}
+
+static void done(struct ht_region *region, pb_profile *profile)
+{
+    checks_pass_own(region);
+    done_made_up(region, profile);
 }
 
 static const char *text_of(const pb_profile *profile, int64_t index)
@@ -414,7 +422,7 @@ static void test_made_up_frames(void **state)
     assert_string_equal(root_name(profile, profile->sample[1]), "[unknown]");
     assert_string_equal(root_name(profile, profile->sample[2]), "[overflow]");
     assert_int_equal(profile->n_function, 3);
-    done(&region, profile);
+    done_made_up(&region, profile);
 }
 
 static void test_labels_and_zero(void **state)
@@ -441,7 +449,7 @@ static void test_labels_and_zero(void **state)
         assert_string_equal(text_of(profile, profile->sample[i]->label[1]->str),
                             i < 2 ? "worker-1" : "\xEF\xBF\xBD(");
     }
-    done(&region, profile);
+    done_made_up(&region, profile);
 }
 
 static void test_gaps_and_counters(void **state)
@@ -549,6 +557,7 @@ static void test_little_memory(void **state)
         free(bytes.data);
     }
     assert_true(refused && cut && whole);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 
     // A small region does with what the smallest limit leaves.
@@ -581,6 +590,7 @@ static void test_failures(void **state)
     late.deadline_ns = ht_clock_raw_monotonic_ns() + UINT64_C(60000000000);
     assert_int_equal(encode(&view, &late, 64 * MIB, &bytes), 0);
     free(bytes.data);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -686,6 +696,7 @@ static void test_damaged(void **state)
     }
     assert_true(accepted > rounds / 4 && valid > 0);
     free(image);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 

@@ -29,6 +29,8 @@
 
 #include <cmocka.h>
 
+#include "checks.h"
+
 #include "profile.pb-c.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -201,7 +203,7 @@ static void add_samples(struct ht_region *region, uint64_t first, uint64_t count
 {
     for (uint64_t i = first; i < first + count; i++) {
         const uint64_t frames[] = {0x10000 + i, 0x20000 + i % 100, 0x30000};
-        uint32_t ref = ht_entry_intern(region, HT_KIND_HEAP, frames, 3, 0, 8, 0);
+        uint32_t ref = ht_entry_intern(region, HT_KIND_HEAP, frames, 3, 0, ht_size_class(100), 0);
         ht_entry_add(region, ref, 100, 1, 0);
         struct ht_live_copy live = {0x600000000000 + i * 16, 100, 1, 1, 1e30f, ref};
         ht_live_insert(region, &live);
@@ -285,6 +287,7 @@ static void test_snapshot(void **state)
     assert_int_equal(ht_snapshot_write(&view, HT_TRIGGER_RECOVERED, &other, path, sizeof path), 0);
     assert_int_equal(access(path, R_OK), 0);
     assert_int_equal(region.header->seq, 3);
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 
@@ -477,6 +480,7 @@ static void test_from_the_bare_thread(void **state)
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
     assert_string_equal(list(), "");
+    checks_pass_own(&region);
     ht_region_destroy(&region);
 }
 #endif

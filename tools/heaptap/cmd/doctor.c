@@ -56,8 +56,8 @@ static void print_summary(const struct ht_doctor *doctor, bool colour)
                         : strcmp(answer, "partly") == 0 ? level_colours[HT_DOCTOR_PARTLY]
                                                         : level_colours[HT_DOCTOR_OK];
     struct ht_buffer out = {0};
-    ht_buffer_printf(&out, "profiling will work: %s%s%s", colour ? paint : "", answer,
-                     colour ? "\033[0m" : "");
+    ht_buffer_printf(&out, "%s: %s%s%s", doctor->is_region ? "the region is sound" : "profiling will work",
+                     colour ? paint : "", answer, colour ? "\033[0m" : "");
     if (strcmp(answer, "yes") != 0)
         add_reasons(doctor, answer, &out);
     if (strcmp(answer, later) != 0)
@@ -122,7 +122,7 @@ static int command(int argc, char **argv)
     if (status != HT_PARSED)
         return status;
     if (operands.count == 0)
-        return ht_cmd_usage_error("doctor", "name a program or the PID of a process");
+        return ht_cmd_usage_error("doctor", "name a program, the PID of a process or a region file (*.live)");
     const char *argument = operands.items[0];
     if (operands.count > 1)
         return ht_cmd_usage_error("doctor", "%s: one program or PID at a time; its arguments are not needed",
@@ -148,7 +148,7 @@ static int command(int argc, char **argv)
 const struct ht_command ht_command_doctor = {
     .name = "doctor",
     .summary = "say whether profiling will work, and what to change",
-    .usage = "[options] PROGRAM|PID",
+    .usage = "[options] PROGRAM|PID|FILE.live",
     .text =
         "Looks at a program (found in PATH as the shell does; a script is followed to its interpreter) or at a running\n"
         "process, at its libraries, at this machine and at the HEAPTAP_ variables, and prints one line for each check: ok,\n"
@@ -157,11 +157,18 @@ const struct ht_command ht_command_doctor = {
         "\n"
         "The last line says whether profiling will work: yes, partly (some memory stays unseen, or profiles cannot be\n"
         "written) or no. For a process it is about the process as it runs, and about a new start where that differs. The\n"
-        "exit status is 0 for yes and partly, 1 for no.\n",
+        "exit status is 0 for yes and partly, 1 for no.\n"
+        "\n"
+        "Of a region (FILE.live, what a process records into and leaves behind when it is killed) it says whose it is, whether\n"
+        "its process runs, whether the rules hold that every region keeps, by their numbers in the sources, and what was\n"
+        "counted on the way: samples dropped, stacks cut, thinnings. The last line then says whether the region is sound. A\n"
+        "damaged one is answered with status 1.\n",
     .examples = "  heaptap doctor ./server\n"
                 "  heaptap doctor nginx\n"
                 "  heaptap doctor 4242\n"
                 "      why does this process show up nowhere? will SIGUSR2 take a snapshot?\n"
+                "  heaptap doctor /dev/shm/heaptap.server.4242.live\n"
+                "      can what this process left behind be trusted?\n"
                 "  heaptap doctor --json ./server\n",
     .group = HT_GROUP_RUN,
     .options = option_table,

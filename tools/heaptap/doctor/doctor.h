@@ -69,18 +69,21 @@ struct ht_doctor {
     bool may_look; // its maps can be read
     bool has_shim; // libheaptap.so is loaded
     bool has_header;
+    bool is_region; // neither program nor process: a region's file
     // Results:
     const char *check; // that is being run
     struct ht_doctor_finding *findings;
     size_t finding_count, finding_capacity;
 };
 
-// Finds the program or (a number) the process and runs all checks. Fails when there is none to look at. The
-// caller has set `verbose`, the environment and the image's fd (-1), and frees in any case.
+// Finds the program, (a number) the process or (*.live) the region, and runs all checks. Fails when there is
+// none to look at. The caller has set `verbose`, the environment and the image's fd (-1), and frees in any
+// case.
 int ht_doctor_examine(struct ht_doctor *doctor, const char *argument);
 void ht_doctor_free(struct ht_doctor *doctor);
 
-// "yes", "partly" or "no". `after_restart`: leaving out what a restart of the process mends.
+// "yes", "partly" or "no"; of a region: whether it is sound. `after_restart`: leaving out what a restart of
+// the process mends.
 const char *ht_doctor_works(const struct ht_doctor *doctor, bool after_restart);
 
 // Adds a finding of the check that is being run. `advice` is copied; NULL: nothing to do.
@@ -128,6 +131,10 @@ uint64_t ht_doctor_limit(const struct ht_doctor *doctor, int resource); // RLIMI
 void ht_doctor_check_shim(struct ht_doctor *doctor);
 void ht_doctor_check_preload(struct ht_doctor *doctor);
 void ht_doctor_check_variables(struct ht_doctor *doctor);
+
+// region.c: a region's file, all of it.
+bool ht_doctor_is_region(const char *argument);
+int ht_doctor_examine_region(struct ht_doctor *doctor, const char *path); // -1 with ht_error()
 
 // system.c: the machine and the container.
 void ht_doctor_check_live(struct ht_doctor *doctor);

@@ -69,6 +69,8 @@ const char *ht_doctor_works(const struct ht_doctor *doctor, bool after_restart)
 
 int ht_doctor_examine(struct ht_doctor *doctor, const char *argument)
 {
+    if (ht_doctor_is_region(argument))
+        return ht_doctor_examine_region(doctor, argument);
     int of = ht_proc_is_pid(argument) ? OF_PROCESS : OF_PROGRAM; // "./4242" is a program
     int found = of == OF_PROCESS ? ht_doctor_find_process(doctor, argument)
                                  : ht_doctor_find_program(doctor, argument);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "record/check.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -293,7 +294,7 @@ static const char *damage(const struct ht_region_copy *copy, const struct ht_reg
 }
 
 // Live samples first, everything else after: what a sample refers to was complete before the sample was.
-static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *first,
+static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *first, bool damaged,
                     struct ht_region_copy *copy)
 {
     struct live_tables live = {0};
@@ -319,14 +320,14 @@ static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *
     }
     if (result == 0)
         result = read_range(fd, (uint8_t *)&second, sizeof second, 0);
-    const char *wrong = result == 0 ? damage(copy, &second) : NULL;
+    const char *wrong = result == 0 && !damaged ? damage(copy, &second) : NULL;
     if (wrong != NULL)
         result = ht_fail("is a damaged region: %s", wrong);
     free_live(&live);
     return result;
 }
 
-int ht_region_read(int fd, struct ht_region_copy *ret_copy)
+static int read_region(int fd, bool damaged, struct ht_region_copy *ret_copy)
 {
     struct ht_region_copy copy = {0};
     struct stat stat;
@@ -357,12 +358,22 @@ int ht_region_read(int fd, struct ht_region_copy *ret_copy)
         believed_bytes = file_bytes;
     if (used_of(&header, file_bytes) > believed_bytes)
         return ht_fail("is a damaged region: it claims more bytes than it has");
-    if (read_all(fd, believed_bytes, &header, &copy) != 0) {
+    if (read_all(fd, believed_bytes, &header, damaged, &copy) != 0) {
         free(copy.bytes);
         return -1;
     }
     *ret_copy = copy;
     return 0;
+}
+
+int ht_region_read(int fd, struct ht_region_copy *ret_copy)
+{
+    return read_region(fd, false, ret_copy);
+}
+
+int ht_region_read_damaged(int fd, struct ht_region_copy *ret_copy)
+{
+    return read_region(fd, true, ret_copy);
 }
 
 void ht_region_copy_free(struct ht_region_copy *copy)

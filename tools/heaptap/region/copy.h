@@ -38,6 +38,8 @@ struct ht_region_copy {
 // Copies what is in use. Live samples that changed while they were copied are left out rather than torn: the
 // copy holds each of them whole or not at all. Its writer may be at work; nobody waits.
 int ht_region_read(int fd, struct ht_region_copy *ret_copy);
+// The same of a region whose tables may contradict each other, for those who look for that (record/check.h).
+int ht_region_read_damaged(int fd, struct ht_region_copy *ret_copy);
 void ht_region_copy_free(struct ht_region_copy *copy);
 
 #endif
