@@ -23,15 +23,9 @@
 
 #include <cmocka.h>
 
-#include "checks.h"
+#include "sanitized.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
+#include "checks.h"
 
 #ifdef UNDER_TSAN // many times slower, forks above all
 #define KILLS           60

@@ -19,15 +19,10 @@
 
 #include <cmocka.h>
 
+#include "sanitized.h"
+
 // Of the cases that are too many to run all, every so manyth runs, a prime number.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifdef SANITIZED
+#ifdef UNDER_SANITIZER
 #define STRIDE        1009
 #define BEHIND_STRIDE 11
 #else

@@ -13,22 +13,9 @@
 
 #include <cmocka.h>
 
+#include "regions.h"
+
 static const uint64_t frames[] = {0x1000, 0x2000, 0x3000};
-
-static struct ht_region make_region(uint64_t limit_bytes)
-{
-    static struct ht_identity identity = {.pid = 1, .program = "test", .rate_bytes = 1, .active = 1};
-    struct ht_region region;
-    assert_true(ht_region_create(&identity, NULL, limit_bytes, 1, &region));
-    return region;
-}
-
-static struct ht_view view_of(const struct ht_region *region)
-{
-    struct ht_view view;
-    assert_int_equal(ht_view_init(&view, region->base, region->header->size_bytes), HT_VIEW_OK);
-    return view;
-}
 
 static struct ht_kind kind_of(unsigned number)
 {
@@ -43,7 +30,7 @@ static struct ht_kind kind_of(unsigned number)
 static void test_the_heap_is_first(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(1 << 20);
+    struct ht_region region = make_plain_region(1 << 20);
     struct ht_view view = view_of(&region);
     struct ht_kind kind;
     uint32_t id = 9;
@@ -67,7 +54,7 @@ static void test_the_heap_is_first(void **state)
 static void test_so_many_and_no_more(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(1 << 20);
+    struct ht_region region = make_plain_region(1 << 20);
     for (unsigned i = 1; i < HT_KIND_LIMIT; i++) {
         struct ht_kind kind = kind_of(i);
         uint32_t id = 0, again = 0;
@@ -110,7 +97,7 @@ static void test_many_threads_agree(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 50; round++) {
-        shared = make_region(1 << 20);
+        shared = make_plain_region(1 << 20);
         pthread_t threads[4];
         for (unsigned i = 0; i < 4; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, add_all, ids_of_thread[i]), 0);
@@ -132,7 +119,7 @@ static void test_many_threads_agree(void **state)
 static void test_kinds_do_not_mix(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(1 << 18);
+    struct ht_region region = make_plain_region(1 << 18);
     struct ht_kind kind = kind_of(1);
     kind.form.count_shift = 4;
     uint32_t id = 0;
@@ -175,7 +162,7 @@ static struct ht_kind_row *row_of(struct ht_region *region, uint32_t id)
 static void test_damaged_rows(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(1 << 20);
+    struct ht_region region = make_plain_region(1 << 20);
     struct ht_kind kind = kind_of(1), read;
     uint32_t id = 0;
     assert_true(ht_kind_add(&region, &kind, &id));

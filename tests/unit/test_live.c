@@ -18,31 +18,10 @@
 
 #include <cmocka.h>
 
+#include "regions.h"
+#include "sanitized.h"
+
 #include "checks.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HT_TEST_SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HT_TEST_SANITIZED
-#endif
-#endif
-
-static struct ht_region make_region(uint64_t limit_bytes)
-{
-    static struct ht_identity identity = {.pid = 1, .program = "test", .rate_bytes = 1, .active = 1};
-    struct ht_region region;
-    ht_filter_reset();
-    assert_true(ht_region_create(&identity, NULL, limit_bytes, 1, &region));
-    return region;
-}
-
-static struct ht_view view_of(const struct ht_region *region)
-{
-    struct ht_view view;
-    assert_int_equal(ht_view_init(&view, region->base, region->header->size_bytes), HT_VIEW_OK);
-    return view;
-}
 
 static uint64_t address_of(uint64_t i)
 {
@@ -84,7 +63,7 @@ static uint64_t count_live(const struct ht_region *region)
 static void test_grows_and_empties(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(UINT64_C(256) << 20);
+    struct ht_region region = make_plain_region(UINT64_C(256) << 20);
     enum { COUNT = 300000 };
     for (uint64_t i = 0; i < COUNT; i++) {
         struct ht_live_copy live = sample(i);
@@ -117,7 +96,7 @@ static void test_grows_and_empties(void **state)
 static void test_passed_counts_return_to_zero(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(UINT64_C(64) << 20);
+    struct ht_region region = make_plain_region(UINT64_C(64) << 20);
     srand(7);
     static uint64_t in[20000];
     for (int round = 0; round < 40; round++) {
@@ -146,7 +125,7 @@ static void test_passed_counts_return_to_zero(void **state)
 static void test_stale_record_is_replaced(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(UINT64_C(8) << 20);
+    struct ht_region region = make_plain_region(UINT64_C(8) << 20);
     struct ht_live_copy live = sample(5);
     assert_true(put(&region, &live));
     live.birth_ns = 77;
@@ -185,7 +164,7 @@ static void test_thinning_is_unbiased(void **state)
     enum { COUNT = 60000, SEEDS = 40 };
     double z_sum = 0, z_squares = 0;
     for (int seed = 1; seed <= SEEDS; seed++) {
-        struct ht_region region = make_region(UINT64_C(1) << 20);
+        struct ht_region region = make_plain_region(UINT64_C(1) << 20);
         srand48(seed);
         double true_objects = 0;
         for (uint64_t i = 0; i < COUNT; i++) {
@@ -219,7 +198,7 @@ static void test_thinning_is_unbiased(void **state)
 static void test_thinned_samples_are_swept(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(UINT64_C(8) << 20);
+    struct ht_region region = make_plain_region(UINT64_C(8) << 20);
     for (uint64_t i = 0; i < 20000; i++) {
         struct ht_live_copy live = sample(i);
         live.size_bytes = 64;
@@ -275,7 +254,7 @@ static bool check_values(void *arg, uint32_t ref, const struct ht_entry *entry)
 static void test_entries_intern_and_overflow(void **state)
 {
     (void)state;
-    struct ht_region region = make_region(UINT64_C(1) << 20);
+    struct ht_region region = make_plain_region(UINT64_C(1) << 20);
     uint64_t frames[40];
     uint32_t first = 0;
     for (uint64_t i = 0; i < 20000; i++) {
@@ -308,7 +287,7 @@ static void test_entries_intern_and_overflow(void **state)
 static void test_little_address_space(void **state)
 {
     (void)state;
-#ifdef HT_TEST_SANITIZED
+#ifdef UNDER_SANITIZER
     print_message("not run: sanitizers need all of the address space\n");
 #else
     pid_t child = fork();
@@ -316,7 +295,7 @@ static void test_little_address_space(void **state)
         struct rlimit limit = {UINT64_C(256) << 20, UINT64_C(256) << 20};
         if (setrlimit(RLIMIT_AS, &limit) != 0)
             _exit(2);
-        struct ht_region region = make_region(UINT64_C(512) << 20);
+        struct ht_region region = make_plain_region(UINT64_C(512) << 20);
         _exit(region.header->size_bytes <= UINT64_C(32) << 20 ? 0 : 1);
     }
     int status;

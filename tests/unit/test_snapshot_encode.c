@@ -23,6 +23,8 @@
 
 #include <cmocka.h>
 
+#include "regions.h"
+
 #include "checks.h"
 
 #define MIB UINT64_C(1048576)
@@ -68,13 +70,6 @@ static struct ht_region make_region(uint64_t rate_bytes, uint64_t limit_bytes)
     ht_filter_reset();
     assert_true(ht_region_create(&identity, NULL, limit_bytes, 1, &region));
     return region;
-}
-
-static struct ht_view view_of(const struct ht_region *region)
-{
-    struct ht_view view;
-    assert_int_equal(ht_view_init(&view, region->base, region->header->size_bytes), HT_VIEW_OK);
-    return view;
 }
 
 static uint64_t next_address = UINT64_C(0x600000000000);

@@ -29,17 +29,12 @@
 
 #include <cmocka.h>
 
+#include "regions.h"
+#include "sanitized.h"
+
 #include "checks.h"
 
 #include "profile.pb-c.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
 
 static char folder[64];
 
@@ -208,13 +203,6 @@ static void add_samples(struct ht_region *region, uint64_t first, uint64_t count
         struct ht_live_copy live = {0x600000000000 + i * 16, 100, 1, 1, 1e30f, ref};
         ht_live_insert(region, &live);
     }
-}
-
-static struct ht_view view_of(const struct ht_region *region)
-{
-    struct ht_view view;
-    assert_int_equal(ht_view_init(&view, region->base, region->header->size_bytes), HT_VIEW_OK);
-    return view;
 }
 
 static Perftools__Profiles__Profile *read_profile(const char *path)

@@ -30,16 +30,10 @@
 
 #include <cmocka.h>
 
+#include "sanitized.h"
+
 // What runs in the bare thread is built without sanitizers: they keep their own thread-locals.
 #define BARE __attribute__((no_sanitize("address", "undefined", "thread")))
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
 
 static const uint64_t second_ns = UINT64_C(1000000000);
 
