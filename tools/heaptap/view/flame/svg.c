@@ -7,17 +7,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum {
-    WIDTH = 1200,
-    MARGIN = 10,
-    ROW = 18,    // height of a frame
-    HEADER = 58, // title and explanation
-    LEGEND = 26, // colours of a difference
-    FOOTER = 34,
-    BASELINE = 13, // of a frame's text, from its top
-    TEXT_MARGIN = 4,
-    SHORTEST_TEXT = 3, // characters; below that a frame has no text
-};
+// Pixels. Not an enum: they are calculated with as numbers with a fraction.
+#define WIDTH         1200
+#define MARGIN        10
+#define ROW           18 // height of a frame
+#define HEADER        58 // title and explanation
+#define LEGEND        26 // colours of a difference
+#define FOOTER        34
+#define BASELINE      13 // of a frame's text, from its top
+#define TEXT_MARGIN   4
+#define SHORTEST_TEXT 3 // characters; below that a frame has no text
 
 static const double character_width = 7.23; // of a monospaced font of 12 pixels, slightly rounded up
 static const double narrowest = 0.3;        // pixels; what is narrower cannot be seen
