@@ -6,10 +6,13 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import BUILD, Test  # noqa: E402
 
+# Of its own: in /dev/shm the regions of the dead give way to those of other programs.
+LIVE = tempfile.mkdtemp(prefix="heaptap-doctor.", dir="/dev/shm")
 ROWS = ["header", "stacks", "strings", "modules", "kinds", "entries", "live_samples", "live_sums"]
 
 
@@ -28,9 +31,9 @@ def ask(test, path, works):
 
 
 def host(test, *mode):
-    process = test.start([BUILD + "/e2e/host"] + list(mode), env=test.shim(test.path("out"), rate=1), stdout=-1)
+    process = test.start([BUILD + "/e2e/host"] + list(mode), env=test.shim(test.path("out"), rate=1, live=LIVE), stdout=-1)
     process.stdout.readline()
-    found = glob.glob("/dev/shm/heaptap.host.%d.*.live" % process.pid)
+    found = glob.glob(LIVE + "/heaptap.host.%d.*.live" % process.pid)
     test.need(len(found) == 1, "regions: %s", found)
     return process, found[0]
 
@@ -67,9 +70,10 @@ def check_damaged(test, region):
 
 def check_counters(test):
     """What was counted is told, and is no damage."""
-    process = test.start([BUILD + "/e2e/host", "churn"], env=test.shim(test.path("out"), rate=1, memory="1M"), stdout=-1)
+    process = test.start([BUILD + "/e2e/host", "churn"], env=test.shim(test.path("out"), rate=1, live=LIVE, memory="1M"),
+                         stdout=-1)
     process.stdout.readline()
-    region = glob.glob("/dev/shm/heaptap.host.%d.*.live" % process.pid)[0]
+    region = glob.glob(LIVE + "/heaptap.host.%d.*.live" % process.pid)[0]
     process.send_signal(signal.SIGKILL)
     process.wait()
     answer, _ = ask(test, region, "yes")
@@ -93,9 +97,12 @@ def check_others(test, region):
     test.need(text.returncode == 0 and text.output.splitlines()[-1] == "the region is sound: yes", "%s", text.output)
 
 
-with Test("doctor_region") as test:
-    test.new_folder("out")
-    region = check_running(test)
-    check_damaged(test, region)
-    check_counters(test)
-    check_others(test, region)
+try:
+    with Test("doctor_region") as test:
+        test.new_folder("out")
+        region = check_running(test)
+        check_damaged(test, region)
+        check_counters(test)
+        check_others(test, region)
+finally:
+    shutil.rmtree(LIVE)
