@@ -6,6 +6,7 @@
 #include "input/region.h"
 #include "net/http.h"
 #include "net/url.h"
+#include "profile/legacy/legacy.h"
 #include "region/target.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ struct ht_inputs {
 // one.
 static int read_profile(int fd, struct ht_profile **ret_profile)
 {
-    if (ht_profile_read(fd, NULL, ret_profile) < 0)
+    if (ht_legacy_read(fd, NULL, ret_profile) < 0)
         return -1;
     if ((*ret_profile)->sample_type_count > 0)
         return 0;

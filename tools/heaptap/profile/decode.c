@@ -8,14 +8,12 @@
 #include "profile/profile.h"
 
 #include "base/error.h"
-#include "base/measure.h"
 #include "profile/bytes.h"
+#include "profile/decode.h"
 #include "profile/fields.h"
 #include "profile/ids.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 enum { MESSAGE_LIMIT_BYTES = 1 << 26 }; // of one top-level field
 
@@ -211,34 +209,12 @@ static int take_message(struct ht_wire_reader *reader, const struct ht_wire_fiel
     }
 }
 
-static uint64_t memory_of(const struct decoder *decoder)
-{
-    const struct ht_profile *profile = decoder->profile;
-    return ht_ids_memory(&decoder->locations) + ht_ids_memory(&decoder->functions) +
-           ht_ids_memory(&decoder->mappings) + profile->arena.total_bytes +
-           profile->string_capacity * sizeof *profile->strings +
-           profile->string_index.slot_count * sizeof *profile->string_index.slots +
-           decoder->raw_string_capacity * sizeof *decoder->raw_strings +
-           profile->sample_type_capacity * sizeof *profile->sample_types +
-           profile->sample_capacity * sizeof *profile->samples +
-           profile->value_capacity * sizeof *profile->values +
-           profile->frame_capacity * sizeof *profile->frames +
-           profile->label_capacity * sizeof *profile->labels +
-           profile->mapping_capacity * sizeof *profile->mappings +
-           profile->location_capacity * sizeof *profile->locations +
-           profile->line_capacity * sizeof *profile->lines +
-           profile->function_capacity * sizeof *profile->functions +
-           profile->comment_capacity * sizeof *profile->comments;
-}
-
 // Whether `more` bytes still fit.
 static int check_memory(const struct decoder *decoder, uint64_t more)
 {
-    if (memory_of(decoder) + more <= decoder->memory_limit)
-        return 0;
-    char limit[HT_MEASURE_TEXT_BYTES];
-    ht_measure_bytes((int64_t)decoder->memory_limit, 0, limit);
-    return ht_fail("too large: needs more than %s of memory", limit);
+    more += ht_ids_memory(&decoder->locations) + ht_ids_memory(&decoder->functions) +
+            ht_ids_memory(&decoder->mappings) + decoder->raw_string_capacity * sizeof *decoder->raw_strings;
+    return ht_decode_check_memory(decoder->profile, more, decoder->memory_limit);
 }
 
 // Brings the next top-level field into the window, whole. *ret_length is 0 at the end of the stream.
@@ -367,7 +343,7 @@ static int resolve_references(struct decoder *decoder)
     return 0;
 }
 
-static int decode(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_profile **ret_profile)
+int ht_decode_bytes(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_profile **ret_profile)
 {
     struct ht_profile *profile = ht_profile_new();
     struct decoder decoder = {
@@ -396,30 +372,16 @@ static int decode(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_profi
     return 0;
 }
 
-// At most 4 GiB, and half of what the machine has or this process may have.
-static uint64_t default_memory_limit(void)
-{
-    uint64_t limit = 1ull << 32;
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    if (pages > 0 && page_bytes > 0 && (uint64_t)pages * (uint64_t)page_bytes / 2 < limit)
-        limit = (uint64_t)pages * (uint64_t)page_bytes / 2;
-    struct rlimit address_space;
-    if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur / 2 < limit)
-        limit = address_space.rlim_cur / 2;
-    return limit;
-}
-
 static int open_and_decode(int fd, const uint8_t *memory, size_t length,
                            const struct ht_profile_limits *limits, struct ht_profile **ret_profile)
 {
-    const struct ht_profile_limits defaults = {.raw_bytes = 1ull << 32,
-                                               .memory_bytes = default_memory_limit()};
+    struct ht_profile_limits defaults = ht_decode_default_limits();
     if (limits == NULL)
         limits = &defaults;
     struct ht_bytes bytes;
     if (ht_bytes_open(&bytes, fd, memory, length, limits->raw_bytes) < 0)
         return -1;
-    int result = decode(&bytes, limits->memory_bytes, ret_profile);
+    int result = ht_decode_bytes(&bytes, limits->memory_bytes, ret_profile);
     ht_bytes_close(&bytes);
     return result;
 }
