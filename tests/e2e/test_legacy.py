@@ -78,7 +78,7 @@ def pprof(report, path):
 
 
 def as_pprof(title, path):
-    for report in ("raw", "top"):
+    for report in ("raw", "top") if title in ("heap_v2", "contentionz", "java_heapz", "cpu_64") else ("raw",):
         theirs = pprof(report, path)
         ours = test.heaptap(report, "--symbolize=none", path)
         test.need(theirs.returncode == 0, "%s: pprof -%s: %s", title, report, theirs.errors[-300:])
@@ -99,6 +99,40 @@ with Test("legacy") as test:
         done = test.run([BUILD + "/heaptap", "top", test.path(title)])
         test.need(done.returncode == 1 and not done.output and done.errors.count("\n") == 1, "%s: status %d, %s%s", title,
                   done.returncode, done.output, done.errors)
+
+    # Packed by other programs: opened from a file, called by its name where there is no program or no file.
+    plain = test.heaptap("top", test.path("heapprofile")).output
+    for packer, suffix in (("zstd", ".zst"), ("xz", ".xz"), ("bzip2", ".bz2"), ("lz4", ".lz4")):
+        if not shutil.which(packer):
+            print("left out: %s is not installed" % packer)
+            continue
+        path = test.path("heapprofile") + suffix
+        for source, target in (("heapprofile", path), ("broken_heap", path + ".broken")):
+            with open(target, "wb") as file:
+                test.need(test.run([packer, "-c", test.path(source)], stdout=file).returncode == 0, "%s failed", packer)
+        test.need(test.heaptap("top", path).output == plain, "%s: another report", suffix)
+        with open(path, "rb") as file:
+            whole = file.read()
+        with open(path + ".cut", "wb") as file:
+            file.write(whole[:-12])
+        shell = ["sh", "-c", 'cat "$1" | "$2" top -', "sh", path, BUILD + "/heaptap"]
+        for done, said in ((test.run([BUILD + "/heaptap", "top", path], clean_environment(PATH="/nowhere")), "no program '%s'" % packer),
+                           (test.run([BUILD + "/heaptap", "top", path + ".cut"]), "damaged or cut off"),
+                           (test.run([BUILD + "/heaptap", "top", path + ".broken"]), "line 2: neither a sample"),
+                           (test.run(shell), "'%s -dc FILE | heaptap top -'" % packer)):
+            test.need(done.returncode == 1 and not done.output and done.errors.count("\n") == 1 and said in done.errors,
+                      "%s: status %d, %s%s", suffix, done.returncode, done.output, done.errors)
+
+    # Several with different sample types: those that they share.
+    with open(test.path("in_use"), "w") as file:
+        file.write("heap_v2/1\n  t*: 1: 500 [0: 0]\n@ 0x401001\n  t*: 1: 500 [0: 0]\n")
+    done = test.run([BUILD + "/heaptap", "raw", "--symbolize=none", test.path("heapprofile"), test.path("in_use")])
+    test.need(done.returncode == 0 and "\ninuse_objects/count inuse_space/bytes\n" in done.output and
+              done.errors == "heaptap: warning: left out, as not every profile has it: alloc_objects, alloc_space\n",
+              "merged: status %d, %s%s", done.returncode, done.output[:400], done.errors)
+    done = test.run([BUILD + "/heaptap", "raw", test.path("heapprofile"), test.path("growth")])
+    test.need(done.returncode == 1 and "do not fit together: 4 and 2 sample types" in done.errors and
+              done.errors.count("\n") == 1, "nothing shared: status %d, %s", done.returncode, done.errors)
 
     # Real writers.
     def library(name):

@@ -338,6 +338,7 @@ static void test_merge_keeps_apart(void **state)
     ht_profile_free(both[0]);
     both[0] = make(0);
     both[1] = make(0);
+    both[1]->sample_types[0].type = ht_profile_intern_text(both[1], "alloc_objects");
     both[1]->sample_types[1].type = ht_profile_intern_text(both[1], "alloc_space");
     assert_int_equal(ht_profile_merge(both, 2), -1);
     assert_non_null(strstr(ht_error(), "do not fit together"));
@@ -349,6 +350,62 @@ static void test_merge_keeps_apart(void **state)
     assert_int_equal(ht_profile_merge(both, 2), 0);
     assert_int_equal(ht_profile_values(both[0], 0)[1], 5120 + 5120 * 1024);
     ht_profile_free(both[0]);
+}
+
+static void keep_text(enum ht_note kind, const char *text, void *arg)
+{
+    assert_int_equal(kind, HT_NOTE_WARNING);
+    ht_buffer_printf(arg, "%s\n", text);
+}
+
+// A profile with these sample types, values 10, 20 ... and the last type but one as its default.
+static struct ht_profile *make_columns(const char *const *types, size_t count)
+{
+    struct ht_profile *p = ht_profile_new();
+    int64_t values[4];
+    for (size_t t = 0; t < count; t++) {
+        ht_profile_add_sample_type(p, types[t], "count");
+        values[t] = 10 * (int64_t)(t + 1);
+    }
+    ht_profile_add_sample(p, NULL, 0, values, NULL, 0);
+    ht_profile_add_sample(p, NULL, 0, values, NULL, 0);
+    p->default_sample_type = p->sample_types[count - 2].type;
+    return p;
+}
+
+static void test_merge_shared_types(void **state)
+{
+    (void)state;
+    struct ht_buffer told = {0};
+    struct ht_profile *both[2] = {
+        make_columns((const char *const[]){"a", "b", "c", "d"}, 4),
+        make_columns((const char *const[]){"d", "x", "b"}, 3),
+    };
+    ht_notes_take(keep_text, &told); // of other tests
+    told.length = 0;
+    assert_int_equal(ht_profile_merge(both, 2), 0);
+    ht_notes_take(keep_text, &told);
+    assert_string_equal(told.data, "left out, as not every profile has it: a, c, x\n");
+    assert_int_equal(ht_profile_check(both[0]), 0);
+    assert_int_equal(both[0]->sample_type_count, 2);
+    assert_string_equal(ht_profile_text(both[0], both[0]->sample_types[0].type), "b");
+    assert_string_equal(ht_profile_text(both[0], both[0]->sample_types[1].type), "d");
+    assert_int_equal(both[0]->sample_count, 1);
+    assert_int_equal(ht_profile_values(both[0], 0)[0], 2 * 20 + 2 * 30);
+    assert_int_equal(ht_profile_values(both[0], 0)[1], 2 * 40 + 2 * 10);
+    assert_int_equal(both[0]->default_sample_type, 0); // c and x are no more
+    ht_profile_free(both[0]);
+    // The same types in another order: nothing is left out, nothing told.
+    both[0] = make_columns((const char *const[]){"a", "b"}, 2);
+    both[1] = make_columns((const char *const[]){"b", "a"}, 2);
+    assert_int_equal(ht_profile_merge(both, 2), 0);
+    told.length = 0;
+    ht_notes_take(keep_text, &told);
+    assert_int_equal(told.length, 0);
+    assert_int_equal(ht_profile_values(both[0], 0)[0], 2 * 10 + 2 * 20);
+    assert_string_equal(ht_profile_text(both[0], both[0]->default_sample_type), "a");
+    ht_profile_free(both[0]);
+    ht_buffer_free(&told);
 }
 
 static void test_subtract(void **state)
@@ -481,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_not_utf8),
         cmocka_unit_test(test_merge_moved_mappings),
         cmocka_unit_test(test_merge_keeps_apart),
+        cmocka_unit_test(test_merge_shared_types),
         cmocka_unit_test(test_subtract),
         cmocka_unit_test(test_drop_frames),
         cmocka_unit_test(test_filters),

@@ -79,6 +79,10 @@ void ht_help_print(FILE *out)
     }
     fprintf(out, "\nstart here:\n");
     print_examples(out, ht_start_examples);
-    fprintf(out, "\nA profile is a .pb.gz file, a PID, a FILE.live, a URL or -. Profiles are pprof files:\n"
-                 "`go tool pprof`, Pyroscope and Parca read them as well.\n");
+    fprintf(
+        out,
+        "\nA profile is a .pb.gz file, a PID, a FILE.live, a URL or -. Profiles are pprof files:\n"
+        "`go tool pprof`, Pyroscope and Parca read them as well. Whatever `go tool pprof` reads is read: the heap,\n"
+        "CPU and contention profiles of gperftools, tcmalloc and Java, Go's ?debug=1; jemalloc's heap profiles\n"
+        "too; each plain or packed with gzip, zstd, xz, bzip2 or lz4.\n");
 }

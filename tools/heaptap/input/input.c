@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "input/region.h"
+#include "input/unpack.h"
 #include "net/http.h"
 #include "net/url.h"
 #include "profile/legacy/legacy.h"
@@ -32,7 +33,17 @@ struct ht_inputs {
 // one.
 static int read_profile(int fd, struct ht_profile **ret_profile)
 {
-    if (ht_legacy_read(fd, NULL, ret_profile) < 0)
+    struct ht_unpack unpack;
+    int packed = ht_unpack_start(&unpack, fd);
+    if (packed < 0)
+        return -1;
+    int result = ht_legacy_read(packed > 0 ? unpack.fd : fd, NULL, ret_profile);
+    if (packed > 0 && ht_unpack_end(&unpack, result) < 0 && result == 0) {
+        ht_profile_free(*ret_profile);
+        *ret_profile = NULL;
+        result = -1;
+    }
+    if (result < 0)
         return -1;
     if ((*ret_profile)->sample_type_count > 0)
         return 0;

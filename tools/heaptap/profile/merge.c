@@ -127,8 +127,11 @@ static void join_header(struct ht_profile *to, const struct ht_profile *from)
 int ht_profile_merge(struct ht_profile **profiles, size_t count)
 {
     struct ht_profile *first = profiles[0];
-    if (count > 1 && ht_types_unify(profiles, count) < 0)
-        return -1;
+    if (count > 1) {
+        ht_types_share(profiles, count);
+        if (ht_types_unify(profiles, count) < 0)
+            return -1;
+    }
     for (size_t i = 1; i < count; i++)
         if (ht_types_check(first, profiles[i]) < 0)
             return -1;

@@ -172,8 +172,8 @@ void ht_profile_encode(const struct ht_profile *profile, struct ht_buffer *out);
 
 // Merging. Takes `others` (freed and set to NULL) into the first profile, by pprof's rules of identity; with
 // count 1 it only joins equal samples, drops empty ones and what nothing refers to, and orders by first use.
-// Units are converted to the finest. Fails when the profiles do not fit together: then the profiles are
-// unchanged but for their units.
+// Sample types that not all have are left out, with a warning; units are converted to the finest. Fails when
+// the profiles do not fit together: then they are unchanged but for their sample types and units.
 int ht_profile_merge(struct ht_profile **profiles, size_t count);
 
 void ht_profile_scale(struct ht_profile *profile, double factor);

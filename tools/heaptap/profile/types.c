@@ -1,6 +1,7 @@
 // The sample types of several profiles: whether they fit together, one unit for each, and factors for values.
 //
-// What fits together follows google/pprof's profile/merge.go as Go 1.19 ships it.
+// What fits together follows google/pprof's profile/merge.go as Go 1.19 ships it; where the columns differ,
+// those that all have are kept, as later versions do.
 #include "profile/types.h"
 
 #include "base/error.h"
@@ -95,6 +96,106 @@ static void scale_columns(struct ht_profile *profile, const double *factors)
         memmove(ht_profile_values(profile, kept++), values, types * sizeof *values);
     }
     profile->sample_count = kept;
+}
+
+// Whether the columns are of the same types, one by one.
+static bool same_columns(const struct ht_profile *a, const struct ht_profile *b)
+{
+    if (a->sample_type_count != b->sample_type_count)
+        return false;
+    for (size_t t = 0; t < a->sample_type_count; t++) {
+        const struct ht_value_type *type_a = &a->sample_types[t], *type_b = &b->sample_types[t];
+        if (!compatible_types(ht_profile_text(a, type_a->type), ht_profile_text(a, type_a->unit),
+                              ht_profile_text(b, type_b->type), ht_profile_text(b, type_b->unit)))
+            return false;
+    }
+    return true;
+}
+
+static size_t find_type(const struct ht_profile *profile, const char *type)
+{
+    size_t t = 0;
+    while (t < profile->sample_type_count &&
+           strcmp(ht_profile_text(profile, profile->sample_types[t].type), type) != 0)
+        t++;
+    return t;
+}
+
+static bool all_have(struct ht_profile **profiles, size_t count, const char *type)
+{
+    for (size_t i = 0; i < count; i++)
+        if (find_type(profiles[i], type) == profiles[i]->sample_type_count)
+            return false;
+    return true;
+}
+
+// Keeps the columns that are named, in this order.
+static void keep_columns(struct ht_profile *profile, const char *const *types, size_t count)
+{
+    size_t before = profile->sample_type_count;
+    size_t *from = ht_alloc_zero(count, sizeof *from);
+    int64_t *row = ht_alloc_zero(count, sizeof *row);
+    struct ht_value_type *kept = ht_alloc_zero(count, sizeof *kept);
+    bool has_default = false;
+    for (size_t t = 0; t < count; t++) {
+        from[t] = find_type(profile, types[t]);
+        kept[t] = profile->sample_types[from[t]];
+        has_default = has_default || kept[t].type == profile->default_sample_type;
+    }
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        for (size_t t = 0; t < count; t++)
+            row[t] = profile->values[i * before + from[t]];
+        memcpy(profile->values + i * count, row, count * sizeof *row);
+    }
+    memcpy(profile->sample_types, kept, count * sizeof *kept);
+    profile->sample_type_count = count;
+    if (!has_default)
+        profile->default_sample_type = 0;
+    free(from);
+    free(row);
+    free(kept);
+}
+
+static void warn_left_out(struct ht_profile **profiles, size_t count)
+{
+    struct ht_buffer names = {0};
+    for (size_t i = 0; i < count; i++)
+        for (size_t t = 0; t < profiles[i]->sample_type_count; t++) {
+            const char *type = ht_profile_text(profiles[i], profiles[i]->sample_types[t].type);
+            bool told = all_have(profiles, count, type) || find_type(profiles[i], type) < t;
+            for (size_t j = 0; j < i && !told; j++)
+                told = find_type(profiles[j], type) < profiles[j]->sample_type_count;
+            if (!told)
+                ht_buffer_printf(&names, "%s%s", names.length > 0 ? ", " : "", type);
+        }
+    if (names.length > 0)
+        ht_warn("left out, as not every profile has it: %s", names.data);
+    ht_buffer_free(&names);
+}
+
+void ht_types_share(struct ht_profile **profiles, size_t count)
+{
+    enum { TYPES_LIMIT = 64 }; // more is nonsense, and the search takes the square of it
+    const char *shared[TYPES_LIMIT];
+    size_t shared_count = 0, fitting = 1;
+    for (size_t i = 0; i < count; i++) {
+        if (profiles[i]->sample_type_count > TYPES_LIMIT)
+            return;
+        fitting += i > 0 && same_columns(profiles[0], profiles[i]);
+    }
+    if (fitting == count)
+        return;
+    const struct ht_profile *first = profiles[0];
+    for (size_t t = 0; t < first->sample_type_count; t++) {
+        const char *type = ht_profile_text(first, first->sample_types[t].type);
+        if (find_type(first, type) == t && all_have(profiles, count, type))
+            shared[shared_count++] = type;
+    }
+    if (shared_count == 0)
+        return;
+    warn_left_out(profiles, count);
+    for (size_t i = 0; i < count; i++)
+        keep_columns(profiles[i], shared, shared_count);
 }
 
 int ht_types_unify(struct ht_profile **profiles, size_t count)

@@ -44,12 +44,33 @@ static int (*recognise_text(char *text))(struct ht_legacy *legacy)
     return NULL;
 }
 
+const char *ht_legacy_packer(const uint8_t *start, size_t length)
+{
+    static const struct {
+        const char *magic, *program;
+    } packers[] = {
+        {"\050\265\057\375", "zstd"},
+        {"\3757zXZ", "xz"},
+        {"BZh", "bzip2"},
+        {"\004\042\115\030", "lz4"},
+    };
+    for (size_t i = 0; i < sizeof packers / sizeof packers[0]; i++) {
+        size_t magic_length = strlen(packers[i].magic);
+        if (length > magic_length && memcmp(start, packers[i].magic, magic_length) == 0)
+            return packers[i].program;
+    }
+    return NULL;
+}
+
 static int recognise(struct ht_bytes *bytes, int (**ret_reader)(struct ht_legacy *legacy))
 {
     if (ht_bytes_want(bytes, PEEK_BYTES) < 0)
         return -1;
     size_t length = ht_bytes_unread(bytes) < PEEK_BYTES ? ht_bytes_unread(bytes) : PEEK_BYTES;
     const uint8_t *start = bytes->window + bytes->start;
+    const char *packer = ht_legacy_packer(start, length);
+    if (packer != NULL)
+        return ht_fail("is compressed with %s; write '%s -dc FILE | heaptap top -'", packer, packer);
     char text[PEEK_BYTES + 1];
     memcpy(text, start, length);
     text[length] = '\0';

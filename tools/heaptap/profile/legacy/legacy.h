@@ -12,4 +12,8 @@ int ht_legacy_read(int fd, const struct ht_profile_limits *limits, struct ht_pro
 int ht_legacy_decode(const uint8_t *bytes, size_t length, const struct ht_profile_limits *limits,
                      struct ht_profile **ret_profile);
 
+// The program that unpacks bytes that begin so ("zstd"), other than gzip, which is read by the above; NULL:
+// they are not packed.
+const char *ht_legacy_packer(const uint8_t *start, size_t length);
+
 #endif
