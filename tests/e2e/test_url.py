@@ -89,7 +89,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         if path == "/page":
             return self.answer(b"<html><body>hello</body></html>", kind="text/html; charset=utf-8")
         if path == "/text":
-            return self.answer(b"heap profile: 1: 2 [3: 4] @ heap/1048576\n", kind="text/plain; charset=utf-8")
+            return self.answer(b"goroutine 1 [running]:\nmain.main()\n", kind="text/plain; charset=utf-8")
         if path == "/json":
             return self.answer(b'{"error": "no"}', kind="application/json")
         if path == "/empty":
@@ -273,7 +273,10 @@ def test_go(test):
     good(test, "twice", top(test, "--inuse-space", "--unit=MB", address, "%s/debug/pprof/" % address), r" 16MB .*  main.keep")
     bad(test, "cpu profile for 0 s", top(test, "%s/debug/pprof/heap?seconds=0" % address), 'invalid value for "seconds"')
     bad(test, "unknown", top(test, "%s/debug/pprof/nothing" % address), "404 Not Found: Unknown profile$")
-    bad(test, "text", top(test, "%s/debug/pprof/heap?debug=1" % address), "leave out debug=")
+    for path, kind, function in (("heap", "inuse_space", "main.keep"), ("goroutine", "goroutine", "main.contend"),
+                                 ("mutex", "delay", "main.contend")):  # as text: the server is asked for the names
+        good(test, path + " as text", top(test, "%s/debug/pprof/%s?debug=1" % (address, path)), "Type: %s\n" % kind, function)
+    bad(test, "text", top(test, "%s/debug/pprof/goroutine?debug=2" % address), "leave out debug=")
     bad(test, "trace", top(test, "%s/debug/pprof/trace?seconds=1" % address), "/debug/pprof/trace")
     bad(test, "plain HTTP", top(test, "https://%s/debug/pprof/heap" % address), "SSL|TLS")
 
