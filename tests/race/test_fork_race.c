@@ -226,8 +226,8 @@ static void start_freer(void *arg)
 {
     (void)arg;
     as_expected = pthread_create(&freer, NULL, free_elsewhere, NULL) == 0 && as_expected;
-    // It may have to wait for us: then it is not done, however long we look. Not for long: on a loaded machine a
-    // yield can take 20 ms, and after 5 s of waiting the recorder gives up.
+    // It may have to wait for us: then it is not done, however long we look. Not for long: on a loaded
+    // machine a yield can take 20 ms, and after 5 s of waiting the recorder gives up.
     for (int i = 0; i < 60 && ht_load_acquire(&freed) == 0; i++)
         sched_yield();
 }
