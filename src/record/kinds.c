@@ -71,9 +71,10 @@ static bool ht_form_is_sound(const struct ht_kind_form *form)
 static void ht_remember(struct ht_region *region, uint32_t id, uint32_t ref, const struct ht_kind_form *form)
 {
     struct ht_kind_use *use = &region->kinds[id];
-    use->count_shift = form->count_shift;
-    use->amount_shift = form->amount_shift;
-    use->flags = form->flags;
+    // Several threads may find the same row at once; what they write is the same.
+    ht_store_relaxed(&use->count_shift, form->count_shift);
+    ht_store_relaxed(&use->amount_shift, form->amount_shift);
+    ht_store_relaxed(&use->flags, form->flags);
     ht_store_release(&use->row_ref, ref); // pairs with the acquire in ht_kind_use_of
 }
 

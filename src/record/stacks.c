@@ -138,12 +138,13 @@ static uint32_t ht_overflow_entry(struct ht_region *region, const struct ht_kind
                                   uint32_t size_class)
 {
     ht_health_add(region->header, HT_HEALTH_OVERFLOW_STACKS, 1);
-    uint32_t class_count = (use->flags & HT_KIND_HAS_SIZES) != 0 ? HT_SIZE_CLASSES : 1;
+    uint32_t class_count = (ht_load_relaxed(&use->flags) & HT_KIND_HAS_SIZES) != 0 ? HT_SIZE_CLASSES : 1;
     uint64_t row_bytes = sizeof(struct ht_kind_row) + class_count * sizeof(uint32_t);
-    if (size_class >= class_count || !ht_region_link(region, use->row_ref, row_bytes, 0)) {
+    uint32_t row_ref = ht_load_relaxed(&use->row_ref);
+    if (size_class >= class_count || !ht_region_link(region, row_ref, row_bytes, 0)) {
         return 0;
     }
-    struct ht_kind_row *row = ht_region_at(region, use->row_ref);
+    struct ht_kind_row *row = ht_region_at(region, row_ref);
     uint32_t ref = ht_load_acquire(&row->overflow_refs[size_class]);
     if (ref != 0 && ht_region_link(region, ref, sizeof(struct ht_entry), 0)) {
         return ref;
@@ -219,7 +220,8 @@ void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount,
     if (use == NULL) {
         return;
     }
-    uint64_t count_one = UINT64_C(1) << use->count_shift, amount_one = UINT64_C(1) << use->amount_shift;
+    uint64_t count_one = UINT64_C(1) << ht_load_relaxed(&use->count_shift);
+    uint64_t amount_one = UINT64_C(1) << ht_load_relaxed(&use->amount_shift);
     uint64_t counts = count_one, amounts = amount * amount_one;
     if (weight > 1.0) {
         counts = (uint64_t)(weight * (double)count_one + noise);
