@@ -205,9 +205,9 @@ int main(int argc, char **argv)
     end(mode);
     if (!strcmp(mode, "poll") || !strcmp(mode, "blocked") || !strcmp(mode, "handler"))
         sit();
-    for (volatile unsigned long n = 0; !strcmp(mode, "spin");)
-        for (int i = 0; i < 1000000; i++)
-            n++;
+    while (!strcmp(mode, "spin"))
+        for (volatile int i = 0; i < 1000000;)
+            i++;
     while (!strcmp(mode, "sigwait"))
         if (!sigwait(&set, &number))
             say("usr2\n");
