@@ -210,11 +210,12 @@ static void test_in_every_seam(void **state)
     assert_true(cases > 50);
 }
 
-static uint32_t freed; // 1: by another thread; 2: and it was recorded
+static uint32_t begun, freed; // by another thread; freed 2: and it was recorded
 
 static void *free_elsewhere(void *arg)
 {
     struct ht_live_copy got;
+    ht_store_release(&begun, 1);
     bool recorded = ht_sample_forget((const void *)(uintptr_t)held_address(0), &got);
     ht_store_release(&freed, recorded ? 2 : 1);
     return arg;
@@ -226,9 +227,10 @@ static void start_freer(void *arg)
 {
     (void)arg;
     as_expected = pthread_create(&freer, NULL, free_elsewhere, NULL) == 0 && as_expected;
-    // It may have to wait for us: then it is not done, however long we look. Not for long: on a loaded
-    // machine a yield can take 20 ms, and after 5 s of waiting the recorder gives up.
-    for (int i = 0; i < 60 && ht_load_acquire(&freed) == 0; i++)
+    while (ht_load_acquire(&begun) == 0)
+        sched_yield();
+    // It has to wait for us: it is not done, however long we look. (Seconds would end the recording.)
+    for (int i = 0; i < 50 && ht_load_acquire(&freed) == 0; i++)
         sched_yield();
 }
 

@@ -23,8 +23,8 @@
 
 // Of the cases that are too many to run all, every so manyth runs, a prime number.
 #ifdef UNDER_SANITIZER
-#define STRIDE        1009
-#define BEHIND_STRIDE 11
+#define STRIDE        4001
+#define BEHIND_STRIDE 37
 #else
 #define STRIDE        101
 #define BEHIND_STRIDE 1
