@@ -31,6 +31,7 @@ with Test("inherited") as test:
     host = test.start([BUILD + "/e2e/inherit_host"], test.shim(out, rate=1), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                       bufsize=1)
     worker = int(host.stdout.readline())
+    tell("h")  # it runs: its fork handlers are behind it
     idle = snapshot(1)
     test.need(test.profile(idle).by_any("load_blocks") == ALL, "idle: %s", test.profile(idle).by_any("load_blocks"))
     test.need(test.profile(idle).health().get("raw_fork") is None, "idle: a raw fork")
