@@ -74,6 +74,22 @@ bool ht_process_is_copy(void)
     return ht_held()->region.base != NULL && (state == HT_OWNER_NONE || state == HT_OWNER_MAKING);
 }
 
+bool ht_process_replace_region(uintptr_t address)
+{
+    for (size_t i = 0; i < sizeof ht_regions.held / sizeof ht_regions.held[0]; i++) {
+        const struct ht_region *region = &ht_regions.held[i].region;
+        uint64_t mapped_bytes = ht_load_acquire(&region->mapped_bytes);
+        if (region->base == NULL || address - (uintptr_t)region->base >= mapped_bytes) {
+            continue;
+        }
+        // What it held is lost; zeros are what a wild store leaves, too, and no reader follows them anywhere.
+        long at = ht_raw_open6(SYS_mmap, (long)region->base, (long)mapped_bytes, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+        return at == (long)region->base;
+    }
+    return false;
+}
+
 uint64_t ht_process_start_ticks(uint32_t pid)
 {
     char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack

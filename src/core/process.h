@@ -44,6 +44,10 @@ struct ht_region *ht_process_region_if_made(void);
 // fork; NULL: it holds none, or is no such process. Context: bare thread (uses no thread-locals).
 struct ht_region *ht_process_region_inherited(void);
 
+// Puts private memory in the place of a region whose file has no page at this address any more; recording
+// ends with the next sample. False: the address is in no region of this process. Any context.
+bool ht_process_replace_region(uintptr_t address);
+
 // True in a process copied by fork whose parent had a region and that has not made its own, or is at it: what
 // it inherited is in neither yet.
 bool ht_process_is_copy(void);

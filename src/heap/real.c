@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define ARENA_BYTES  65536u
 #define ARENA_HEADER 16u
@@ -188,7 +189,6 @@ static void ht_free_ignoring_align(void *block, size_t align, size_t size)
     ht_real.free(block);
 }
 
-// For allocators and old libcs that lack a member of the family.
 static void *ht_reallocarray_by_realloc(void *block, size_t count, size_t size)
 {
     size_t bytes;
@@ -198,6 +198,87 @@ static void *ht_reallocarray_by_realloc(void *block, size_t count, size_t size)
     }
     return ht_real.realloc(block, bytes);
 }
+
+static void *ht_memalign_by_posix(size_t align, size_t size)
+{
+    void *block = NULL;
+    int error = ht_real.posix_memalign(&block, align > sizeof(void *) ? align : sizeof(void *), size);
+    if (error != 0) {
+        errno = error;
+    }
+    return block;
+}
+
+static void *ht_valloc_by_posix(size_t size)
+{
+    return ht_memalign_by_posix(getauxval(AT_PAGESZ), size);
+}
+
+static void *ht_pvalloc_by_posix(size_t size)
+{
+    size_t page = getauxval(AT_PAGESZ), rounded = (size + page - 1) & ~(page - 1);
+    if (rounded < size) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return ht_memalign_by_posix(page, rounded != 0 ? rounded : page);
+}
+
+// As if there were no memory; without these, what POSIX has would call itself for ever.
+static void *ht_lacking_malloc(size_t size)
+{
+    (void)size;
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void *ht_lacking_calloc(size_t count, size_t size)
+{
+    (void)count;
+    return ht_lacking_malloc(size);
+}
+
+static void *ht_lacking_realloc(void *block, size_t size)
+{
+    (void)block;
+    return ht_lacking_malloc(size);
+}
+
+static int ht_lacking_posix_memalign(void **ret_block, size_t align, size_t size)
+{
+    (void)ret_block;
+    (void)align;
+    (void)size;
+    return ENOMEM;
+}
+
+static size_t ht_lacking_usable_size(void *block)
+{
+    (void)block;
+    return 0;
+}
+
+static void ht_lacking_free(void *block)
+{
+    (void)block;
+}
+
+// What stands for members that the libc or allocator behind us does not have.
+static const struct ht_real ht_lacking = {
+    .malloc = ht_lacking_malloc,
+    .calloc = ht_lacking_calloc,
+    .realloc = ht_lacking_realloc,
+    .reallocarray = ht_reallocarray_by_realloc,
+    .posix_memalign = ht_lacking_posix_memalign,
+    .aligned_alloc = ht_memalign_by_posix,
+    .memalign = ht_memalign_by_posix,
+    .valloc = ht_valloc_by_posix,
+    .pvalloc = ht_pvalloc_by_posix,
+    .malloc_usable_size = ht_lacking_usable_size,
+    .free = ht_lacking_free,
+    .free_sized = ht_free_ignoring_size,
+    .free_aligned_sized = ht_free_ignoring_align,
+};
 
 // An interposer behind us may come back to our hooks by the family's names, as a calloc that calls malloc
 // does. What it allocates on its way is a part of the same call: ht_sample_record throws it away, for its
@@ -243,6 +324,34 @@ void *ht_real_symbol(const char *name)
     return ht_dlsym(RTLD_DEFAULT, name);
 }
 
+static void ht_take(void *(*next)(const char *), const char *name, void *ret_function)
+{
+    void *at = next(name);
+    if (at != NULL) {
+        memcpy(ret_function, &at, sizeof at); // POSIX makes an object pointer a function pointer by copying it
+    }
+}
+
+void ht_real_take(void *(*next)(const char *name))
+{
+    struct ht_real found = ht_lacking;
+#define X(name, result, parameters, arguments) ht_take(next, #name, &found.name);
+    HT_REAL_TABLE(X)
+#undef X
+    ht_take(next, "free", &found.free);
+    ht_take(next, "free_sized", &found.free_sized);
+    ht_take(next, "free_aligned_sized", &found.free_aligned_sized);
+    if (ht_may_come_back(&found)) {
+        ht_interposed = found;
+        memcpy(&ht_real_interposer, &found.calloc, sizeof ht_real_interposer);
+#define X(name, result, parameters, arguments) found.name = ht_whole_##name;
+        HT_REAL_TABLE(X)
+#undef X
+        found.malloc = ht_interposed.malloc; // what all others are made of
+    }
+    ht_real = found;
+}
+
 void ht_real_find(void)
 {
     uint32_t idle = 0;
@@ -253,38 +362,7 @@ void ht_real_find(void)
     // What dlsym allocates (and keeps, for dlerror) is none of the host's.
     uint32_t inside = ht_thread.inside;
     ht_thread.inside = HT_SETUP;
-    struct ht_real found = ht_real;
-    // dlsym gives an object pointer; POSIX makes it a function pointer by copying it.
-    void *at;
-#define X(name, result, parameters, arguments)                                                               \
-    if ((at = ht_next(#name)) != NULL) {                                                                     \
-        memcpy(&found.name, &at, sizeof at);                                                                 \
-    }
-    HT_REAL_TABLE(X)
-#undef X
-    if ((at = ht_next("free")) != NULL) {
-        memcpy(&found.free, &at, sizeof at);
-    }
-    found.free_sized = ht_free_ignoring_size;
-    found.free_aligned_sized = ht_free_ignoring_align;
-    if ((at = ht_next("free_sized")) != NULL) {
-        memcpy(&found.free_sized, &at, sizeof at);
-    }
-    if ((at = ht_next("free_aligned_sized")) != NULL) {
-        memcpy(&found.free_aligned_sized, &at, sizeof at);
-    }
-    if (found.reallocarray == ht_first_reallocarray) {
-        found.reallocarray = ht_reallocarray_by_realloc;
-    }
-    if (ht_may_come_back(&found)) {
-        ht_interposed = found;
-        memcpy(&ht_real_interposer, &found.calloc, sizeof ht_real_interposer);
-#define X(name, result, parameters, arguments) found.name = ht_whole_##name;
-        HT_REAL_TABLE(X)
-#undef X
-        found.malloc = ht_interposed.malloc; // what all others are made of
-    }
-    ht_real = found;
+    ht_real_take(ht_next);
     ht_store_release(&ht_finding, 0);
     ht_thread.inside = inside;
     errno = saved;

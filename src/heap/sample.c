@@ -114,7 +114,7 @@ static void HT_COLD ht_give_up(struct ht_region *region)
         ht_log_error(
             blocked
                 ? "recording is switched off for good: the program's threads waited too long for each other"
-                : "recording is switched off for good: the recorder's tables were written over",
+                : "recording is switched off for good: the recorder's tables were written over or cut off",
             NULL, 0);
     }
 }

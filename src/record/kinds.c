@@ -56,13 +56,25 @@ static uint64_t ht_row_bytes(const struct ht_kind_form *form)
     return sizeof(struct ht_kind_row) + classes * sizeof(uint32_t);
 }
 
+// They go into profiles as they are, which must be UTF-8.
+static bool ht_is_plain(const char *text)
+{
+    while (*text > ' ' && *text < 0x7f) {
+        text++;
+    }
+    return *text == '\0';
+}
+
 static bool ht_form_is_sound(const struct ht_kind_form *form)
 {
     bool sound = form->name[0] != '\0' && form->column_count >= 1 && form->column_count <= HT_KIND_COLUMNS &&
                  form->default_column < form->column_count && form->count_shift < 32 &&
-                 form->amount_shift < 32;
+                 form->amount_shift < 32 && ht_is_plain(form->name) && ht_is_plain(form->period_type) &&
+                 ht_is_plain(form->period_unit) && ht_is_plain(form->label_key);
     for (uint32_t i = 0; sound && i < form->column_count; i++) {
-        sound = form->columns[i].source < HT_COLUMN_SOURCES && form->columns[i].type[0] != '\0';
+        const struct ht_kind_column *column = &form->columns[i];
+        sound = column->source < HT_COLUMN_SOURCES && column->type[0] != '\0' && ht_is_plain(column->type) &&
+                ht_is_plain(column->unit);
     }
     return sound;
 }

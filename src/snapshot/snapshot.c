@@ -131,6 +131,9 @@ static int ht_snapshot_write_kind(struct ht_snapshot_files *files, uint32_t kind
     uint32_t seq = profile == NULL ? ht_take_seq(files->seq_word, &file, &name) : files->seq;
     struct ht_sink sink = {ht_file_write, &file};
     result = ht_snapshot_encode(files->view, kind, files->trigger, seq, files->target, &sink);
+    if (result == 0 && ht_load_relaxed(&header->magic) != HT_REGION_MAGIC) {
+        result = -EIO; // written over or cut off meanwhile, so figures may be missing
+    }
     if (result == 0) {
         result = ht_file_commit(&file, &name, seq, &seq);
     }

@@ -97,11 +97,20 @@ static int ht_write_one(enum ht_trigger trigger, uint64_t deadline_ns)
     return ht_snapshot_write(&view, trigger, &target, NULL, 0);
 }
 
-// At exit only the last snapshot begins, which tells whatever others would: requests that keep coming, faster
-// than they are served, would keep the exit waiting until its deadline.
-static bool ht_may_begin(enum ht_trigger trigger)
+// What is asked for while the process exits is not noted: requests that keep coming, faster than they are
+// served, would keep the exit waiting until its deadline.
+static bool ht_may_ask(void)
 {
-    return !ht_load_acquire(&ht_refused) && (trigger == HT_TRIGGER_EXIT || !ht_load_acquire(&ht_exiting));
+    return !ht_load_acquire(&ht_refused) && !ht_load_acquire(&ht_exiting);
+}
+
+static int ht_serve_one(enum ht_trigger trigger)
+{
+    if (ht_load_acquire(&ht_refused)) {
+        return -EAGAIN;
+    }
+    return ht_write_one(trigger,
+                        trigger == HT_TRIGGER_EXIT ? ht_clock_raw_monotonic_ns() + EXIT_DEADLINE_NS : 0);
 }
 
 // Context: bare thread, or the exiting thread where no thread can be had.
@@ -111,17 +120,15 @@ static void ht_serve(void *arg)
     uint32_t wanted;
     while ((wanted = ht_swap_acqrel(&ht_wanted, 0)) != 0) {
         for (int trigger = HT_TRIGGER_COUNT - 1; trigger >= 0; trigger--) {
-            if ((wanted & (1u << trigger)) == 0 || !ht_may_begin((enum ht_trigger)trigger)) {
+            if ((wanted & (1u << trigger)) == 0) {
                 continue;
             }
-            uint64_t deadline =
-                trigger == HT_TRIGGER_EXIT ? ht_clock_raw_monotonic_ns() + EXIT_DEADLINE_NS : 0;
-            int error = ht_write_one((enum ht_trigger)trigger, deadline);
+            int error = ht_serve_one((enum ht_trigger)trigger);
             if (trigger == HT_TRIGGER_MANUAL) {
                 ht_store_release(&ht_manual_result, error); // the caller tells its user
             } else if (error == 0 && trigger == HT_TRIGGER_EXIT) {
                 ht_store_release(&ht_exit_written, 1);
-            } else if (error != 0 && ht_swap_acqrel(&ht_complained, 1) == 0) {
+            } else if (error != 0 && error != -EAGAIN && ht_swap_acqrel(&ht_complained, 1) == 0) {
                 ht_log_error("cannot write a snapshot into", ht_settings.out_dir, error);
             }
         }
@@ -154,7 +161,7 @@ static bool ht_request_is_ours(void)
 
 void ht_request(enum ht_trigger trigger)
 {
-    if (!ht_may_begin(trigger)) {
+    if (!ht_may_ask()) {
         return;
     }
     __atomic_fetch_or(&ht_wanted, 1u << trigger, __ATOMIC_ACQ_REL);
@@ -171,11 +178,10 @@ void ht_request_again(void)
     }
 }
 
-// Has this trigger served, and waits until that is done. False: the deadline came first.
-static bool ht_request_served(enum ht_trigger trigger, uint64_t deadline_ns)
+// Has these triggers (a bit each) served, and waits until that is done. False: the deadline came first.
+static bool ht_request_served(uint32_t triggers, uint64_t deadline_ns)
 {
-    const uint32_t bit = 1u << trigger;
-    __atomic_fetch_or(&ht_wanted, bit, __ATOMIC_ACQ_REL);
+    __atomic_fetch_or(&ht_wanted, triggers, __ATOMIC_ACQ_REL);
     do {
         if (!ht_thread_run(ht_serve, NULL)) {
             ht_thread_here(ht_serve, NULL); // where no thread can be had
@@ -188,27 +194,34 @@ static bool ht_request_served(enum ht_trigger trigger, uint64_t deadline_ns)
             }
             return false;
         }
-    } while ((ht_load_acquire(&ht_wanted) & bit) != 0);
+    } while ((ht_load_acquire(&ht_wanted) & triggers) != 0);
     return true;
 }
 
 int ht_request_now(uint64_t deadline_ns)
 {
-    if (!ht_request_is_ours() || !ht_may_begin(HT_TRIGGER_MANUAL)) {
+    if (!ht_request_is_ours() || !ht_may_ask()) {
         return -EAGAIN;
     }
-    return ht_request_served(HT_TRIGGER_MANUAL, deadline_ns) ? ht_load_acquire(&ht_manual_result) : -EBUSY;
+    return ht_request_served(1u << HT_TRIGGER_MANUAL, deadline_ns) ? ht_load_acquire(&ht_manual_result)
+                                                                    : -EBUSY;
 }
 
-bool ht_request_exit(void)
+bool ht_request_exit(bool last)
 {
-    uint64_t deadline = ht_clock_raw_monotonic_ns() + EXIT_DEADLINE_NS;
     ht_store_release(&ht_exiting, 1);
-    if (ht_load_acquire(&ht_refused) || !ht_thread_wait(deadline)) {
-        return false;
+    if (!last && ht_load_acquire(&ht_wanted) == 0 && !ht_thread_busy()) {
+        return true;
     }
-    ht_request_served(HT_TRIGGER_EXIT, deadline);
-    return ht_load_acquire(&ht_exit_written) != 0;
+    uint64_t deadline = ht_clock_raw_monotonic_ns() + EXIT_DEADLINE_NS;
+    if (ht_load_acquire(&ht_refused) || !ht_thread_wait(deadline)) {
+        return !last;
+    }
+    uint32_t triggers = ht_load_acquire(&ht_wanted) | (last ? 1u << HT_TRIGGER_EXIT : 0);
+    if (triggers != 0) {
+        ht_request_served(triggers, deadline);
+    }
+    return !last || ht_load_acquire(&ht_exit_written) != 0;
 }
 
 void ht_request_fork_child(void)

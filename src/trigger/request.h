@@ -22,8 +22,9 @@ void ht_request_again(void);
 // none is begun here, -EBUSY: the deadline, CLOCK_MONOTONIC, has passed). Context: a call of the host's.
 int ht_request_now(uint64_t deadline_ns);
 
-// The last snapshot, with a deadline; the calling thread waits. True: the file is written. Context: exit.
-bool ht_request_exit(void);
+// What was asked for and is not written yet, and with `last` the last snapshot, with a deadline; the calling
+// thread waits. None is begun after it. False: the last one is not written. Context: exit.
+bool ht_request_exit(bool last);
 
 // No snapshot is begun from now on, and one that is under way has ended (or the deadline, CLOCK_MONOTONIC,
 // has passed); the opposite. Context: the host's call that restricts it.

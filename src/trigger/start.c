@@ -13,6 +13,7 @@
 #include "sys/fmt.h"
 #include "sys/raw.h"
 #include "trigger/config.h"
+#include "trigger/fault.h"
 #include "trigger/leftovers.h"
 #include "trigger/request.h"
 #include "trigger/signal.h"
@@ -73,13 +74,13 @@ static void ht_on_fork_child(void)
 static void ht_on_exit(void)
 {
     struct ht_guard guard = ht_guard_enter(HT_SETUP);
-    struct ht_region *region = ht_process_region_if_made();
-    bool own = region != NULL && !ht_load_relaxed(&ht_raw_sealed) &&
-               region->header->pid == ht_raw_pid(); // not in a vfork child
-    if (own) {
-        bool recorded = ht_load_relaxed(&region->header->first_active_ns) != 0;
-        // A snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
-        if (!ht_config.exit || !recorded || ht_request_exit()) {
+    if (!ht_load_relaxed(&ht_raw_sealed) && ht_owner_pid() == ht_raw_pid()) { // not in a vfork child
+        struct ht_region *region = ht_process_region_if_made();
+        bool last = region != NULL && ht_config.exit && ht_load_relaxed(&region->header->first_active_ns) != 0;
+        bool written = ht_request_exit(last);
+        // A last snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
+        region = ht_process_region_if_made(); // a request may have made one, of what was inherited
+        if (region != NULL && written) {
             ht_region_unlink(region);
         }
     }
@@ -134,9 +135,16 @@ static void ht_settle(void)
     ht_settings.unwind = config->unwind;
     memcpy(ht_settings.live_dir, config->live_dir, sizeof ht_settings.live_dir);
     memcpy(ht_settings.out_dir, config->out_dir, sizeof ht_settings.out_dir);
-    if (!ht_wanted_here(config) || !ht_owner_start()) {
+    if (!ht_wanted_here(config)) {
         return;
     }
+    ht_request_start();
+    // Before anything that can fail: whoever asks for a snapshot must not kill a process that cannot record.
+    ht_signal_install(config->signal);
+    if (!ht_owner_start()) {
+        return;
+    }
+    ht_fault_install(config->signal);
     ht_clock_use_vdso();
     ht_objects_own_start = (uintptr_t)__ehdr_start;
     ht_objects_own_limit = (uintptr_t)_end;
@@ -146,10 +154,8 @@ static void ht_settle(void)
     if (config->interval_ns != 0) {
         ht_next_interval_ns = ht_clock_monotonic_ns() + config->interval_ns;
     }
-    ht_request_start();
     pthread_atfork(ht_fork_prepare, ht_fork_parent, ht_on_fork_child);
     at_quick_exit(ht_on_exit);
-    ht_signal_install(config->signal);
     ht_settings.on = true;
 }
 

@@ -4,8 +4,8 @@
 //  T1 the claim is 0 or the number of the thread that does the work. One takes it by CAS with its own number;
 //  if it starts a thread, the kernel puts that one's number there before it runs (CLONE_PARENT_SETTID), and 0
 //  after its last instruction (CLONE_CHILD_CLEARTID). So nobody writes to its stack while it stands on it.
-//  T2 all signals are blocked in whoever holds the claim: no handler of the host's stands on top of it, to
-//  wait for it, fork or jump away. Who finds its own number there has never taken it. T3 a copied process has
+//  T2 all signals are blocked in whoever holds the claim, but for SIGBUS where its handler is ours: no handler
+//  of the host's stands on top of it, to wait for it, fork or jump away. Who finds its own number there has never taken it. T3 a copied process has
 //  no such thread, whatever its pid is: the first process of a pid namespace may have the pid of its parent.
 //  The kernel wipes the claim there (MADV_WIPEONFORK); where it does not, the number is none of this
 //  process's threads. The claim of a thread that the child itself has started stands: a signal may have come,
@@ -20,6 +20,7 @@
 #include "sys/io.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
+#include "trigger/fault.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -281,6 +282,17 @@ static bool ht_thread_begin(struct ht_thread_block *block, void (*fn)(void *arg)
     return result >= 0;
 }
 
+// A fault in a region that was cut off is ours to survive (trigger/fault.h), if the host lets it come.
+static uint64_t ht_block_signals(void)
+{
+    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
+    uint64_t fault = ht_fault_mask() & ~old_mask;
+    if (fault != 0) {
+        ht_signal_mask(~fault);
+    }
+    return old_mask;
+}
+
 bool ht_thread_run(void (*fn)(void *arg), void *arg)
 {
     struct ht_thread_block *block = ht_block_get();
@@ -289,7 +301,7 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
     }
     // The new thread inherits the mask, so it never runs a handler of the host.
     uint64_t eflags = ht_eflags_calm();
-    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
+    uint64_t old_mask = ht_block_signals();
     bool begun = ht_claim_take(ht_own_tid()) && ht_thread_begin(block, fn, arg);
     ht_signal_mask(old_mask);
     ht_eflags_restore(eflags);
@@ -299,7 +311,7 @@ bool ht_thread_run(void (*fn)(void *arg), void *arg)
 bool ht_thread_here(void (*fn)(void *arg), void *arg)
 {
     uint64_t eflags = ht_eflags_calm();
-    uint64_t old_mask = ht_signal_mask(~UINT64_C(0));
+    uint64_t old_mask = ht_block_signals();
     bool taken = ht_claim_take(ht_own_tid());
     if (taken) {
         fn(arg);

@@ -26,6 +26,7 @@ SOMETIMES = {
                       "atexit": "at load", "__cxa_at_quick_exit": "at load", "__dso_handle": "at load",
                       "__cxa_atexit": "at load", "malloc": "its address only: whose is it?"},
     "trigger/signal": {"sigaction": "one system call, async-signal-safe", "sigemptyset": "async-signal-safe"},
+    "trigger/fault": {"sigaction": "the same", "sigemptyset": "the same"},
     "snapshot/gzip": {"deflate": "zlib with our allocator", "deflateInit2_": "the same", "deflateEnd": "the same",
                       "deflateReset": "the same", "crc32": "zlib, pure"},
     "snapshot/message": {},

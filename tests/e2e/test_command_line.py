@@ -15,7 +15,7 @@ HEAP, OLD, CPU, MUTEX = GOLDEN + "heap2.pb.gz", GOLDEN + "heap1.pb.gz", GOLDEN +
 REDIS, INLINED = GOLDEN + "redis.pb.gz", GOLDEN + "odd-inlined.pb"
 (GCC,) = need_program("gcc")
 
-# Options as pprof spells them (test_golden holds their effect against pprof), a profile and a report that each changes.
+# Options as pprof spells them, a line each (test_golden holds their effect against pprof), a profile and a report that each changes.
 ROWS = [
     ("sample_index=alloc_space", HEAP, "top"), ("sample_index=1", HEAP, "top"),
     ("inuse_space", HEAP, None), ("inuse_objects", HEAP, "top"), ("alloc_space", REDIS, "top"), ("alloc_objects", REDIS, "top"),
@@ -27,9 +27,9 @@ ROWS = [
     ("show_from=main.main", CPU, "top"), ("prune_from=main.rec", HEAP, "top"),
     ("tagfocus=bytes=64kb:", HEAP, "top"), ("tagignore=kind:sort", CPU, "top"), ("tagshow=work", CPU, "traces"),
     ("taghide=work", CPU, "tags"), ("tagroot=worker", CPU, "top"), ("tagleaf=bytes", HEAP, "top"),
-    ("unit=b", HEAP, "top"), ("relative_percentages focus=leak", HEAP, "top"), ("compact_labels", HEAP, "top"),
+    ("unit=b", HEAP, "top"), ("relative_percentages\nfocus=leak", HEAP, "top"), ("compact_labels", HEAP, "top"),
     ("call_tree", CPU, "dot"), ("base=" + OLD, HEAP, "top"), ("diff_base=" + OLD, HEAP, "top"),
-    ("normalize base=" + OLD, HEAP, "top"), ("drop_negative base=" + HEAP, OLD, "top"), ("mean", HEAP, "top"),
+    ("normalize\nbase=" + OLD, HEAP, "top"), ("drop_negative\nbase=" + HEAP, OLD, "top"), ("mean", HEAP, "top"),
     ("divide_by=3", HEAP, "top"), ("source_path=" + SOURCE + "/tests/golden", HEAP, "list"), ("trim_path=runtime", HEAP, "files"),
     ("total_delay", MUTEX, None), ("contentions", MUTEX, "top"), ("mean_delay", MUTEX, "top"),
     ("symbolize=none", HEAP, None), ("symbolize=local", HEAP, None), ("symbolize=remote", HEAP, None),
@@ -41,12 +41,12 @@ ROWS = [
 def spellings(report, options, profile):
     """The same request in as many ways as people write it."""
     expression = ["main"] if report == "list" else []
-    names = [option.partition("=") for option in options.split()]
+    names = [option.partition("=") for option in options.split("\n")]
     long = ["--%s%s%s" % (name.replace("_", "-"), sign, value) for name, sign, value in names]
     apart = [word for name, _, value in names for word in ["--" + name.replace("_", "-")] + ([value] if value else [])]
     if options == "trim=false":
         apart = ["--no-trim"]
-    short = ["-" + option for option in options.split()]
+    short = ["-" + option for option in options.split("\n")]
     yield [report, *short, *expression, profile]
     yield [report, *expression, *long, profile]
     yield [report, *expression, profile, *apart]
@@ -56,9 +56,9 @@ def spellings(report, options, profile):
 
 def options(test):
     for row, profile, report in ROWS:
-        extra = " files" if report == "files" else ""
+        extra = "\nfiles" if report == "files" else ""
         name = "top" if report in (None, "files") else report
-        plain = test.heaptap(name, *extra.replace(" ", " --").split(), *(["main"] if name == "list" else []), profile)
+        plain = test.heaptap(name, *extra.replace("\n", "--").split(), *(["main"] if name == "list" else []), profile)
         done = [test.heaptap(*words) for words in spellings(name, row + extra, profile)]
         test.need(all(d.returncode == 0 for d in done) and len({d.output for d in done}) == 1, "%s %s: %s", name, row,
                   [(d.returncode, d.errors[:200]) for d in done])

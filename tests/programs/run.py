@@ -14,6 +14,7 @@ A program says in its own head what it needs, in lines that start with `//@`:
     //@ objects LEAST MOST       the same for objects that were allocated
     //@ absent KEY               no profile has a comment `# heaptap: KEY=...`
     //@ out full|readonly|file|missing  HEAPTAP_OUT is a full disk, a read-only one, no directory, not there yet
+    //@ garbled                  its profiles need not make sense, for it writes over our tables: only be whole files
     //@ unwiped                  every variant once more where MADV_WIPEONFORK is answered with 0 and not done
     //@ says TEXT                one line "heaptap: TEXT..." is what the shim adds to standard error
     //@ cflags FLAGS             for the compiler and //@ ldflags FLAGS for the linker (tests/CMakeLists.txt)
@@ -56,7 +57,7 @@ class Needs:
         self.skip, self.set, self.before, self.after = {}, {}, [], []
         self.arguments, self.tree, self.root, self.profiles = [], False, False, "any"
         self.inuse = self.objects = None
-        self.out, self.says, self.absent, self.unwiped = None, None, None, False
+        self.out, self.says, self.absent, self.unwiped, self.garbled = None, None, None, False, False
         with open(path) as file:
             lines = [line[3:].strip() for line in file if line.startswith("//@")]
         for line in lines:
@@ -87,8 +88,8 @@ class Needs:
             elif word == "out":
                 self.out = rest
                 self.root = self.root or rest in ("full", "readonly")
-            elif word == "unwiped":
-                self.unwiped = True
+            elif word in ("unwiped", "garbled"):
+                setattr(self, word, True)
             elif word == "says":
                 self.says = rest
             elif word == "absent":
@@ -204,7 +205,9 @@ def check_variant(variant, unwiped):
     test.need(needs.profiles != "some" or files, "%s: no profile was written", shown_as)
     halves = glob.glob(out + "/.heaptap.*") if needs.out else []
     test.need(not halves, "%s: left behind: %s", shown_as, halves)
-    for path in files:
+    for path in files if needs.garbled else []:
+        test.need(test.run(["gzip", "-t", path]).returncode == 0, "%s: %s is not whole", shown_as, path)
+    for path in [] if needs.garbled else files:
         comments = test.profile(path).health()
         test.need(needs.absent not in comments, "%s: %s: %s", shown_as, path, comments)
     # Elsewhere they are estimates, or include what jemalloc's own libraries keep.

@@ -1,6 +1,7 @@
 // A host with a wild pointer: it writes over the profiler's own tables. Recording ends, the host does not
 // notice.
 //@ set log=none
+//@ garbled
 #include "check.h"
 
 #include <sys/mman.h>

@@ -99,7 +99,7 @@ static int serve_as_copy(pid_t pid_of_parent)
     ht_request_fork_child();
     if (!ht_thread_wait(far()) || files_with(".signal.") != 1)
         return 11;
-    if (!ht_request_exit() || files_with(".exit.") != 1)
+    if (!ht_request_exit(true) || files_with(".exit.") != 1)
         return 12;
     return 0;
 }
@@ -143,7 +143,7 @@ static int exits_beside_a_writer(void)
     if (pthread_create(&thread, NULL, ask_for_manual, &result) != 0 || !forbid_threads())
         return 30;
     wait_until_held();
-    bool written = ht_request_exit();
+    bool written = ht_request_exit(true);
     pthread_join(thread, NULL);
     return result != 0                                                ? 31
            : !written                                                 ? 32
