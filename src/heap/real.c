@@ -328,7 +328,8 @@ static void ht_take(void *(*next)(const char *), const char *name, void *ret_fun
 {
     void *at = next(name);
     if (at != NULL) {
-        memcpy(ret_function, &at, sizeof at); // POSIX makes an object pointer a function pointer by copying it
+        memcpy(ret_function, &at,
+               sizeof at); // POSIX makes an object pointer a function pointer by copying it
     }
 }
 

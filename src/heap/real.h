@@ -39,8 +39,8 @@ extern uintptr_t ht_real_interposer HT_HIDDEN;
 // Looks everything up (dlsym RTLD_NEXT). Context: the first allocation or the constructor; keeps errno.
 void ht_real_find(void);
 
-// Settles the table by what `next` gives for each name; a member that it does not know (other libcs lack some)
-// is made of others, or fails as without memory. Context: as ht_real_find, and tests.
+// Settles the table by what `next` gives for each name; a member that it does not know (other libcs lack
+// some) is made of others, or fails as without memory. Context: as ht_real_find, and tests.
 void ht_real_take(void *(*next)(const char *name));
 
 // Any function of the process by name, or NULL. Context: load.

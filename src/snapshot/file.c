@@ -59,6 +59,21 @@ void ht_file_format_name(const struct ht_file_name *name, uint32_t seq, char *re
     ht_text_add(&text, SUFFIX);
 }
 
+// Of a directory that root has just made, and that nobody has put another one in the place of.
+static void ht_open_to_all_users(const char *path)
+{
+    struct stat status;
+    int fd = ht_io_open(HT_IO_CWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (fd < 0) {
+        return;
+    }
+    if (ht_raw2(SYS_fstat, fd, (long)&status) == 0 && status.st_uid == 0 && (status.st_mode & 0022) == 0) {
+        ht_raw2(SYS_fchmod, fd, 01733);
+    }
+    ht_io_close(fd);
+}
+
+// Returns a descriptor, or a negative errno.
 static int ht_open_directory(const char *path)
 {
     // O_PATH: a directory that one may write to but not list is enough.
@@ -66,8 +81,22 @@ static int ht_open_directory(const char *path)
     if (fd != -ENOENT) {
         return fd;
     }
-    int result = ht_io_make_directory(path, 0700);
+    bool is_root = ht_raw0(SYS_geteuid) == 0;
+    int result = ht_io_make_directory(path, is_root ? 0711 : 0700);
+    if (result == 0 && is_root) {
+        ht_open_to_all_users(path);
+    }
     return result != 0 ? result : ht_io_open(HT_IO_CWD, path, O_PATH | O_DIRECTORY, 0);
+}
+
+int ht_file_make_directory(const char *path)
+{
+    int fd = ht_open_directory(path);
+    if (fd < 0) {
+        return fd;
+    }
+    ht_io_close(fd);
+    return 0;
 }
 
 // A file with a name of its own, not yet the final one.

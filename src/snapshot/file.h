@@ -58,8 +58,13 @@ struct ht_file {
 
 // Context of the following: exit, bare thread, tool. 0 or a negative errno. Signals: see ht_io_guard.
 
-// Makes the directory if missing (0700) and a file in it (0600, never through a link) that has not its final
-// name yet.
+// Makes the directory for profiles if it is missing, with its parents: mode 0700, but made by root 1733, a
+// box that every user may put files into and not look into. A service starts as root, and its workers, which
+// have dropped their rights, write there as well, whoever of them is the first. Context: also load.
+int ht_file_make_directory(const char *path);
+
+// Makes the directory if missing (as above) and a file in it (0600, never through a link) that has not its
+// final name yet.
 int ht_file_begin(struct ht_file *file, const char *directory, const struct ht_file_name *name);
 
 // The lowest number >= *seq under which no file of this program, pid and profile exists with any trigger.

@@ -1,8 +1,8 @@
 // Survives a region's file that is cut off: puts private memory in its place, and recording ends.
 //
-// A file on a tmpfs can be truncated by its user at any moment (a cleaner of /dev/shm, a slip), and no lock or
-// seal holds it without a descriptor. Looking before each use would cost a system call for each sample. What
-// is not survived: a host with a handler of its own for SIGBUS, or a thread that blocks it.
+// A file on a tmpfs can be truncated by its user at any moment (a cleaner of /dev/shm, a slip), and no lock
+// or seal holds it without a descriptor. Looking before each use would cost a system call for each sample.
+// What is not survived: a host with a handler of its own for SIGBUS, or a thread that blocks it.
 #include "trigger/fault.h"
 
 #include "core/process.h"

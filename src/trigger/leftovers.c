@@ -15,6 +15,9 @@
 
 #define MAX_FILES 256u
 #define MAX_NAME  256u
+#define MAX_LOOK  4096u // directory entries: hundreds of microseconds, whoever fills the directory
+
+#define TMPFS_ENTRY 20 // st_size of a directory for each entry: fs/libfs.c, BOGO_DIRENT_SIZE
 
 struct ht_leftover {
     char name[MAX_NAME];
@@ -110,12 +113,13 @@ static bool ht_read_head(int directory, const char *name, const struct stat *bef
     return whole;
 }
 
-// A file whose process died before it had written whose it is; the magic number comes last.
+// A file whose process died before it had written whose it is (the magic number comes last), or that somebody
+// has emptied.
 static bool ht_is_abandoned(const char *name, const struct stat *status, const struct ht_head *head)
 {
     const char *suffix = name + strlen(name) - strlen(HT_REGION_MAKING_SUFFIX);
     uint64_t now_seconds = ht_clock_raw_realtime_ns() / UINT64_C(1000000000);
-    return strcmp(suffix, HT_REGION_MAKING_SUFFIX) == 0 && head->magic == 0 &&
+    return (strcmp(suffix, HT_REGION_MAKING_SUFFIX) == 0 || status->st_size == 0) && head->magic == 0 &&
            now_seconds > (uint64_t)status->st_mtime + HT_REGION_MAKING_SECONDS;
 }
 
@@ -153,17 +157,42 @@ static void ht_consider(struct ht_leftovers *list, int directory, const char *na
     list->held_bytes += file->held_bytes;
 }
 
+// A directory with more entries than we look at is begun at a place that each process chooses anew, so that
+// together they see all of it. Entries stand at ordinal numbers, or, since Linux 6.6, at numbers that only
+// grow, up or down; the entry "..", the second, tells where the next one is. What is in use of those numbers
+// may lie close together at either end: all distances from the end are as likely in each power of two.
+static void ht_choose_place(struct ht_leftovers *list, int directory)
+{
+    struct stat status;
+    const struct ht_dirent *first = (const struct ht_dirent *)list->buffer;
+    if (ht_raw2(SYS_fstat, directory, (long)&status) != 0 || status.st_size / TMPFS_ENTRY <= MAX_LOOK ||
+        ht_raw3(SYS_getdents64, directory, (long)list->buffer, 96) <= (long)sizeof *first) {
+        return;
+    }
+    const struct ht_dirent *second = (const struct ht_dirent *)(list->buffer + first->length);
+    uint64_t end = (uint64_t)status.st_size / TMPFS_ENTRY, random = ht_unique_number();
+    if (second->offset < INT32_MAX && (uint64_t)second->offset > end) {
+        end = (uint64_t)second->offset;
+    }
+    uint64_t distance = (random >> 32) >> (random % 24);
+    ht_raw3(SYS_lseek, directory, distance < end ? (long)(end - distance) : 0, SEEK_SET);
+}
+
 static void ht_collect(struct ht_leftovers *list, int directory, const struct ht_region_header *own,
                        const char *own_name)
 {
     long got;
-    while ((got = ht_raw3(SYS_getdents64, directory, (long)list->buffer, sizeof list->buffer)) > 0) {
+    uint32_t looked = 0;
+    ht_choose_place(list, directory);
+    while (looked < MAX_LOOK &&
+           (got = ht_raw3(SYS_getdents64, directory, (long)list->buffer, sizeof list->buffer)) > 0) {
         for (long at = 0; at < got;) {
             const struct ht_dirent *entry = (const struct ht_dirent *)(list->buffer + at);
             if (ht_is_region_name(entry->name) && strcmp(entry->name, own_name) != 0) {
                 ht_consider(list, directory, entry->name, own);
             }
             at += entry->length;
+            looked++;
         }
     }
 }

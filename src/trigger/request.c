@@ -139,6 +139,10 @@ void ht_request_start(void)
 {
     ht_thread_start();
     ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/", (long)&ht_first_root, 0);
+    // While it can still be made for all: who writes the first profile may have dropped its rights.
+    if (ht_raw0(SYS_geteuid) == 0) {
+        ht_file_make_directory(ht_settings.out_dir);
+    }
 }
 
 void ht_request_refuse(uint64_t deadline_ns)
@@ -204,7 +208,7 @@ int ht_request_now(uint64_t deadline_ns)
         return -EAGAIN;
     }
     return ht_request_served(1u << HT_TRIGGER_MANUAL, deadline_ns) ? ht_load_acquire(&ht_manual_result)
-                                                                    : -EBUSY;
+                                                                   : -EBUSY;
 }
 
 bool ht_request_exit(bool last)

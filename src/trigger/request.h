@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Remembers which root directory HEAPTAP_OUT is meant in. Context: load.
+// Remembers which root directory HEAPTAP_OUT is meant in; root makes it. Context: load.
 void ht_request_start(void);
 
 // A snapshot by the short-lived thread; where that cannot start now (one is running, clone is refused), the

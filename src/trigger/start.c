@@ -76,7 +76,8 @@ static void ht_on_exit(void)
     struct ht_guard guard = ht_guard_enter(HT_SETUP);
     if (!ht_load_relaxed(&ht_raw_sealed) && ht_owner_pid() == ht_raw_pid()) { // not in a vfork child
         struct ht_region *region = ht_process_region_if_made();
-        bool last = region != NULL && ht_config.exit && ht_load_relaxed(&region->header->first_active_ns) != 0;
+        bool last =
+            region != NULL && ht_config.exit && ht_load_relaxed(&region->header->first_active_ns) != 0;
         bool written = ht_request_exit(last);
         // A last snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
         region = ht_process_region_if_made(); // a request may have made one, of what was inherited

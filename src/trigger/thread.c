@@ -4,12 +4,13 @@
 //  T1 the claim is 0 or the number of the thread that does the work. One takes it by CAS with its own number;
 //  if it starts a thread, the kernel puts that one's number there before it runs (CLONE_PARENT_SETTID), and 0
 //  after its last instruction (CLONE_CHILD_CLEARTID). So nobody writes to its stack while it stands on it.
-//  T2 all signals are blocked in whoever holds the claim, but for SIGBUS where its handler is ours: no handler
-//  of the host's stands on top of it, to wait for it, fork or jump away. Who finds its own number there has never taken it. T3 a copied process has
-//  no such thread, whatever its pid is: the first process of a pid namespace may have the pid of its parent.
-//  The kernel wipes the claim there (MADV_WIPEONFORK); where it does not, the number is none of this
-//  process's threads. The claim of a thread that the child itself has started stands: a signal may have come,
-//  or a fork handler of the host's may have allocated, before ours ran.
+//  T2 all signals are blocked in whoever holds the claim, but for SIGBUS where its handler is ours: no
+//  handler of the host's stands on top of it, to wait for it, fork or jump away. Who finds its own number
+//  there has never taken it. T3 a copied process has no such thread, whatever its pid is: the first process
+//  of a pid namespace may have the pid of its parent. The kernel wipes the claim there (MADV_WIPEONFORK);
+//  where it does not, the number is none of this process's threads. The claim of a thread that the child
+//  itself has started stands: a signal may have come, or a fork handler of the host's may have allocated,
+//  before ours ran.
 #include "trigger/thread.h"
 
 #include "sys/atomic.h"

@@ -15,7 +15,8 @@ HEAP, OLD, CPU, MUTEX = GOLDEN + "heap2.pb.gz", GOLDEN + "heap1.pb.gz", GOLDEN +
 REDIS, INLINED = GOLDEN + "redis.pb.gz", GOLDEN + "odd-inlined.pb"
 (GCC,) = need_program("gcc")
 
-# Options as pprof spells them, a line each (test_golden holds their effect against pprof), a profile and a report that each changes.
+# Options as pprof spells them, a line each (test_golden holds their effect against pprof), a profile and a report that each
+# changes.
 ROWS = [
     ("sample_index=alloc_space", HEAP, "top"), ("sample_index=1", HEAP, "top"),
     ("inuse_space", HEAP, None), ("inuse_objects", HEAP, "top"), ("alloc_space", REDIS, "top"), ("alloc_objects", REDIS, "top"),

@@ -153,6 +153,50 @@ def endings():
     test.need(len(test.files(out, "exit")) == 1, "HEAPTAP_ONLY=ho?t: files %s", os.listdir(out))
 
 
+def asked_then_gone():
+    """What was asked for is written although the process exits at once: without a region, without a last snapshot."""
+    for title, variables in (("no sample", {}), ("HEAPTAP_EXIT=0", {"rate": 1, "exit": 0}), ("rate 1", {"rate": 1})):
+        for i in range(5):
+            out = test.new_folder("asked.%s.%d" % (title.replace(" ", "_"), i))
+            done = test.run(["bash", "-c", "(kill -USR2 $$); exit 3"], test.shim(out, **variables))
+            test.need(done.returncode == 3 and not done.errors, "%s: status %d, %s", title, done.returncode, done.errors)
+            test.need(len(test.files(out, "signal")) == 1, "%s: a snapshot was asked for: %s", title, os.listdir(out))
+
+
+WORKER = """
+import os, select, sys
+held = [bytearray(1000) for _ in range(1000)]
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print("dropped", flush=True)
+while not select.select([0], [], [], 0.01)[0]:
+    held = [bytearray(1000) for _ in range(1000)]
+"""
+
+
+def users():
+    """Whose process is the first to write does not decide whose profiles exist; rights that were dropped do not end them."""
+    if os.geteuid() != 0:
+        return
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", HOST, "exit"]
+    for title, first, second in (("root last", other, [HOST, "exit"]), ("root first", [HOST, "exit"], other)):
+        out = test.path(title.replace(" ", "_"), "profiles")
+        done = test.run(["bash", "-c", "%s; %s; exit 0" % (" ".join(first), " ".join(second))], test.shim(out, rate=1))
+        test.need(done.returncode == 0 and not done.errors, "%s: status %d, %s", title, done.returncode, done.errors)
+        owners = sorted(os.stat(path).st_uid for path in test.files(out, "exit") if "heaptap.host." in path)
+        test.need(owners == [0, 65534], "%s: profiles of users %s", title, owners)
+        test.need(os.stat(out).st_mode & 0o7777 == 0o1733, "%s: mode %o", title, os.stat(out).st_mode)
+    out = test.path("worker", "profiles")
+    worker = test.start(["python3", "-c", WORKER], test.shim(out, rate=1, interval="50ms"), stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=1)
+    test.need(worker.stdout.readline() == "dropped\n", "the worker says nothing")
+    test.wait_for(lambda: [p for p in test.files(out, "interval") if os.stat(p).st_uid == 65534],
+                  "an interval snapshot of a worker without rights")
+    output, errors = worker.communicate("")
+    test.need(worker.returncode == 0 and not errors, "the worker: status %s, %s", worker.returncode, errors)
+
+
 def triggers():
     host = Host("churn", interval="200ms", keep="3")
     host.wait_files(3, "interval")
@@ -342,7 +386,8 @@ def run_command():
 
 with Test("snapshots") as test:
     wanted = sys.argv[1:]
-    for part in (signals, claimed_signals, endings, triggers, forks, vforks, plugins, killed, control, labels, run_command):
+    for part in (signals, claimed_signals, endings, asked_then_gone, users, triggers, forks, vforks, plugins, killed,
+                 control, labels, run_command):
         if not wanted or part.__name__ in wanted:
             begin = time.monotonic()
             part()

@@ -72,6 +72,7 @@ static void test_gaps_and_cost(void **state)
 {
     (void)state;
     expect("samples=9 failed=1", "written over");
+    expect("samples=9 snapshot_failures=2", "2 of the process's snapshots");
     expect("samples=9 failed=2", "wait too long");
     expect("samples=9 raw_fork=1", "without libc's fork");
     expect("samples=9 unknown_before=5", "older than the start");

@@ -133,10 +133,11 @@ static void leave_without_header(const char *name, off_t size_bytes, time_t age_
 static void test_files_without_a_header(void **state)
 {
     (void)state;
-    char gone[2][256], kept[4][256];
+    char gone[3][256], kept[4][256];
     time_t old = HT_REGION_MAKING_SECONDS + 100;
     leave_without_header("heaptap.a.4000001.1.new", 0, old, gone[0]);
     leave_without_header("heaptap.a.4000001.2.new", 1 << 20, old, gone[1]);
+    leave_without_header("heaptap.a.4000001.7.live", 0, old, gone[2]); // emptied by somebody
     leave_without_header("heaptap.a.4000001.3.new", 0, HT_REGION_MAKING_SECONDS - 100, kept[0]);
     leave_without_header("heaptap.a.4000001.4.new", 1 << 20, 0, kept[1]);
     leave_without_header("heaptap.a.4000001.5.live", 1 << 20, old, kept[2]);
@@ -147,7 +148,7 @@ static void test_files_without_a_header(void **state)
     assert_int_equal(futimens(fd, times), 0);
     close(fd);
     ht_leftovers_clean(&own);
-    assert_int_equal(count_existing(gone, 2), 0);
+    assert_int_equal(count_existing(gone, 3), 0);
     assert_int_equal(count_existing(kept, 4), 4);
 }
 
@@ -315,6 +316,33 @@ static void test_more_files_than_are_looked_at_once(void **state)
     assert_true(exists(path) && exists(copy));
 }
 
+// Who fills the directory does not make every process that samples look at all of it; together they do.
+static void test_a_directory_full_of_others(void **state)
+{
+    (void)state;
+    char dead[MANY][256], path[256];
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(path, sizeof path, "%s/foreign.%u", directory, i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    unsigned found = 0, looks = 0;
+    leave_many(MANY, dead);
+    for (; found == 0 && looks < 1000; looks++) {
+        ht_leftovers_clean(&own);
+        found += count_existing(dead, MANY) == HT_LEFTOVER_FILES;
+    }
+    assert_int_equal(found, 1);
+    // A fifth of the directory at a time: not every look finds them.
+    for (looks = 0; looks < 100; looks++) {
+        leave_many(MANY, dead);
+        ht_leftovers_clean(&own);
+        found += count_existing(dead, MANY) < MANY;
+    }
+    assert_true(found < 101);
+}
+
 static void test_without_proc_everybody_lives(void **state)
 {
     (void)state;
@@ -341,6 +369,7 @@ int main(void)
         TEST(test_unfinished_ones_are_ours),
         TEST(test_what_is_not_ours),
         TEST(test_more_files_than_are_looked_at_once),
+        TEST(test_a_directory_full_of_others),
         TEST(test_without_proc_everybody_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

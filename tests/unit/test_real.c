@@ -25,10 +25,8 @@ static void *knows_posix(const char *name)
         const char *name;
         void (*function)(void);
     } known[] = {
-        {"malloc", (void (*)(void))malloc},
-        {"calloc", (void (*)(void))calloc},
-        {"realloc", (void (*)(void))realloc},
-        {"posix_memalign", (void (*)(void))posix_memalign},
+        {"malloc", (void (*)(void))malloc},   {"calloc", (void (*)(void))calloc},
+        {"realloc", (void (*)(void))realloc}, {"posix_memalign", (void (*)(void))posix_memalign},
         {"free", (void (*)(void))free},
     };
     void *at = NULL;

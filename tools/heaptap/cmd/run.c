@@ -1,6 +1,5 @@
 // heaptap run: runs a program under the profiler, refuses what cannot work, and leaves its profiles behind.
 #include "base/clock.h"
-#include "base/folders.h"
 #include "base/memory.h"
 #include "base/proc.h"
 #include "cmd/command.h"
@@ -8,6 +7,7 @@
 #include "launch/launch.h"
 #include "launch/recovery.h"
 #include "region/signal.h"
+#include "snapshot/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -98,10 +98,10 @@ static int prepare_out(const char *given, char directory[PATH_MAX])
         ht_cmd_error("run", "-o %s: the path is too long", given);
         return HT_RUN_OWN_FAILURE;
     }
-    ht_folders_make_above(directory);
     struct stat stat_of;
-    if ((mkdir(directory, 0700) != 0 && errno != EEXIST) || stat(directory, &stat_of) != 0) {
-        ht_cmd_error("run", "-o %s: cannot be made: %s", directory, strerror(errno));
+    int made = ht_file_make_directory(directory);
+    if (stat(directory, &stat_of) != 0) {
+        ht_cmd_error("run", "-o %s: cannot be made: %s", directory, strerror(made != 0 ? -made : errno));
         return HT_RUN_OWN_FAILURE;
     }
     if (!S_ISDIR(stat_of.st_mode) || access(directory, W_OK | X_OK) != 0) {

@@ -81,7 +81,7 @@ static void say_recording(struct ht_doctor *doctor, const struct ht_region_heade
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "start the program anew",
                       header->failed == HT_FAILURE_BLOCKED
                           ? "was switched off for good: the program's threads waited too long for each other"
-                          : "was switched off for good: the recorder's tables were written over");
+                          : "was switched off for good: the recorder's tables were written over or cut off");
     else
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s, one sample in %" PRIu64 " bytes",
                       header->active != 0 ? "is on" : "is off", header->rate_bytes);

@@ -21,9 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_MEMBERS 4096
-#define LOOK_MS     5    // between looks at a region that is still being made
-#define MAKING_MS   2000 // that long it may take
+#define LOOK_MS   5    // between looks at a region that is still being made
+#define MAKING_MS 2000 // that long it may take
 #define BLIND_MS                                                                                             \
     1000 // between looks at processes that we have no descriptor of (before Linux 5.3, or too many)
 #define FOLLOW_MS 300 // that long others may take to follow a program that was killed
@@ -41,7 +40,7 @@ _Static_assert(sizeof(struct pidfd_info) == 64, "the first version of the kernel
 
 // A region in the live directory that may be one of ours.
 struct member {
-    char path[PATH_MAX];
+    char *path;
     struct ht_region_header *header; // NULL: still being made
     uint64_t seen_ms;
     uint32_t pid;         // in the file's name
@@ -54,6 +53,9 @@ struct watch {
     const struct ht_family *family;
     struct member *members;
     size_t count, capacity;
+    size_t tidy_at; // so many members, and those that are done with are looked for
+    struct pollfd *fds;
+    size_t fd_capacity;
     int control, inotify; // -1: none
     uint64_t pid_namespace;
 };
@@ -75,6 +77,7 @@ static void forget(struct member *member)
 static void drop(struct watch *watch, size_t i)
 {
     forget(&watch->members[i]);
+    free(watch->members[i].path);
     watch->members[i] = watch->members[--watch->count];
 }
 
@@ -99,14 +102,14 @@ static void add(struct watch *watch, const char *path)
     for (size_t i = 0; i < watch->count; i++)
         if (strcmp(watch->members[i].path, path) == 0)
             return;
-    if (watch->count % 64 == 63)
+    if (watch->count >= watch->tidy_at) {
         drop_told(watch);
-    if (watch->count == MAX_MEMBERS)
-        return;
+        watch->tidy_at = watch->count * 2 + 64;
+    }
     HT_RESERVE(watch->members, watch->capacity, watch->count + 1);
     struct member *member = &watch->members[watch->count++];
-    *member = (struct member){.pid = pid_in_name(path), .pidfd = -1, .seen_ms = now_ms()};
-    snprintf(member->path, sizeof member->path, "%s", path);
+    *member =
+        (struct member){.path = ht_strdup(path), .pid = pid_in_name(path), .pidfd = -1, .seen_ms = now_ms()};
     // At once: some live for a millisecond.
     if (member->pid != 0)
         member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
@@ -291,7 +294,8 @@ static size_t tell_dead(struct watch *watch)
 // Waits for something to happen. False: the program has ended, *ret_killed says how.
 static bool wait_for_news(struct watch *watch, bool making, bool *ret_killed)
 {
-    static struct pollfd fds[MAX_MEMBERS + 2];
+    HT_RESERVE(watch->fds, watch->fd_capacity, watch->count + 2);
+    struct pollfd *fds = watch->fds;
     nfds_t count = 0;
     fds[count++] = (struct pollfd){.fd = watch->control, .events = POLLIN};
     fds[count++] = (struct pollfd){.fd = watch->inotify, .events = POLLIN};

@@ -103,7 +103,10 @@ static void judge_gaps(const struct health *health)
     uint64_t failed = counter(health, "failed");
     if (failed != 0)
         warn(health, "recording was switched off in this process for good: %s",
-             failed == 2 ? "the program had to wait too long" : "its tables were written over");
+             failed == 2 ? "the program had to wait too long" : "its tables were written over or cut off");
+    uint64_t unwritten = counter(health, "snapshot_failures");
+    if (unwritten != 0)
+        warn(health, "%" PRIu64 " of the process's snapshots could not be written", unwritten);
     if (counter(health, "raw_fork") != 0)
         warn(health, "the process was copied without libc's fork: what it had from its parent is not in it");
     if (ht_profile_comment_value(health->profile, "unknown_before") != NULL)
