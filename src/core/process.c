@@ -13,6 +13,7 @@
 #include "core/scratch.h"
 #include "core/thread.h"
 #include "record/filter.h"
+#include "record/held.h"
 #include "record/kinds.h"
 #include "record/live.h"
 #include "record/modules.h"
@@ -90,7 +91,8 @@ bool ht_process_replace_region(uintptr_t address)
     return false;
 }
 
-uint64_t ht_process_start_ticks(uint32_t pid)
+// A number of /proc/PID/stat; 0: there is none.
+static uint64_t ht_stat_number(uint32_t pid, unsigned which)
 {
     char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack
     struct ht_text text = ht_text_init(path, sizeof path);
@@ -101,12 +103,42 @@ uint64_t ht_process_start_ticks(uint32_t pid)
         ht_text_add_u64(&text, pid);
     }
     ht_text_add(&text, "/stat");
-    uint64_t ticks = 0;
-    const char *field = ht_io_read_file(path, stat, sizeof stat) > 0 ? ht_text_stat_field(stat, 22) : NULL;
+    uint64_t number = 0;
+    const char *field = ht_io_read_file(path, stat, sizeof stat) > 0 ? ht_text_stat_field(stat, which) : NULL;
     if (field != NULL) {
-        ht_text_parse_u64(field, &ticks);
+        ht_text_parse_u64(field, &number);
     }
-    return ticks;
+    return number;
+}
+
+uint64_t ht_process_start_ticks(uint32_t pid)
+{
+    return ht_stat_number(pid, 22);
+}
+
+void ht_process_arguments(char *ret_arguments, size_t size_bytes)
+{
+    char raw[sizeof ht_settings.arguments];
+    struct ht_text text = ht_text_init(ret_arguments, size_bytes);
+    long length = ht_io_read_file("/proc/self/cmdline", raw, sizeof raw);
+    while (length > 0 && raw[length - 1] == '\0') { // the last one's end; several, where the host made room
+        length--;
+    }
+    for (long i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)raw[i];
+        bool plain = c > ' ' && c != 0x7f && c != '\\';
+        if (c == '\0' || plain) {
+            ht_text_add_char(&text, c == '\0' ? ' ' : (char)c);
+        } else {
+            static const char digits[] = "0123456789abcdef";
+            char escaped[] = {'\\', 'x', digits[c >> 4], digits[c & 15], '\0'};
+            ht_text_add(&text, escaped);
+        }
+    }
+    bool cut = text.cut || length >= (long)sizeof raw - 1;
+    for (size_t i = 0; cut && i < 3 && text.length >= 3; i++) {
+        ret_arguments[text.length - 3 + i] = '.';
+    }
 }
 
 static const char *ht_base_name(const char *path)
@@ -139,6 +171,7 @@ void ht_process_identity(struct ht_identity *ret_identity)
     id->pid = ht_owner_pid();
     id->uid = (uint32_t)ht_raw0(SYS_geteuid);
     id->start_ticks = ht_process_start_ticks(id->pid);
+    id->parent_pid = (uint32_t)ht_stat_number(id->pid, 4);
     struct stat ns;
     memset(&ns, 0, sizeof ns);
     if (ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)&ns, 0) == 0) {
@@ -153,6 +186,7 @@ void ht_process_identity(struct ht_identity *ret_identity)
     id->program_path[length > 0 ? length : 0] = '\0';
     memcpy(id->program, ht_settings.program, sizeof id->program);
     memcpy(id->out_dir, ht_settings.out_dir, sizeof id->out_dir);
+    memcpy(id->arguments, ht_settings.arguments, sizeof id->arguments);
     id->memory_limit_bytes = ht_settings.memory_bytes;
     id->rate_bytes = ht_settings.rate_bytes;
     id->seed = ht_settings.seed;
@@ -248,7 +282,9 @@ static bool ht_inherit_one(struct ht_region *region, const struct ht_region *old
     if (own.entry_ref == 0 || !ht_live_insert(region, &own)) {
         return false;
     }
-    ht_entry_add(region, own.entry_ref, own.size_bytes, ht_live_weight(&own, (double)floor_bytes), 0.5);
+    double weight = ht_live_weight(&own, (double)floor_bytes), bytes = weight * (double)own.size_bytes;
+    ht_entry_add(region, own.entry_ref, own.size_bytes, weight, 0.5);
+    ht_held_add(region->header, bytes < 9e18 ? (int64_t)bytes : 0, region->header->created_monotonic_ns);
     return true;
 }
 
@@ -324,12 +360,15 @@ static void ht_inherit(struct ht_region *region, const struct ht_region *old)
     if (floor_bytes > 0) { // what the child takes over are estimates by now
         region->header->thinned_since_ns = old->header->thinned_since_ns;
     }
+    region->header->inherited_pid = old->header->pid;
+    region->header->inherited_start = old->header->start_ticks;
     uint64_t lost = copy->lost;
     for (uint64_t i = 0; i < copy->count; i++) {
         if (!ht_inherit_one(region, old, &copy->live[i], floor_bytes)) {
             lost++;
         }
     }
+    ht_entries_began(region);
     ht_health_add(region->header, HT_HEALTH_INHERITED, copy->count);
     ht_health_add(region->header, HT_HEALTH_INHERIT_LOST, lost);
 }
@@ -431,6 +470,10 @@ void ht_fork_prepare(void)
     struct ht_region *region = ht_process_region_if_made();
     // NULL: nothing of our own; what we ourselves inherited and have not touched goes on to the child.
     ht_thread.fork_copy = region != NULL ? ht_copy_live(region) : NULL;
+    if (ht_thread.fork_copy != NULL) {
+        uint32_t number = ht_add_relaxed(&region->header->fork_count, 1);
+        ht_store_relaxed(&region->header->fork_ns[number % HT_FORKS_REMEMBERED], ht_clock_monotonic_ns());
+    }
 }
 
 void ht_fork_parent(void)

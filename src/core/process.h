@@ -22,6 +22,7 @@ struct ht_settings {
     char program[64];   // what the program is called: see ht_process_names
     char live_dir[256]; // "": private memory
     char out_dir[1024];
+    char arguments[512]; // "": unknown, or left out
 };
 extern struct ht_settings ht_settings HT_HIDDEN;
 
@@ -56,6 +57,11 @@ bool ht_process_is_copy(void);
 // that leads to the executable (redis-server is a link to redis-check-rdb), else of the executable itself.
 // Context: load.
 void ht_process_names(char *ret_path, size_t path_size, char *ret_name, size_t name_size);
+
+// The arguments that the program was started with, for people: blanks within one, controls and backslashes
+// are escaped (\x20), and what is too long ends in dots. Context: load, before the program can write over
+// them.
+void ht_process_arguments(char *ret_arguments, size_t size_bytes);
 
 // When a process began, in clock ticks since boot: with the pid it names it. 0: there is none, or /proc does
 // not say. Any context.

@@ -6,6 +6,7 @@
 #include "core/process.h"
 #include "core/scratch.h"
 #include "heap/real.h"
+#include "record/held.h"
 #include "record/live.h"
 #include "record/stacks.h"
 #include "sys/atomic.h"
@@ -21,9 +22,6 @@
 
 #define TIMED_SHARE    16u
 #define TIMED_LIMIT_NS UINT64_C(100000)
-
-bool ht_track_live;
-int64_t ht_tracked_live_bytes;
 
 // splitmix64 (Steele, Lea, Flood 2014): one addition and a finaliser for each number; streams differ by their
 // seeds.
@@ -246,12 +244,11 @@ static uint32_t ht_entry_of_stack(struct ht_region *region, struct ht_thread *th
     return ref;
 }
 
-static void ht_track(const struct ht_region *region, const struct ht_live_copy *live, int sign)
+static void ht_track(const struct ht_region *region, const struct ht_live_copy *live, int sign,
+                     uint64_t now_ns)
 {
-    if (ht_unlikely(ht_track_live)) {
-        double bytes = ht_live_weight(live, (double)ht_live_floor(region->header)) * (double)live->size_bytes;
-        ht_add_relaxed(&ht_tracked_live_bytes, sign * (int64_t)bytes);
-    }
+    double bytes = ht_live_weight(live, (double)ht_live_floor(region->header)) * (double)live->size_bytes;
+    ht_held_add(region->header, bytes < 9e18 ? sign * (int64_t)bytes : 0, now_ns);
 }
 
 void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
@@ -276,7 +273,7 @@ void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
         ht_entry_add(region, entry_ref, size_bytes, 1.0 / probability, ht_random_unit(thread));
         // A distance drawn before a thinning may end in a sample that the thinning would have given up.
         if (live.rank_bytes > ht_live_floor(region->header) && ht_live_insert(region, &live)) {
-            ht_track(region, &live, 1);
+            ht_track(region, &live, 1, live.birth_ns);
         }
     }
     if (region != NULL) {
@@ -298,7 +295,7 @@ bool ht_sample_forget(const void *block, struct ht_live_copy *ret_live)
     }
     region = ht_sound(region);
     if (region != NULL && ht_live_remove(region, (uint64_t)(uintptr_t)block, ret_live)) {
-        ht_track(region, ret_live, -1);
+        ht_track(region, ret_live, -1, ht_clock_monotonic_ns());
         found = true;
     }
     ht_timed_end(region, begun_ns);
@@ -311,7 +308,7 @@ void ht_sample_restore(const struct ht_live_copy *live)
     struct ht_guard guard = ht_guard_enter(HT_RECORDING);
     struct ht_region *region = ht_sound(ht_process_region_if_made());
     if (region != NULL && ht_live_insert(region, live)) {
-        ht_track(region, live, 1);
+        ht_track(region, live, 1, ht_clock_monotonic_ns());
     }
     ht_guard_leave(guard);
 }

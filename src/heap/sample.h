@@ -24,8 +24,4 @@ HT_REALIGN void ht_sample_restore(const struct ht_live_copy *live);
 // A sampled block is gone for good.
 HT_REALIGN void ht_sample_freed(void);
 
-// The estimated live bytes, kept up to date while HEAPTAP_GROWTH asks for it.
-extern bool ht_track_live;
-extern int64_t ht_tracked_live_bytes;
-
 #endif

@@ -337,6 +337,12 @@ static const char *ht_look_at_entry(struct ht_chains *chains, uint32_t ref, cons
     if (ht_head_of(entry->hash, check->view->header->head_count) != chains->head) {
         return ht_check_say(check, "E1", "an entry stands in the chain of another hash", ref);
     }
+    const struct ht_inherited *began = ht_used_at(check->view, entry->inherited_ref, sizeof *began);
+    if (entry->inherited_ref != 0 &&
+        (began == NULL || began->count > ht_load_relaxed(&entry->values[HT_ENTRY_COUNT]) ||
+         began->amount > ht_load_relaxed(&entry->values[HT_ENTRY_AMOUNT]))) {
+        return ht_check_say(check, "E5", "an entry holds less than it began with", ref);
+    }
     const struct ht_kind_form *form = &chains->kinds[entry->kind].form;
     double under_way = check->moment == HT_CHECK_STOPPED ? HT_CHECK_THREADS : 0;
     if (check->moment != HT_CHECK_RUNNING && !ht_values_fit(entry, form, under_way)) {

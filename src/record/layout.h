@@ -146,8 +146,14 @@ struct ht_entry {
     uint32_t label_ref; // struct ht_string with the thread's name, or 0
     uint16_t kind;      // id of a struct ht_kind_row
     uint16_t size_class;
-    uint32_t pad;
+    uint32_t inherited_ref;           // struct ht_inherited, set before the region is published; 0: nothing
     uint64_t values[HT_ENTRY_VALUES]; // added to by every sampling thread, relaxed
+};
+
+// What an entry's totals began with in a forked child: the blocks that it has from its parent. Those of them
+// that are still there are older than the child's region.
+struct ht_inherited {
+    uint64_t count, amount; // of values[HT_ENTRY_COUNT] and [HT_ENTRY_AMOUNT]
 };
 
 struct ht_string {
@@ -199,6 +205,16 @@ struct ht_stripe {
     int64_t live; // slots in use, dead ones included
     uint64_t pad[7];
 } HT_ALIGNED(HT_CACHE_LINE);
+
+// The most that was held within a quarter of a second; a slot is taken over by a later one.
+struct ht_recent {
+    uint64_t quarter; // CLOCK_MONOTONIC >> HT_RECENT_SHIFT
+    int64_t most_bytes;
+};
+#define HT_FORKS_REMEMBERED 32u
+
+#define HT_RECENT_SHIFT 28u
+#define HT_RECENT_SLOTS 6u // five cover the last second at least, and one is being begun
 
 struct ht_region_header {
     uint64_t magic;
@@ -258,10 +274,20 @@ struct ht_region_header {
     uint32_t signal_answered; // the signal_asked that is answered (release, last)
     uint32_t signal_owner;    // enum ht_signal_owner
     uint32_t signal_number;   // 0: none is wanted
-    uint32_t more_pad;
-    uint64_t spare[35];                    // zero in version 1
+    uint32_t parent_pid;      // 0: unknown
+    uint32_t inherited_pid;   // a forked child's: whose region it took blocks over from; 0: none
+    uint32_t exiting;         // 1: its last snapshot is begun, or left out
+    uint64_t inherited_start; // start_ticks of that process
+    int64_t held_bytes;       // live heap, estimated (hooks)
+    struct ht_recent recent[HT_RECENT_SLOTS];
+    uint64_t spare[20];                    // zero in version 1
     uint32_t unused_refs[HT_SIZE_CLASSES]; // overflow entries, before there were rows
     struct ht_stripe stripes[HT_STRIPES];
+    char arguments[512]; // argv, one blank between two, controls escaped; "": unknown, or left out
+    // When it last forked, CLOCK_MONOTONIC: what was born before is in the child.
+    uint32_t fork_count;
+    uint32_t last_pad;
+    uint64_t fork_ns[HT_FORKS_REMEMBERED]; // by fork_count
 };
 
 // What is done with the snapshot signal in the process; a program may change it at any time after load.

@@ -226,6 +226,7 @@ void ht_region_describe(struct ht_region_header *header, const struct ht_identit
     header->header_bytes = HT_REGION_HEADER_BYTES;
     header->pid = identity->pid;
     header->uid = identity->uid;
+    header->parent_pid = identity->parent_pid;
     header->start_ticks = identity->start_ticks;
     header->pid_namespace = identity->pid_namespace;
     header->created_unix_ns = ht_clock_raw_realtime_ns();
@@ -234,6 +235,7 @@ void ht_region_describe(struct ht_region_header *header, const struct ht_identit
     memcpy(header->program, identity->program, sizeof header->program);
     memcpy(header->program_path, identity->program_path, sizeof header->program_path);
     memcpy(header->out_dir, identity->out_dir, sizeof header->out_dir);
+    memcpy(header->arguments, identity->arguments, sizeof header->arguments);
     header->memory_limit_bytes = identity->memory_limit_bytes;
     header->rate_bytes = identity->rate_bytes;
     header->seed = identity->seed;

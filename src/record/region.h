@@ -43,12 +43,13 @@ static inline void ht_health_add(struct ht_region_header *header, enum ht_health
 // What a process is, for regions, file names and comments. Filled in once by src/trigger; strings are
 // NUL-terminated.
 struct ht_identity {
-    uint32_t pid, uid;
+    uint32_t pid, uid, parent_pid;
     uint64_t start_ticks, pid_namespace;
     char boot_id[40];
     char program[64];
     char program_path[1024];
     char out_dir[1024];
+    char arguments[512];
     uint64_t memory_limit_bytes;
     uint64_t rate_bytes;
     uint64_t seed;

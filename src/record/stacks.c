@@ -2,6 +2,7 @@
 #include "record/stacks.h"
 
 #include "record/hash.h"
+#include "record/view.h"
 #include "sys/atomic.h"
 #include "sys/pair.h"
 
@@ -229,4 +230,24 @@ void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount,
     }
     ht_add_relaxed(&entry->values[HT_ENTRY_SAMPLES], 1);
     ht_add_pair(&entry->values[HT_ENTRY_COUNT], counts, amounts);
+}
+
+static bool ht_entry_began(void *arg, uint32_t ref, const struct ht_entry *entry)
+{
+    struct ht_region *region = arg;
+    uint64_t offset = ht_region_take(region, sizeof(struct ht_inherited), HT_REF_UNIT, false);
+    if (offset == 0) {
+        return false; // without that, its snapshots do not tell what was inherited
+    }
+    struct ht_inherited *began = (struct ht_inherited *)(region->base + offset);
+    began->count = entry->values[HT_ENTRY_COUNT];
+    began->amount = entry->values[HT_ENTRY_AMOUNT];
+    ((struct ht_entry *)ht_region_at(region, ref))->inherited_ref = (uint32_t)(offset / HT_REF_UNIT);
+    return true;
+}
+
+void ht_entries_began(struct ht_region *region)
+{
+    struct ht_view view = {region->base, ht_load_acquire(&region->backed_bytes), region->header};
+    ht_view_each_entry(&view, ht_entry_began, region);
 }

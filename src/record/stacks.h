@@ -20,4 +20,8 @@ uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t l
 // 1/P; noise in [0, 1) rounds the fixed point without bias.
 void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount, double weight, double noise);
 
+// What all entries hold by now is what a forked child began with. Context: the one who makes the region,
+// before it is published.
+void ht_entries_began(struct ht_region *region);
+
 #endif

@@ -55,12 +55,17 @@ static void ht_comments_identity(struct ht_message *message, const struct ht_reg
     ht_comment_text(message, "version", HEAPTAP_VERSION, sizeof HEAPTAP_VERSION);
     ht_comment_text(message, "program", header->program, sizeof header->program);
     ht_comment_text(message, "program_path", header->program_path, sizeof header->program_path);
+    ht_comment_text(message, "argv", header->arguments, sizeof header->arguments);
     ht_comment_number(message, "pid", header->pid);
+    ht_comment_number(message, "parent_pid", header->parent_pid);
+    ht_comment_always(message, "uid", header->uid);
     ht_comment_number(message, "start", header->start_ticks);
     ht_comment_text(message, "boot_id", header->boot_id, sizeof header->boot_id);
     ht_comment_number(message, "pid_namespace", header->pid_namespace);
     ht_comment_number(message, "created", header->created_unix_ns);
     ht_comment_number(message, "run", header->run_id);
+    ht_comment_number(message, "inherited_pid", header->inherited_pid);
+    ht_comment_number(message, "inherited_start", header->inherited_start);
 }
 
 // What is missing from the figures: time before the first start, time switched off, what thinning made an
@@ -120,6 +125,7 @@ void ht_comments_add(struct ht_message *message, const struct ht_view *view,
     ht_comment_always(message, "samples", sum.samples);
     ht_comment_number(message, "rss_bytes", options->rss_bytes);
     ht_comment_number(message, "own_bytes", ht_load_relaxed(&header->backed_bytes));
+    ht_comment_number(message, "held_lately", options->held_lately_bytes);
     ht_comments_gaps(message, header, options->time_unix_ns, floor_bytes);
     if (locations_full) {
         ht_comment_always(message, "locations_full", 1);

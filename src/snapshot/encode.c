@@ -51,7 +51,9 @@ struct ht_encoder {
     uint32_t *refs;                     // 0: no entry of this id that is ours
     uint64_t visits_left;               // of entries: damaged chains may lead in circles
     double *live_counts, *live_amounts; // NULL: the kind has no live samples
-    uint32_t steps;                     // since the clock was read
+    double *inherited_counts,
+        *inherited_amounts; // the part of those that is from the parent; NULL: nothing is
+    uint32_t steps;         // since the clock was read
 };
 
 // Every so often: is it too late? The result stays in message.error.
@@ -88,6 +90,11 @@ static bool ht_add_live(void *arg, const struct ht_live_copy *live)
         if (weight >= 1 && weight <= 1e18) { // anything else is a damaged record
             encoder->live_counts[id] += weight;
             encoder->live_amounts[id] += (double)live->size_bytes * weight;
+            if (encoder->inherited_counts != NULL &&
+                live->birth_ns < encoder->view->header->created_monotonic_ns) {
+                encoder->inherited_counts[id] += weight;
+                encoder->inherited_amounts[id] += (double)live->size_bytes * weight;
+            }
         }
     }
     return !ht_too_late(encoder);
@@ -109,6 +116,10 @@ static void ht_sum_live(struct ht_encoder *encoder)
         encoder->floor_bytes = ht_floor_of(encoder->view);
         memset(encoder->live_counts, 0, array_bytes);
         memset(encoder->live_amounts, 0, array_bytes);
+        if (encoder->inherited_counts != NULL) {
+            memset(encoder->inherited_counts, 0, array_bytes);
+            memset(encoder->inherited_amounts, 0, array_bytes);
+        }
         ht_view_each_live(encoder->view, ht_add_live, encoder);
         if (encoder->message.error != 0 || ht_floor_of(encoder->view) == encoder->floor_bytes) {
             return;
@@ -132,6 +143,14 @@ static int ht_collect_entries(struct ht_encoder *encoder, struct ht_bump *memory
     if (encoder->refs == NULL ||
         (has_live && (encoder->live_counts == NULL || encoder->live_amounts == NULL))) {
         return -ENOMEM;
+    }
+    if (has_live && encoder->view->header->inherited_pid != 0) {
+        double *counts = ht_bump_take(memory, count * sizeof *counts);
+        double *amounts = ht_bump_take(memory, count * sizeof *amounts);
+        if (counts != NULL && amounts != NULL) { // the figures of all are more important
+            encoder->inherited_counts = counts;
+            encoder->inherited_amounts = amounts;
+        }
     }
     encoder->visits_left = room;
     ht_view_each_entry(encoder->view, ht_note_entry, encoder);
@@ -291,18 +310,48 @@ static int64_t ht_label_string(struct ht_encoder *encoder, uint32_t label_ref)
     return *index;
 }
 
+// What the columns of a sample come from.
+struct ht_sources {
+    uint64_t count, amount;
+    double live_count, live_amount;
+};
+
+static struct ht_sources ht_sources_of(const struct ht_encoder *encoder, uint32_t id,
+                                       const struct ht_entry *entry)
+{
+    struct ht_sources sources = {0};
+    ht_load_pair(&entry->values[HT_ENTRY_COUNT], &sources.count, &sources.amount);
+    if (encoder->live_counts != NULL) {
+        sources.live_count = encoder->live_counts[id];
+        sources.live_amount = encoder->live_amounts[id];
+    }
+    return sources;
+}
+
+static struct ht_sources ht_inherited_of(const struct ht_encoder *encoder, uint32_t id,
+                                         const struct ht_entry *entry)
+{
+    struct ht_sources sources = {0};
+    const struct ht_inherited *began = ht_view_at(encoder->view, entry->inherited_ref, sizeof *began);
+    if (encoder->inherited_counts != NULL && began != NULL) {
+        sources.count = began->count;
+        sources.amount = began->amount;
+        sources.live_count = encoder->inherited_counts[id];
+        sources.live_amount = encoder->inherited_amounts[id];
+    }
+    return sources;
+}
+
 // The columns of a sample; false: all are zero.
-static bool ht_sample_values(const struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry,
+static bool ht_sample_values(const struct ht_encoder *encoder, const struct ht_sources *sources,
                              int64_t *ret_values)
 {
     const struct ht_kind_form *form = &encoder->kind.form;
-    uint64_t count, amount;
-    ht_load_pair(&entry->values[HT_ENTRY_COUNT], &count, &amount);
     int64_t of_source[HT_COLUMN_SOURCES] = {
-        [HT_COLUMN_COUNT] = ht_round_fixed(count, form->count_shift),
-        [HT_COLUMN_AMOUNT] = ht_round_fixed(amount, form->amount_shift),
-        [HT_COLUMN_LIVE_COUNT] = encoder->live_counts != NULL ? ht_round(encoder->live_counts[id]) : 0,
-        [HT_COLUMN_LIVE_AMOUNT] = encoder->live_amounts != NULL ? ht_round(encoder->live_amounts[id]) : 0,
+        [HT_COLUMN_COUNT] = ht_round_fixed(sources->count, form->count_shift),
+        [HT_COLUMN_AMOUNT] = ht_round_fixed(sources->amount, form->amount_shift),
+        [HT_COLUMN_LIVE_COUNT] = ht_round(sources->live_count),
+        [HT_COLUMN_LIVE_AMOUNT] = ht_round(sources->live_amount),
     };
     int64_t any = 0;
     for (uint32_t i = 0; i < form->column_count; i++) {
@@ -315,7 +364,8 @@ static bool ht_sample_values(const struct ht_encoder *encoder, uint32_t id, cons
 static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry)
 {
     int64_t values[HT_KIND_COLUMNS];
-    if (!ht_sample_values(encoder, id, entry, values)) {
+    struct ht_sources sources = ht_sources_of(encoder, id, entry);
+    if (!ht_sample_values(encoder, &sources, values)) {
         return;
     }
     uint64_t location_ids[MAX_LOCATIONS];
@@ -344,6 +394,13 @@ static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct 
     part.sample = (HT_PB_SAMPLE *[]){&sample};
     part.n_sample = 1;
     ht_message_add(&encoder->message, &part);
+    sources = ht_inherited_of(encoder, id, entry);
+    if (ht_sample_values(encoder, &sources, values)) {
+        part.inherited = part.sample;
+        part.n_inherited = 1;
+        part.n_sample = 0;
+        ht_message_add(&encoder->message, &part);
+    }
 }
 
 static void ht_add_samples(struct ht_encoder *encoder)

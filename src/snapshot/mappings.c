@@ -22,6 +22,7 @@ static bool ht_mappings_count(void *arg, const struct ht_module *module)
 struct ht_collect {
     struct ht_mappings *mappings;
     uint32_t limit;
+    bool has_program;
 };
 
 static bool ht_mappings_take(void *arg, const struct ht_module *module)
@@ -37,6 +38,7 @@ static bool ht_mappings_take(void *arg, const struct ht_module *module)
         mapping->start = module->profile_start;
         mapping->limit = module->profile_start + (module->limit - module->start);
         mapping->module = module;
+        collect->has_program |= module->is_program != 0;
     }
     return true;
 }
@@ -97,6 +99,16 @@ static int64_t ht_mapping_filename(const struct ht_view *view, const struct ht_m
     return ht_message_string(message, path->bytes, length);
 }
 
+// The first one is the program by definition: a profile without a sample names it all the same, at no
+// address.
+static void ht_mappings_take_program(struct ht_collect *collect, const struct ht_view *view)
+{
+    struct ht_mappings *mappings = collect->mappings;
+    if (!collect->has_program && view->header->program_path[0] != '\0') {
+        mappings->items[mappings->count++] = (struct ht_mapping){.module = NULL};
+    }
+}
+
 static int64_t ht_mapping_build_id(const struct ht_module *module, struct ht_message *message)
 {
     char hex[2 * sizeof module->build_id + 1];
@@ -112,13 +124,14 @@ int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, st
 {
     *mappings = (struct ht_mappings){0};
     ht_view_each_module(view, ht_mappings_count, mappings);
-    struct ht_collect collect = {mappings, mappings->count};
+    struct ht_collect collect = {mappings, mappings->count, false};
     mappings->count = 0;
-    mappings->items = ht_bump_take(memory, (uint64_t)collect.limit * sizeof mappings->items[0]);
+    mappings->items = ht_bump_take(memory, ((uint64_t)collect.limit + 1) * sizeof mappings->items[0]);
     if (mappings->items == NULL) {
         return -ENOMEM;
     }
     ht_view_each_module(view, ht_mappings_take, &collect);
+    ht_mappings_take_program(&collect, view);
     ht_mappings_sort(mappings);
     for (uint32_t i = 0; i < mappings->count; i++) {
         struct ht_mapping *item = &mappings->items[i];
@@ -128,9 +141,14 @@ int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, st
         mapping.id = item->id;
         mapping.memory_start = item->start;
         mapping.memory_limit = item->limit;
-        mapping.file_offset = item->module->file_offset;
-        mapping.filename = ht_mapping_filename(view, item->module, message);
-        mapping.build_id = ht_mapping_build_id(item->module, message);
+        if (item->module != NULL) {
+            mapping.file_offset = item->module->file_offset;
+            mapping.filename = ht_mapping_filename(view, item->module, message);
+            mapping.build_id = ht_mapping_build_id(item->module, message);
+        } else {
+            mapping.filename =
+                ht_message_string(message, view->header->program_path, sizeof view->header->program_path);
+        }
         HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
         part.mapping = (HT_PB_MAPPING *[]){&mapping};
         part.n_mapping = 1;

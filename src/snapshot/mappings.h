@@ -11,7 +11,7 @@
 struct ht_mapping {
     uint64_t key; // what the array is sorted by: first the order of writing, then the start
     uint64_t start, limit;
-    const struct ht_module *module; // in the view
+    const struct ht_module *module; // in the view; NULL: the program, of which no module is known
     uint32_t id;                    // 1, 2, 3, ... in the order of writing
 };
 

@@ -1,6 +1,8 @@
 // Packs parts with protobuf-c into a staging buffer in front of the gzip stream; makes strings valid UTF-8.
 #include "snapshot/message.h"
 
+#include "record/hash.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -11,8 +13,10 @@ void ht_message_begin(struct ht_message *message, struct ht_sink *sink, struct h
 {
     memset(message, 0, sizeof *message);
     message->staging = ht_bump_take(memory, STAGING_BYTES);
+    message->strings.memory = memory;
     message->text = ht_bump_take(memory, HT_MESSAGE_TEXT_BYTES * (sizeof REPLACEMENT - 1) + 1);
-    message->error = message->staging == NULL || message->text == NULL
+    bool known = ht_numbers_at(&message->strings, 1) != NULL; // there is room for some, whatever follows
+    message->error = message->staging == NULL || message->text == NULL || !known
                          ? -ENOMEM
                          : ht_gzip_begin(&message->gzip, sink, memory);
     // Index 0 must be the empty string.
@@ -118,6 +122,17 @@ static size_t ht_make_utf8(char *text, const char *bytes, size_t max_bytes)
     return used;
 }
 
+// Of 64 bits: what was written cannot be compared any more. FNV-1a, and ht_mix for the high bits.
+static uint64_t ht_hash_text(const char *text, size_t length)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    }
+    hash = ht_mix(hash, length);
+    return hash != 0 ? hash : 1;
+}
+
 int64_t ht_message_string(struct ht_message *message, const char *bytes, size_t max_bytes)
 {
     if (message->error != 0) {
@@ -126,8 +141,16 @@ int64_t ht_message_string(struct ht_message *message, const char *bytes, size_t 
     if (max_bytes > HT_MESSAGE_TEXT_BYTES) {
         max_bytes = HT_MESSAGE_TEXT_BYTES;
     }
-    if (ht_make_utf8(message->text, bytes, max_bytes) == 0) {
+    size_t length = ht_make_utf8(message->text, bytes, max_bytes);
+    if (length == 0) {
         return 0;
+    }
+    uint32_t *known = ht_numbers_at(&message->strings, ht_hash_text(message->text, length));
+    if (known != NULL && *known != 0) {
+        return *known;
+    }
+    if (known != NULL) {
+        *known = message->string_count;
     }
     HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
     part.string_table = &message->text;

@@ -5,6 +5,7 @@
 
 #include "profile.pb-c.h"
 #include "snapshot/gzip.h"
+#include "snapshot/numbers.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +28,8 @@ struct ht_message {
     uint8_t *staging; // packed, not yet deflated
     uint32_t staged_bytes;
     uint32_t string_count;
-    char *text; // a string being made valid UTF-8
+    struct ht_numbers strings; // hash of a string -> its index
+    char *text;                // a string being made valid UTF-8
     int error;
 };
 
@@ -38,7 +40,8 @@ int ht_message_end(struct ht_message *message); // the first failure, or 0
 // Appends a part, which must be small (one sample, one location, ...).
 void ht_message_add(struct ht_message *message, const HT_PB_PROFILE *part);
 
-// Appends a string to the table and returns its index; bytes that are no UTF-8 become U+FFFD (readers reject
+// The index of a string in the table, where it is put when it is new (or where there is no memory to know);
+// bytes that are no UTF-8 become U+FFFD (readers reject
 // the whole profile otherwise), a NUL ends it. "" is always 0.
 int64_t ht_message_string(struct ht_message *message, const char *bytes, size_t max_bytes);
 

@@ -1,6 +1,7 @@
 // Takes a snapshot: number, file, encoding, rotation, counters.
 #include "snapshot/snapshot.h"
 
+#include "record/held.h"
 #include "record/kinds.h"
 #include "snapshot/encode.h"
 #include "sys/atomic.h"
@@ -18,12 +19,15 @@ static struct ht_encode_options ht_snapshot_options(const struct ht_view *view, 
                                                     const struct ht_snapshot_target *target)
 {
     uint64_t own_bytes = ht_load_relaxed(&view->header->backed_bytes) + target->private_bytes;
+    int64_t held_bytes =
+        trigger == HT_TRIGGER_EXIT ? ht_held_lately(view->header, ht_clock_raw_monotonic_ns()) : 0;
     return (struct ht_encode_options){
         .kind = kind,
         .trigger = ht_trigger_name(trigger),
         .seq = seq,
         .time_unix_ns = ht_clock_raw_realtime_ns(),
         .rss_bytes = target->rss_bytes > own_bytes ? target->rss_bytes - own_bytes : 0,
+        .held_lately_bytes = (uint64_t)held_bytes,
         .deadline_ns = target->deadline_ns,
         .comments = target->comments,
         .comment_count = target->comment_count,
@@ -122,7 +126,8 @@ static void ht_rotate(struct ht_snapshot_files *files, const struct ht_file *fil
 static int ht_snapshot_write_kind(struct ht_snapshot_files *files, uint32_t kind, const char *profile)
 {
     const struct ht_region_header *header = files->view->header;
-    struct ht_file_name name = {header->program, header->pid, files->trigger, profile};
+    struct ht_file_name name = {header->program, header->pid, files->trigger,
+                                profile != NULL ? profile : files->target->heap_name};
     struct ht_file file;
     int result = ht_file_begin(&file, files->directory, &name);
     if (result != 0) {
@@ -133,6 +138,9 @@ static int ht_snapshot_write_kind(struct ht_snapshot_files *files, uint32_t kind
     result = ht_snapshot_encode(files->view, kind, files->trigger, seq, files->target, &sink);
     if (result == 0 && ht_load_relaxed(&header->magic) != HT_REGION_MAGIC) {
         result = -EIO; // written over or cut off meanwhile, so figures may be missing
+    }
+    if (result == 0 && files->target->is_too_late != NULL && files->target->is_too_late(files->target->arg)) {
+        result = -ECANCELED;
     }
     if (result == 0) {
         result = ht_file_commit(&file, &name, seq, &seq);
@@ -178,7 +186,7 @@ static int ht_snapshot_write_files(const struct ht_view *view, enum ht_trigger t
         return result;
     }
     if (ret_path != NULL) {
-        struct ht_file_name name = {view->header->program, view->header->pid, trigger, NULL};
+        struct ht_file_name name = {view->header->program, view->header->pid, trigger, target->heap_name};
         ht_snapshot_path(files.directory, &name, files.seq, ret_path, path_bytes);
     }
     uint32_t count = ht_view_kind_count(view), recorded = 0;

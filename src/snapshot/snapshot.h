@@ -13,17 +13,20 @@
 // Where a snapshot goes. Everything may be zero or NULL; nothing is kept after the call.
 struct ht_snapshot_target {
     const char *directory; // absolute; NULL: the region's HEAPTAP_OUT
+    const char *heap_name; // the heap's in its file's name, which is then numbered by itself; NULL: none
     // The region's own header, writable: the number is taken from `seq` and the counters of `health` grow.
     // NULL where nobody may write to it.
     struct ht_region_header *header;
-    uint32_t *seq;                // where the number is taken from without `header`; NULL: from 0
-    struct ht_rotation *rotation; // NULL: nothing is removed
-    uint32_t keep;                // HEAPTAP_KEEP, with `rotation`
-    uint64_t rss_bytes;           // resident memory of the process (ht_snapshot_rss); 0: unknown
-    uint64_t private_bytes;       // how much of that is heaptap's, beside the region (filter, stacks)
-    uint64_t deadline_ns;         // CLOCK_MONOTONIC; 0: none
-    uint64_t memory_bytes;        // what encoding may take; 0: ht_encode_memory_bytes
-    const char *const *comments;  // further "key=value"
+    uint32_t *seq;                  // where the number is taken from without `header`; NULL: from 0
+    struct ht_rotation *rotation;   // NULL: nothing is removed
+    uint32_t keep;                  // HEAPTAP_KEEP, with `rotation`
+    uint64_t rss_bytes;             // resident memory of the process (ht_snapshot_rss); 0: unknown
+    uint64_t private_bytes;         // how much of that is heaptap's, beside the region (filter, stacks)
+    uint64_t deadline_ns;           // CLOCK_MONOTONIC; 0: none
+    bool (*is_too_late)(void *arg); // asked before the file gets its name; NULL: it never is. -ECANCELED then
+    void *arg;
+    uint64_t memory_bytes;       // what encoding may take; 0: ht_encode_memory_bytes
+    const char *const *comments; // further "key=value"
     uint32_t comment_count;
 };
 

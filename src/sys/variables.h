@@ -26,6 +26,8 @@
       "a number of snapshots, 0 for all; using 0")                                                                       \
     X("HEAPTAP_ONLY", only, "all", "glob on the executable's base name: other programs are only forwarded",              \
       "a pattern for a program's base name; using all")                                                                  \
+    X("HEAPTAP_ARGV", argv, "1", "0 = regions and profiles do not name the program's arguments",                         \
+      "0 or 1; using 1")                                                                                                 \
     X("HEAPTAP_LIVE", live, "on", "the live region: on (/dev/shm), off, or a directory on a tmpfs",                      \
       "on, off or a directory on a tmpfs; using on")                                                                     \
     X("HEAPTAP_MEMORY", memory, "64M; 1G at rate 1, at most 1/8 of the memory limit",                                    \

@@ -223,6 +223,11 @@ static bool ht_set_exit(struct ht_config *config, const char *value)
     return ht_set_bool(value, &config->exit);
 }
 
+static bool ht_set_argv(struct ht_config *config, const char *value)
+{
+    return ht_set_bool(value, &config->argv);
+}
+
 static bool ht_set_keep(struct ht_config *config, const char *value)
 {
     uint64_t number;
@@ -500,6 +505,7 @@ void ht_config_read(struct ht_config *ret_config)
     config->active = true;
     config->signal = SIGUSR2;
     config->exit = true;
+    config->argv = true;
     ht_set_live(config, "on");
     if (!ht_absolute("", config->out_dir, sizeof config->out_dir)) {
         config->out_dir[0] = '\0';

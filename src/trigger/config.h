@@ -16,6 +16,7 @@ struct ht_config {
     uint64_t growth_bytes; // 0: off
     bool exit;
     uint32_t keep;
+    bool argv;
     char only[256];     // "": all
     char live_dir[256]; // "": off
     uint64_t memory_bytes;

@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 // Where this library begins and ends (from the linker), for walks that come before its constructor.
@@ -45,7 +46,7 @@ static void ht_on_event(struct ht_region *region)
         }
     }
     if (ht_config.growth_bytes != 0) {
-        int64_t live = ht_load_relaxed(&ht_tracked_live_bytes);
+        int64_t live = ht_load_relaxed(&region->header->held_bytes);
         int64_t base = ht_load_relaxed(&ht_growth_base_bytes);
         if (live - base >= (int64_t)ht_config.growth_bytes &&
             ht_cas_acqrel(&ht_growth_base_bytes, &base, live)) {
@@ -58,6 +59,10 @@ static void ht_on_event(struct ht_region *region)
 static void ht_on_create(struct ht_region *region)
 {
     ht_request_region_made(region);
+    uint32_t program = ht_objects_resolve(getauxval(AT_PHDR));
+    if (program != HT_OBJECT_NONE) {
+        ht_objects_report(program, 0); // profiles name it, also when no stack leads through it
+    }
     ht_leftovers_clean(region);
 }
 
@@ -78,6 +83,9 @@ static void ht_on_exit(void)
         struct ht_region *region = ht_process_region_if_made();
         bool last =
             region != NULL && ht_config.exit && ht_load_relaxed(&region->header->first_active_ns) != 0;
+        if (region != NULL) { // nobody writes an interval snapshot behind the last one
+            ht_store_release(&region->header->exiting, 1);
+        }
         bool written = ht_request_exit(last);
         // A last snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
         region = ht_process_region_if_made(); // a request may have made one, of what was inherited
@@ -139,6 +147,9 @@ static void ht_settle(void)
     if (!ht_wanted_here(config)) {
         return;
     }
+    if (config->argv) {
+        ht_process_arguments(ht_settings.arguments, sizeof ht_settings.arguments);
+    }
     ht_request_start();
     // Before anything that can fail: whoever asks for a snapshot must not kill a process that cannot record.
     ht_signal_install(config->signal);
@@ -151,7 +162,6 @@ static void ht_settle(void)
     ht_objects_own_limit = (uintptr_t)_end;
     ht_objects_set_reporter(ht_on_module);
     ht_unwind_start(config->unwind);
-    ht_track_live = config->growth_bytes != 0;
     if (config->interval_ns != 0) {
         ht_next_interval_ns = ht_clock_monotonic_ns() + config->interval_ns;
     }

@@ -201,7 +201,10 @@ class Profile:
             if location[2]:
                 mapping = self.mapping_of[location[2]]
                 need(mapping[2] <= location[3] < mapping[3], "address %#x outside its mapping", location[3])
+        need(len(set(self.raw_strings)) == len(self.raw_strings), "a string stands twice in the table")
         for a in self.mappings:
+            if a is self.mappings[0] and a[3] == 0 and not any(l[2] == a[1] for l in self.locations):
+                continue  # the program, at no address, where no stack leads through it
             need(a[2] < a[3], "empty mapping")
             for b in self.mappings:
                 need(a is b or a[3] <= b[2] or b[3] <= a[2], "mappings %s and %s overlap",

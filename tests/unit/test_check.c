@@ -342,6 +342,16 @@ static void more_samples_than_objects(void)
 {
     entry(0)->values[HT_ENTRY_SAMPLES] *= 1000;
 }
+static void began_nowhere(void)
+{
+    entry(0)->inherited_ref = UINT32_MAX;
+}
+static void began_with_more(void)
+{
+    ht_entries_began(&region);
+    entry(0)->values[HT_ENTRY_COUNT] /= 2;
+    entry(0)->values[HT_ENTRY_AMOUNT] /= 2;
+}
 static void more_bytes_than_objects(void)
 {
     entry(0)->values[HT_ENTRY_AMOUNT] *= 2;
@@ -487,6 +497,8 @@ static const struct damage {
     ROW("E3", more_samples_than_objects),
     ROW("E3", more_bytes_than_objects),
     ROW("E3", fewer_bytes_than_objects),
+    ROW("E5", began_nowhere),
+    ROW("E5", began_with_more),
     ROW("L1", key_of_another_bucket),
     ROW("L1", passed_too_low),
     ROW("L1", passed_too_high),

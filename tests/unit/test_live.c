@@ -1,6 +1,7 @@
 // The table of live samples, its growth, its filter and its thinning, against a plain list of what was put
 // in.
 #include "record/filter.h"
+#include "record/held.h"
 #include "record/kinds.h"
 #include "record/live.h"
 #include "record/stacks.h"
@@ -43,6 +44,33 @@ static bool put(struct ht_region *region, struct ht_live_copy *live)
     assert_int_not_equal(live->entry_ref, 0);
     ht_entry_add(region, live->entry_ref, live->size_bytes, ht_live_weight(live, 0), 0.5);
     return ht_live_insert(region, live);
+}
+
+// The most that was held within a second is remembered for a second, and no more than a quarter longer.
+static void test_held_lately(void **state)
+{
+    (void)state;
+    static struct ht_region_header header;
+    const uint64_t quarter_ns = UINT64_C(1) << HT_RECENT_SHIFT;
+    uint64_t now_ns = 1000 * quarter_ns;
+    assert_int_equal(ht_held_lately(&header, now_ns), 0);
+    ht_held_add(&header, 700, now_ns);
+    ht_held_add(&header, 300, now_ns + 1);
+    ht_held_add(&header, -600, now_ns + 2);
+    assert_int_equal(header.held_bytes, 400);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(ht_held_lately(&header, now_ns + i * quarter_ns), 1000);
+    assert_int_equal(ht_held_lately(&header, now_ns + 5 * quarter_ns), 0);
+    // A free finds what was there before it, after however long a time.
+    now_ns += 40 * quarter_ns;
+    ht_held_add(&header, -400, now_ns);
+    assert_int_equal(ht_held_lately(&header, now_ns), 400);
+    assert_int_equal(header.held_bytes, 0);
+    // Later quarters take the places of earlier ones.
+    for (unsigned i = 1; i < 20; i++) {
+        ht_held_add(&header, 1, now_ns + i * quarter_ns);
+        assert_int_equal(ht_held_lately(&header, now_ns + i * quarter_ns), i < 5 ? 400 : i);
+    }
 }
 
 static bool count_one(void *arg, const struct ht_live_copy *live)
@@ -308,6 +336,7 @@ static void test_little_address_space(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_held_lately),
         cmocka_unit_test(test_little_address_space),
         cmocka_unit_test(test_grows_and_empties),
         cmocka_unit_test(test_passed_counts_return_to_zero),

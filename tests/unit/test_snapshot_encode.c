@@ -63,6 +63,8 @@ static struct ht_region make_region(uint64_t rate_bytes, uint64_t limit_bytes)
                                           .pid_namespace = 7,
                                           .program = "demo",
                                           .program_path = "/usr/bin/demo",
+                                          .arguments = "demo -x",
+                                          .parent_pid = 4200,
                                           .boot_id = "0c3f",
                                           .active = 1};
     identity.rate_bytes = rate_bytes;
@@ -124,6 +126,13 @@ static void check_strings(const pb_profile *profile)
 {
     assert_true(profile->n_string_table > 0);
     assert_string_equal(profile->string_table[0], "");
+    if (profile->n_string_table < 1000) {
+        for (size_t i = 0; i < profile->n_string_table; i++) {
+            for (size_t j = 0; j < i; j++) {
+                assert_string_not_equal(profile->string_table[i], profile->string_table[j]);
+            }
+        }
+    }
     for (size_t i = 0; i < profile->n_comment; i++) {
         assert_in_range(profile->comment[i], 1, profile->n_string_table - 1);
         assert_int_equal(strncmp(profile->string_table[profile->comment[i]], "# heaptap: ", 11), 0);
@@ -138,7 +147,9 @@ static void check_valid(const pb_profile *profile)
     assert_int_equal(profile->duration_nanos, 0);
     for (size_t i = 0; i < profile->n_mapping; i++) {
         assert_int_equal(profile->mapping[i]->id, i + 1);
-        assert_true(profile->mapping[i]->memory_start < profile->mapping[i]->memory_limit);
+        // The program is there without an address where no stack leads through it.
+        assert_true(profile->mapping[i]->memory_start < profile->mapping[i]->memory_limit ||
+                    (i == 0 && profile->mapping[i]->memory_limit == 0));
         assert_in_range(profile->mapping[i]->filename, 0, profile->n_string_table - 1);
     }
     for (size_t i = 0; i < profile->n_function; i++) {
@@ -240,6 +251,12 @@ static void test_empty(void **state)
     assert_string_equal(text_of(profile, profile->period_type->unit), "bytes");
     assert_comment(profile, "program", "demo");
     assert_comment(profile, "program_path", "/usr/bin/demo");
+    assert_comment(profile, "argv", "demo -x");
+    assert_comment(profile, "parent_pid", "4200");
+    assert_comment(profile, "uid", "0");
+    assert_null(comment_of(profile, "inherited_pid"));
+    assert_int_equal(profile->n_mapping, 1);
+    assert_string_equal(text_of(profile, profile->mapping[0]->filename), "/usr/bin/demo");
     assert_comment(profile, "pid", "4242");
     assert_comment(profile, "start", "99");
     assert_comment(profile, "boot_id", "0c3f");
