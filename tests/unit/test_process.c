@@ -464,6 +464,18 @@ static void test_snapshots(void **state)
     assert_int_equal(ht_snap_write(&target, &snap, path), -1);
     assert_int_equal(region.header->health[HT_HEALTH_SNAPSHOTS], 3);
     assert_int_equal(region.header->health[HT_HEALTH_SNAPSHOT_FAILURES], 1);
+    // Its last snapshot is begun: none by the interval comes behind that, one that a person asks for does.
+    uint32_t seq = region.header->seq;
+    region.header->exiting = 1;
+    snap.directory = NULL;
+    snap.trigger = HT_TRIGGER_INTERVAL;
+    assert_int_equal(ht_snap_write(&target, &snap, path), -1);
+    assert_non_null(strstr(ht_error(), "writes its last profile itself"));
+    assert_int_equal(region.header->seq, seq);
+    assert_int_equal(region.header->health[HT_HEALTH_SNAPSHOT_FAILURES], 1);
+    snap.trigger = HT_TRIGGER_MANUAL;
+    assert_int_equal(ht_snap_write(&target, &snap, path), 0);
+    region.header->exiting = 0;
     ht_target_close(&target);
     struct ht_buffer out = {0};
     assert_int_equal(ht_snap_encode(name, &out), 0);

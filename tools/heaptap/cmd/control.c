@@ -12,7 +12,15 @@ const struct ht_option ht_options_control[] = {
 // Opens the one process that a control command is about; the exit status, or HT_PARSED to go on.
 static int open_target(const char *name, const char *argument, struct ht_target *target)
 {
-    if (ht_target_open(argument, O_RDWR, target) != 0)
+    struct ht_strings names = ht_target_names((char *const[]){(char *)(uintptr_t)argument}, 1);
+    bool is_one = names.count == 1;
+    int opened = is_one ? ht_target_open(names.items[0], O_RDWR, target) : -1;
+    ht_target_names_free(&names);
+    if (!is_one)
+        return ht_cmd_error(name,
+                            "%s: several processes have this name; name one by its pid ('heaptap ps %s')",
+                            argument, argument);
+    if (opened != 0)
         return ht_cmd_error(name, "%s: %s", argument, ht_error());
     if (!target->alive) {
         ht_target_close(target);

@@ -56,7 +56,8 @@ const struct ht_json_fields ht_json_fields[] = {
     {"diff", "rows[]", "name function file line path " CHANGE},
     {"ps", "", "processes"},
     {"ps", "processes[]",
-     "pid program state age_seconds? region note? live_bytes? live_error_bytes? "
+     "pid container_pid? user program arguments rss_bytes? state age_seconds? region note? live_bytes? "
+     "live_error_bytes? at_least? "
      "growth_bytes_per_minute? growth_error_bytes_per_minute? rate_bytes? snapshots? "
      "region_bytes? out_dir? signal? signal_handler? health?"},
     {"doctor", "", "works works_after_restart pid? subject program checks"},
@@ -88,8 +89,16 @@ static const struct {
     {"diff", {"path", "list", "the heaviest stack of the change, the allocation first"}},
     {"ps", {"processes", "list", "one for each process"}},
     {"ps", {"pid", "whole number", "of the process, as seen from here"}},
+    {"ps",
+     {"container_pid", "whole number", "its number in its own pid namespace, where that is another one"}},
+    {"ps", {"user", "text", "whose process it is: a name, or a number without one"}},
+    {"ps", {"arguments", "text", "its command line as it is now; of a dead one, as it was at the start"}},
+    {"ps", {"rss_bytes", "whole number", "its resident memory"}},
+    {"ps",
+     {"at_least", "true or false",
+      "a forked child that has sampled nothing: live_bytes is what its parent still holds of before the fork"}},
     {"ps", {"program", "text", "base name of the executable"}},
-    {"ps", {"state", "text", "recording, stopped, failed, no samples or dead"}},
+    {"ps", {"state", "text", "recording, stopped, failed, no samples, inherited or dead"}},
     {"ps", {"age_seconds", "number", "since the process started"}},
     {"ps", {"region", "text", "path of the live region; null: it has none"}},
     {"ps", {"note", "text", "why there are no figures"}},

@@ -57,8 +57,10 @@ static int command(int argc, char **argv)
         snprintf(directory, sizeof directory, "%s", settings.out);
     }
     bool all = true;
-    for (int i = 0; i < operands.count; i++)
-        all &= snap_one(operands.items[i], settings.out != NULL ? directory : NULL);
+    struct ht_strings names = ht_target_names(operands.items, (size_t)operands.count);
+    for (size_t i = 0; i < names.count; i++)
+        all &= snap_one(names.items[i], settings.out != NULL ? directory : NULL);
+    ht_target_names_free(&names);
     int finished = ht_cmd_finish("snap");
     return all ? finished : HT_EXIT_FAILED;
 }
@@ -66,18 +68,24 @@ static int command(int argc, char **argv)
 const struct ht_command ht_command_snap = {
     .name = "snap",
     .summary = "take a snapshot of a running program now",
-    .usage = "[options] PID|FILE.live...",
+    .usage = "[options] PID|NAME|FILE.live...",
     .text =
         "Reads the program's live region from outside, without stopping it, writes a profile where the program writes\n"
         "its own (HEAPTAP_OUT) or to -o DIR, and prints its path. This works whatever the program does with its signals.\n"
+        "NAME stands for all profiled processes that are called so, unless a file here has that name.\n"
+        "\n"
         "A region file left by a program that was killed becomes a normal profile with the trigger `recovered`; the file\n"
         "stays. As root, a file in the program's own directory is made with the rights of the program's user. For a\n"
         "program in a container the path leads through /proc/PID/root.\n"
         "\n"
-        "A program that has sampled nothing yet has no region; its snapshot signal writes an empty profile all the same.\n",
+        "A forked child that has recorded nothing holds at least what its parent still holds of before the fork: that\n"
+        "is what its snapshot shows, and says so; `inherited` stands in its name. Any other program that has sampled nothing\n"
+        "yet has no region; its snapshot signal writes an empty profile all the same.\n",
     .examples = "  heaptap snap 4242\n"
                 "      prints /srv/prof/heaptap.server.4242.0003.manual.pb.gz\n"
                 "  heaptap snap 4242 -o /tmp/prof\n"
+                "  heaptap snap redis-server\n"
+                "      of every process of this name\n"
                 "  heaptap snap /dev/shm/heaptap.server.4242.9f3c.live\n"
                 "      what a killed program held\n",
     .group = HT_GROUP_RUN,

@@ -77,7 +77,11 @@ static void snap_process(struct ht_recovery *recovery, uint32_t pid)
     struct ht_target target;
     snprintf(name, sizeof name, "%" PRIu32, pid);
     if (ht_target_open(name, O_RDONLY, &target) != 0)
-        return; // not profiled, or nothing sampled yet
+        return;                   // not profiled, or nothing sampled yet
+    if (target.process.is_heir) { // nothing but what is in its parent's
+        ht_target_close(&target);
+        return;
+    }
     struct ht_snap snap = {.trigger = HT_TRIGGER_INTERVAL,
                            .rotation = rotation_of(recovery, &target.process)};
     snap.keep = recovery->settings->keep > 0 ? (uint32_t)recovery->settings->keep : 0;

@@ -42,6 +42,7 @@ static bool read_status(struct ht_process *process)
         if (found)
             snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name, "\n"), name);
         ht_text_printable(process->program, '_');
+        snprintf(process->short_name, sizeof process->short_name, "%.15s", process->program);
         process->own_pid = ht_proc_inner_pid(&text, process->pid);
     }
     ht_buffer_free(&text);
@@ -83,16 +84,43 @@ static bool find_region_name(uint32_t pid, const char *shown, uint64_t start, ui
     return false;
 }
 
+static bool is_maker(const struct ht_region_header *header, const struct ht_process *process)
+{
+    return header->pid == process->own_pid && header->start_ticks == process->start_ticks;
+}
+
+// When the child was forked, of the process that made this region, in whose line `process` is; 0: the line
+// cannot be followed, for somebody in between has gone.
+static uint64_t forked_ticks(const struct ht_process *process, const struct ht_region_header *header)
+{
+    enum { MOST_GENERATIONS = 64 };
+    struct ht_process child = *process, parent;
+    struct ht_proc_stat stat;
+    for (int i = 0; i < MOST_GENERATIONS && ht_proc_stat(child.pid, &stat) && stat.parent != 0; i++) {
+        parent = (struct ht_process){.pid = stat.parent, .start_ticks = ht_proc_start_ticks(stat.parent)};
+        if (!read_status(&parent))
+            return 0;
+        if (is_maker(header, &parent))
+            return child.start_ticks;
+        child = parent;
+    }
+    return 0;
+}
+
 // Does this mapped region belong to the process, or was it inherited from its parent?
-static bool is_own_region(const struct ht_process *process, const char *path, char program[64])
+static bool is_own_region(struct ht_process *process, const char *path)
 {
     struct ht_region_header header;
-    if (ht_region_read_header(path, &header, NULL) != 0 || header.pid != process->own_pid ||
-        header.start_ticks != process->start_ticks)
+    if (ht_region_read_header(path, &header, NULL) != 0)
         return false;
-    snprintf(program, 64, "%.63s", header.program);
-    ht_text_printable(program, '_');
-    return true;
+    bool is_own = is_maker(&header, process);
+    process->heir_ticks = is_own ? 0 : forked_ticks(process, &header);
+    process->is_heir = process->heir_ticks != 0;
+    if (is_own || process->is_heir) {
+        snprintf(process->program, sizeof process->program, "%.63s", header.program);
+        ht_text_printable(process->program, '_');
+    }
+    return is_own;
 }
 
 // Looks through the mappings for the shim and for a region of the process's own.
@@ -121,7 +149,7 @@ static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
         process->device = makedev(line.device_major, line.device_minor);
         process->inode = line.inode;
         process->has_region = find_region_name(process->pid, path, line.start, line.limit, process) &&
-                              is_own_region(process, process->region_path, process->program);
+                              is_own_region(process, process->region_path);
     }
     ht_buffer_free(&maps);
     return true;
@@ -190,16 +218,52 @@ static int fail_not_profiled(uint32_t pid, const struct ht_process *process)
                    process->program);
 }
 
+bool ht_process_is_named(const struct ht_process *process, const char *name)
+{
+    return strcmp(process->program, name) == 0 || strcmp(process->short_name, name) == 0;
+}
+
+// The profiled process that has this number in a pid namespace below ours. 1: found; 0: there is none; -1
+// with ht_error(): there are several.
+static int find_in_container(uint32_t own_pid, struct ht_process *ret_process)
+{
+    struct ht_process *processes;
+    size_t count, found = 0;
+    if (ht_process_list(&processes, &count) != 0)
+        return 0;
+    struct ht_buffer pids = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (processes[i].own_pid != own_pid || processes[i].pid == own_pid)
+            continue;
+        *ret_process = processes[i];
+        ht_buffer_printf(&pids, "%s%" PRIu32, found++ > 0 ? ", " : "", processes[i].pid);
+    }
+    int result = found == 1 ? 1 : 0;
+    if (found > 1)
+        result = ht_fail("is the number of %zu processes in their containers, which are %s here", found,
+                         pids.data);
+    else if (found == 1)
+        ht_warn("%" PRIu32 " is the number of a process in its container, which is %s here", own_pid,
+                pids.data);
+    ht_buffer_free(&pids);
+    free(processes);
+    return result;
+}
+
 int ht_process_find(uint32_t pid, struct ht_process *ret_process)
 {
     struct ht_process process;
     struct ht_proc_stat stat;
     int found = look(pid, &process);
-    if (found < 0 && (errno == EACCES || errno == EPERM) && geteuid() == 0)
+    bool is_hidden = found < 0 && (errno == EACCES || errno == EPERM);
+    int inside = found < 1 && !is_hidden ? find_in_container(pid, ret_process) : 0;
+    if (inside != 0)
+        return inside > 0 ? 0 : -1;
+    if (is_hidden && geteuid() == 0)
         return ht_fail(
             "%s may not be looked at from here, not even by root (a container or a security module)",
             process.program);
-    if (found < 0 && (errno == EACCES || errno == EPERM))
+    if (is_hidden)
         return ht_fail("%s may not be looked at by this user; try as its own user (uid %u) or as root",
                        process.program, (unsigned)process.uid);
     if (found < 0)

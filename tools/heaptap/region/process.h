@@ -24,16 +24,26 @@ struct ht_process {
     uid_t uid;            // effective
     gid_t gid;
     char program[64];           // the kernel's short name, until a region says better
+    char short_name[16];        // that one
     bool has_region;            // a region of its own; a forked child has none before its first sample
     char region_path[PATH_MAX]; // a name under which the region can be opened from here
     uint64_t device, inode;     // of the region
+    // A forked child without one: it holds what it has from whom made the region that it has mapped, as long
+    // as it has recorded nothing, at least what that one still holds of before the fork. region_path and
+    // inode are that region's then.
+    bool is_heir;
+    uint64_t heir_ticks; // when the child was forked in whose line it is; start_ticks of that one
 };
 
 // Every process that has the shim or a region of its own mapped and may be looked at, by pid. free() it.
 int ht_process_list(struct ht_process **ret_processes, size_t *ret_count);
 
-// One process; fails when it does not exist, may not be looked at, or is not profiled at all.
+// One process; fails when it does not exist, may not be looked at, or is not profiled at all. A number that
+// is no profiled process's here, but one's in its container, means that one.
 int ht_process_find(uint32_t pid, struct ht_process *ret_process);
+
+// Whether a process is called so: by its region, or by the kernel.
+bool ht_process_is_named(const struct ht_process *process, const char *name);
 
 // Why a profiled process has no region yet and what to do (for ht_process.has_region == false).
 void ht_process_explain_no_region(const struct ht_process *process, char *text, size_t text_bytes);

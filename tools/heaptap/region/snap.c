@@ -84,6 +84,27 @@ static void count_snapshot(const struct ht_target *target, struct ht_control_wri
     close(fd);
 }
 
+// What an idle forked child holds is known as a lower bound (region/heir.h).
+static void mark_heir(const struct ht_target *target, struct ht_snapshot_target *where)
+{
+    static const char *const comments[] = {"at_least=1"};
+    if (!target->alive || !target->process.is_heir)
+        return;
+    where->heap_name = "inherited"; // what the child itself writes later is numbered as ever
+    where->comments = comments;
+    where->comment_count = 1;
+}
+
+// Its last snapshot is begun, whatever the copy says: one by the interval would be taken for newer than that.
+static bool is_exiting(void *arg)
+{
+    const struct ht_target *target = arg;
+    uint32_t exiting = 0;
+    return pread(target->fd, &exiting, sizeof exiting, offsetof(struct ht_region_header, exiting)) ==
+               (ssize_t)sizeof exiting &&
+           exiting != 0;
+}
+
 static int write_copy(const struct ht_target *target, const struct ht_snap *snap,
                       const struct ht_region_copy *copy, char ret_path[PATH_MAX])
 {
@@ -99,7 +120,10 @@ static int write_copy(const struct ht_target *target, const struct ht_snap *snap
         .rotation = snap->rotation,
         .keep = snap->keep,
         .rss_bytes = target->alive ? ht_snapshot_rss(target->process.pid) : 0,
+        .is_too_late = snap->trigger == HT_TRIGGER_INTERVAL ? is_exiting : NULL,
+        .arg = (void *)(uintptr_t)target,
     };
+    mark_heir(target, &where);
     static struct identity saved;
     uint64_t begun_ns = ht_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     if (snap->directory == NULL)
@@ -108,12 +132,14 @@ static int write_copy(const struct ht_target *target, const struct ht_snap *snap
     int result = ht_snapshot_write(&copy->view, snap->trigger, &where, ret_path, PATH_MAX);
     if (snap->directory == NULL)
         return_to(&saved);
-    if (target->alive) {
+    if (target->alive && target->process.has_region && result != -ECANCELED) {
         struct ht_control_written written = {.seq = seq > 0 ? seq - 1 : 0,
                                              .recorder_ns = ht_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun_ns,
                                              .failed = result != 0};
         count_snapshot(target, written);
     }
+    if (result == -ECANCELED)
+        return ht_fail("its program is ending and writes its last profile itself");
     if (result != 0)
         return ht_fail("no snapshot in %s: %s%s", directory, strerror(-result),
                        snap->directory == NULL ? "; choose another directory with -o DIR" : "");
@@ -123,7 +149,7 @@ static int write_copy(const struct ht_target *target, const struct ht_snap *snap
 int ht_snap_write(const struct ht_target *target, const struct ht_snap *snap, char ret_path[PATH_MAX])
 {
     struct ht_region_copy copy;
-    if (ht_region_read(target->fd, &copy) != 0)
+    if (ht_target_read(target, &copy) != 0)
         return -1;
     int result = write_copy(target, snap, &copy, ret_path);
     ht_region_copy_free(&copy);
@@ -142,11 +168,12 @@ int ht_snap_encode(const char *argument, struct ht_buffer *out)
     struct ht_region_copy copy;
     if (ht_target_open(argument, O_RDONLY, &target) != 0)
         return -1;
-    int read = ht_region_read(target.fd, &copy);
+    int read = ht_target_read(&target, &copy);
     ht_target_close(&target);
     if (read != 0)
         return -1;
     struct ht_snapshot_target where = {.rss_bytes = target.alive ? ht_snapshot_rss(target.process.pid) : 0};
+    mark_heir(&target, &where);
     struct ht_sink sink = {add_to_buffer, out};
     int result =
         ht_snapshot_encode(&copy.view, HT_KIND_HEAP, target.alive ? HT_TRIGGER_MANUAL : HT_TRIGGER_RECOVERED,

@@ -2,10 +2,15 @@
 #include "region/target.h"
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/proc.h"
 #include "base/text.h"
+#include "region/heir.h"
 
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +26,7 @@ static int open_process(const char *argument, int flags, struct ht_target *targe
         return ht_fail("no process has such a number; 'heaptap ps' lists what is being profiled");
     if (ht_process_find(pid, &target->process) != 0)
         return -1;
-    if (!target->process.has_region) {
+    if (!target->process.has_region && (!target->process.is_heir || flags != O_RDONLY)) {
         char reason[512];
         ht_process_explain_no_region(&target->process, reason, sizeof reason);
         return ht_fail("%s", reason);
@@ -35,6 +40,58 @@ static int open_process(const char *argument, int flags, struct ht_target *targe
         ht_target_close(target);
         return ht_fail("its region was replaced while it was being opened; try again");
     }
+    return 0;
+}
+
+static bool is_name(const char *argument)
+{
+    return argument[0] != '\0' && argument[0] != '-' && strpbrk(argument, "/:") == NULL &&
+           !ht_target_matches(argument) && access(argument, F_OK) != 0;
+}
+
+static void add_name(struct ht_strings *names, const char *name)
+{
+    names->items = ht_realloc_array(names->items, names->count + 1, sizeof *names->items);
+    names->items[names->count++] = ht_strdup(name);
+}
+
+struct ht_strings ht_target_names(char *const *arguments, size_t count)
+{
+    struct ht_strings names = {0};
+    struct ht_process *processes = NULL;
+    size_t process_count = 0;
+    bool is_listed = false;
+    for (size_t i = 0; i < count; i++) {
+        size_t before = names.count;
+        if (is_name(arguments[i]) && !is_listed)
+            is_listed = ht_process_list(&processes, &process_count) == 0;
+        for (size_t j = 0; j < process_count && is_name(arguments[i]); j++) {
+            char pid[16];
+            snprintf(pid, sizeof pid, "%" PRIu32, processes[j].pid);
+            if (ht_process_is_named(&processes[j], arguments[i]))
+                add_name(&names, pid);
+        }
+        if (names.count == before)
+            add_name(&names, arguments[i]);
+    }
+    free(processes);
+    return names;
+}
+
+void ht_target_names_free(struct ht_strings *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free((char *)(uintptr_t)names->items[i]);
+    free(names->items);
+    *names = (struct ht_strings){0};
+}
+
+int ht_target_read(const struct ht_target *target, struct ht_region_copy *ret_copy)
+{
+    if (ht_region_read(target->fd, ret_copy) != 0)
+        return -1;
+    if (target->alive && target->process.is_heir)
+        ht_heir_take(ret_copy, &target->process);
     return 0;
 }
 

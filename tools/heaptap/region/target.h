@@ -2,6 +2,7 @@
 #ifndef HT_REGION_TARGET_H
 #define HT_REGION_TARGET_H
 
+#include "base/options.h"
 #include "region/process.h"
 
 // Context: tool. Functions that return int give 0, or -1 with the reason and the remedy in ht_error(),
@@ -21,7 +22,18 @@ struct ht_target {
 // "4242", or a name that ends with ".live".
 bool ht_target_matches(const char *argument);
 
+// The arguments with the pids of the profiled processes in the place of their name. A name is a word that is
+// neither of the above, has no slash and no colon, and is no file's here; one that nobody has stays as it is.
+// Free with ht_target_names_free.
+struct ht_strings ht_target_names(char *const *arguments, size_t count);
+void ht_target_names_free(struct ht_strings *names);
+
+// With O_RDONLY, of a forked child that has recorded nothing yet (process.is_heir), the region that it
+// inherits from: read it with ht_target_read.
 int ht_target_open(const char *argument, int flags, struct ht_target *ret_target);
+
+// A copy of the region as its process has it.
+int ht_target_read(const struct ht_target *target, struct ht_region_copy *ret_copy);
 void ht_target_close(struct ht_target *target);
 
 #endif
