@@ -1,13 +1,16 @@
 #!/usr/bin/python3 -B
 # What a forked worker holds of its parent's is in its profiles from the first snapshot on, also when it has recorded nothing
 # itself; and no later one calls it growth.
+import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import BUILD, Test  # noqa: E402
+from heap_profile import Profile  # noqa: E402
 
 ALL = [200, 2000000, 200, 2000000]
 
@@ -32,6 +35,25 @@ with Test("inherited") as test:
                       bufsize=1)
     worker = int(host.stdout.readline())
     tell("h")  # it runs: its fork handlers are behind it
+    # From outside, before it has recorded anything: what its parent still holds of before the fork.
+    row, = json.loads(test.heaptap("ps", "--json", "--over", 0, worker).output)["processes"]
+    test.need((row["live_bytes"], row.get("at_least"), row["state"]) == (2000000, True, "inherited"), "ps: %s", row)
+    test.need(row["user"] == pwd.getpwuid(os.geteuid()).pw_name and row["rss_bytes"] > 1000000 and
+              row["arguments"] == BUILD + "/e2e/inherit_host", "ps: %s", row)
+    both = json.loads(test.heaptap("ps", "--json", "--over", 0, "inherit_host").output)["processes"]
+    test.need([r["pid"] for r in both] == sorted([host.pid, worker]), "ps of a name: %s", both)
+    test.need(">1.91MB" in test.heaptap("ps", "--over", 0, worker).output, "ps shows no lower bound")
+    seen = test.heaptap("top", "--json", worker)
+    test.need(json.loads(seen.output)["total"] == 2000000 and "at least" in seen.errors, "top: %s%s", seen.output, seen.errors)
+    path = test.heaptap("snap", worker).output.strip()
+    outside = Profile(path)
+    outside.check()
+    test.need(outside.by_any("load_blocks") == ALL and outside.health().get("at_least") == "1" and
+              outside.health().get("inherited_pid") == str(host.pid) and outside.health().get("pid") == str(worker),
+              "snap: %s %s", outside.by_any("load_blocks"), outside.health())
+    sum_of = json.loads(test.heaptap("top", "--json", "inherit_host").output)
+    test.need(sum_of["total"] < 2100000, "top of both: %s", sum_of["total"])
+    test.need(test.heaptap("rate", worker, "64K").returncode == 1, "the rate of its parent's region can be set by way of it")
     idle = snapshot(1)
     test.need(test.profile(idle).by_any("load_blocks") == ALL, "idle: %s", test.profile(idle).by_any("load_blocks"))
     test.need(test.profile(idle).health().get("raw_fork") is None, "idle: a raw fork")

@@ -76,7 +76,7 @@ with Test("kinds") as test:
     first, second = [{kind: os.path.join(out, name_of(kind, seq, "signal", host.pid)) for kind in COLUMNS} for seq in (0, 2)]
     # merged, and the difference
     merged = os.path.join(out, "merged.pb.gz")
-    report("proto", "-o", merged, first["waits"], first["waits"])
+    report("proto", "--sum", "-o", merged, first["waits"], first["waits"])
     test.need(Profile(merged).totals() == [400, 600000], "merged: %s", Profile(merged).totals())
     rows = json.loads(report("top", "--json", "--base", first["waits"], second["waits"]))["rows"]
     test.need([(r["function"], r["flat"]) for r in rows if r["flat"]] == [("take_lock", 300000)], "top with a base: %s", rows)

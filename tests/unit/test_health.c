@@ -88,11 +88,41 @@ static void test_gaps_and_cost(void **state)
     expect("samples=9 recorder_ns=50000000", NULL);
 }
 
+// 100 MB held a moment before, 80 left: is that news?
+static void test_exit(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t left, period;
+        bool told;
+    } rows[] = {{80000000, 1, false},
+                {74000000, 1, true},
+                {0, 1, true},
+                {74000000, 524288, false},
+                {50000000, 524288, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ht_profile *profile = ht_profile_new();
+        ht_profile_add_sample_type(profile, "inuse_space", "bytes");
+        ht_profile_add_sample(profile, NULL, 0, &rows[i].left, NULL, 0);
+        ht_profile_add_comment(profile, "# heaptap: trigger=exit");
+        ht_profile_add_comment(profile, "# heaptap: held_lately=100000000");
+        profile->period = rows[i].period;
+        struct heard heard = {0};
+        ht_health_each(profile, hear, &heard);
+        assert_int_equal(heard.count, rows[i].told);
+        assert_true(!rows[i].told ||
+                    strstr(heard.text, "of the 95.37MB held within the last second") != NULL);
+        ht_profile_free(profile);
+    }
+    expect("samples=9 trigger=signal held_lately=100000000", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_gaps_and_cost),
+        cmocka_unit_test(test_exit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,8 +85,8 @@ static int check_threshold(const struct threshold *threshold, const struct ht_co
         return HT_EXIT_DONE;
     if (threshold->per_minute && compare->minutes <= 0)
         return ht_cmd_error(
-            "diff", "the profiles do not tell how much time lies between them; give --fail-above a size "
-                    "without /min");
+            "diff", "the profiles do not tell in how much time it grew (two runs, or no times in them); give "
+                    "--fail-above a size without /min");
     return change / (threshold->per_minute ? compare->minutes : 1) > threshold->value ? HT_EXIT_THRESHOLD
                                                                                       : HT_EXIT_DONE;
 }
@@ -104,6 +104,8 @@ static int print_report(const struct settings *settings, const struct threshold 
         form.trim_path = folder;
     if (options.sample_index == NULL && ht_profile_sample_index(profile, "inuse_space", &ignored) == 0)
         options.sample_index = "inuse_space"; // whatever the profile itself prefers
+    if (times.unrelated)
+        times.old_ns = times.new_ns = 0;
     if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)
         return ht_cmd_usage_error("diff", "%s", ht_error());
     form.limit = settings->node_count > 0 ? (size_t)settings->node_count : 0;
@@ -151,8 +153,8 @@ const struct ht_command ht_command_diff = {
     .summary = "show what grew between two snapshots, the leak on top",
     .usage = "[options] OLD NEW|PID",
     .text =
-        "One row for each allocating call site, sorted by growth of live bytes: old, new, change, and change per\n"
-        "minute from the times of the two profiles. The call site is the caller nearest to the allocation that is not\n"
+        "One row for each allocating call site, sorted by growth of live bytes: old, new, change, and, between two\n"
+        "snapshots of one process, change per minute. The call site is the caller nearest to the allocation that is not\n"
         "the C or C++ library or a wrapper with malloc, calloc, realloc, palloc or zalloc in its name (g_malloc0);\n"
         "--leaf takes those as well. NEW may be a running process.\n"
         "\n"

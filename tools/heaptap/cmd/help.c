@@ -24,9 +24,11 @@ const char ht_prompt_text[] =
 
 const char ht_inputs_text[] =
     "Wherever a profile is named, it can be a file (.pb.gz or plain, of any program that writes pprof profiles), the "
-    "PID of a profiled program, the region that a dead one left behind (FILE.live), the URL of a /debug/pprof "
+    "PID or the name of a profiled program, the region that a dead one left behind (FILE.live), the URL of a /debug/pprof "
     "endpoint (http://, https://, host:port or host:port/path; host:port alone is its heap profile), or - for "
-    "standard input. Several are added up.\n\n"
+    "standard input. A name is a word without a slash or a colon that is no file's here (./NAME is one), and stands for all "
+    "profiled processes that are called so. A number is a pid, also that of a process in its container. Several are added up; of several snapshots that heaptap took of one process the newest is meant, and "
+    "what forked processes share counts once. --sum adds up everything.\n\n"
     "A report and the prompt take the program's own file (ELF) in front of the profiles, as pprof does: it stands for the "
     "file that the first mapping names, and gives its names and lines. One whose build id is not that of the profile is "
     "left aside, with a warning.\n\n"

@@ -42,6 +42,8 @@ const struct ht_option ht_options_report[] = {
     HT_OPTIONS_GRANULARITY(struct ht_report_settings, view.granularity, " (default)", ""),
     {"addresses", 0, HT_OPT_SET, AT(view.granularity), HT_BY_ADDRESSES, NULL, "a row for each address"},
     {"granularity", 0, HT_OPT_STRING, AT(granularity), 0, "WHAT", NULL},
+    {"by", 0, HT_OPT_STRING, AT(view.by), 0, "LABEL",
+     "a row for each process, thread or value of another label, instead of functions"},
     {"noinlines", 0, HT_OPT_FLAG, AT(view.noinlines), 0, NULL, "count inlined functions to their callers"},
     {"cum", 0, HT_OPT_SET, AT(view.sort_by_cum), 1, NULL, "sort by the cumulative value"},
     {"flat", 0, HT_OPT_SET, AT(view.sort_by_cum), 0, NULL, NULL},
@@ -59,6 +61,10 @@ const struct ht_option ht_options_report[] = {
      "graphs: a node for each way to reach a function"},
     {"relative-percentages", 0, HT_OPT_FLAG, AT(view.relative_percentages), 0, NULL,
      "percentages of what filters left"},
+
+    HT_OPTION_TITLE("Several inputs"),
+    {"sum", 0, HT_OPT_FLAG, AT(load.sum), 0, NULL,
+     "add up all, also snapshots of one process and what forked ones share"},
 
     HT_OPTION_TITLE("Comparing"),
     {"base", 0, HT_OPT_LIST, AT(load.bases), 0, "FILE", "subtract this profile"},
@@ -186,6 +192,7 @@ static int load_and_run(struct ht_report_settings *settings, const struct ht_rep
         return ht_cmd_usage_error(settings->command, "name a profile, a region file or a process");
     if (ht_load_take_program(&settings->load, &files, &count) < 0)
         return ht_cmd_usage_error(settings->command, "%s", ht_error());
+    settings->load.by_process = settings->view.by != NULL && strcmp(settings->view.by, "process") == 0;
     struct ht_profile *profile;
     if (ht_load_profile(&settings->load, files, count, &profile) < 0)
         return ht_cmd_error(settings->command, "%s", ht_error());

@@ -12,8 +12,9 @@ const struct ht_command ht_command_top = {
         "functions included.\n"
         "\n"
         "Reads pprof profiles of any writer (.pb.gz or plain), running processes (PID), regions of dead ones (*.live)\n"
-        "and the URLs of /debug/pprof endpoints. Several inputs are added up. The program's own file may stand in front\n"
-        "of them, where it is no longer at the path that the profile names.\n",
+        "and the URLs of /debug/pprof endpoints. Several inputs are added up; of several snapshots of one process the newest\n"
+        "is meant, and what forked processes share counts once (--sum adds up everything). The program's own file may stand\n"
+        "in front of them, where it is no longer at the path that the profile names.\n",
     .examples = "  heaptap top heap.pb.gz\n"
                 "      live bytes by function\n"
                 "  heaptap top --cum -n 20 heap.pb.gz\n"
@@ -24,6 +25,8 @@ const struct ht_command ht_command_top = {
                 "      only stacks through functions, files or libraries that match, in process 4242\n"
                 "  heaptap top --diff-base first.pb.gz last.pb.gz\n"
                 "      what changed between the two\n"
+                "  heaptap top --by process heaptap.server.*.pb.gz\n"
+                "      what each process holds, by its newest snapshot\n"
                 "  heaptap top ./build/server heap.pb.gz\n"
                 "      names from this copy of the program\n"
                 "  heaptap top --seconds 10 host:6060/debug/pprof/profile\n"
@@ -133,7 +136,7 @@ const struct ht_command ht_command_proto = {
     .text =
         "The output is a gzip'ed profile.proto with names, readable by every tool that reads pprof profiles. All sample\n"
         "types stay in it.\n",
-    .examples = "  heaptap proto -o all.pb.gz heaptap.server.*.exit.pb.gz\n"
+    .examples = "  heaptap proto -o all.pb.gz heaptap.server.*.pb.gz\n"
                 "      the sum of several processes\n"
                 "  heaptap proto --focus parse -o parse.pb.gz 4242\n"
                 "      only stacks through parse, of the running process 4242\n"

@@ -56,7 +56,7 @@ static int read_file(const char *path, struct ht_profile **ret_profile)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return errno == ENOENT ? ht_fail("no such file, and no profiled process with this pid")
+        return errno == ENOENT ? ht_fail("no such file, and no profiled process of this name")
                                : ht_fail_errno("cannot open");
     struct stat status;
     int result;

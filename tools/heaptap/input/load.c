@@ -2,9 +2,13 @@
 #include "input/load.h"
 
 #include "base/error.h"
+#include "base/measure.h"
 #include "input/input.h"
 #include "input/program.h"
 #include "profile/filter.h"
+#include "profile/kin.h"
+#include "profile/source.h"
+#include "region/target.h"
 #include "stats/health.h"
 
 #include <stdlib.h>
@@ -99,32 +103,135 @@ static int open_one(const struct ht_load *load, struct ht_inputs *inputs, size_t
     return 0;
 }
 
-// All of them, merged into one. A server that does not answer leaves the others; nothing else does.
-static int open_all(const struct ht_load *load, char *const *arguments, size_t count,
-                    struct ht_profile **ret_profile)
+// What was opened of a list of inputs.
+struct opened {
+    struct ht_profile **profiles;
+    const char **names;
+    size_t count;
+    size_t older;  // snapshots that were left out, for there are newer ones of their process
+    char *process; // of which they were, "": of several
+};
+
+static const char *or_unknown(const char *text)
 {
-    struct ht_profile **profiles = ht_alloc_zero(count, sizeof(struct ht_profile *));
+    return text != NULL ? text : "?";
+}
+
+static void note_older(struct opened *opened, const struct ht_profile *profile)
+{
+    struct ht_source origin = {0};
+    ht_source_of(profile, &origin);
+    char *process = ht_format("%s %s", or_unknown(origin.program), or_unknown(origin.pid));
+    if (opened->older++ == 0)
+        opened->process = process;
+    else if (strcmp(opened->process, process) != 0)
+        opened->process[0] = '\0';
+    if (opened->process != process)
+        free(process);
+}
+
+// Of several snapshots of one process the newest is meant: their sum is nothing that any machine ever held.
+static void add_opened(struct opened *opened, bool sum, struct ht_profile *profile, const char *name)
+{
+    for (size_t i = 0; i < opened->count && !sum; i++) {
+        if (!ht_source_is_series(opened->profiles[i], profile))
+            continue;
+        struct ht_profile *older = profile;
+        if (!ht_source_is_newer(opened->profiles[i], profile)) {
+            older = opened->profiles[i];
+            opened->profiles[i] = profile;
+            opened->names[i] = name;
+        }
+        note_older(opened, older);
+        ht_profile_free(older);
+        return;
+    }
+    opened->profiles[opened->count] = profile;
+    opened->names[opened->count++] = name;
+}
+
+static void warn_older(const struct opened *opened)
+{
+    if (opened->older == 0)
+        return;
+    if (opened->count == 1)
+        ht_warn("these are %zu snapshots of one process (%s): the newest is shown; --sum adds them up",
+                opened->older + 1, opened->process);
+    else if (opened->process[0] != '\0')
+        ht_warn("%zu are snapshots of one process (%s): the newest of them is taken; --sum adds up all",
+                opened->older + 1, opened->process);
+    else
+        ht_warn(
+            "several are snapshots of one process: of each process the newest is taken; --sum adds up all");
+}
+
+static int merge_all(const struct ht_load *load, const struct opened *opened)
+{
+    struct ht_kin *kin = NULL;
+    if (load->by_process || (opened->count > 1 && !load->sum))
+        kin = ht_kin_begin(opened->profiles, opened->names, opened->count);
+    for (size_t i = 0; i < opened->count && (kin == NULL || load->sum); i++)
+        ht_kin_forget_inherited(opened->profiles[i]);
+    if (ht_profile_merge(opened->profiles, opened->count) < 0) {
+        ht_kin_free(kin);
+        return -1;
+    }
+    int64_t shared = kin != NULL ? ht_kin_end(kin, opened->profiles[0], load->by_process) : 0;
+    char text[HT_MEASURE_TEXT_BYTES];
+    ht_measure_bytes(shared, 0, text);
+    if (shared > 0 && opened->count > 1)
+        ht_warn(
+            "forked processes share blocks with each other: %s that several of them hold are counted once; "
+            "--sum counts them for each",
+            text);
+    return 0;
+}
+
+// All of them, merged into one. A server that does not answer leaves the others; nothing else does.
+static int open_named(const struct ht_load *load, char *const *arguments, size_t count,
+                      struct ht_profile **ret_profile)
+{
+    struct opened opened = {.profiles = ht_alloc_zero(count, sizeof(struct ht_profile *)),
+                            .names = ht_alloc_zero(count, sizeof(char *))};
     struct ht_inputs *inputs = ht_inputs_new(arguments, count, &load->input);
-    size_t opened = 0;
+    size_t missing = 0;
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++) {
-        if (open_one(load, inputs, i, &profiles[opened]) == 0)
-            opened++;
-        else if (!ht_inputs_is_url(inputs, i) || (i + 1 == count && opened == 0))
+        struct ht_profile *profile;
+        if (open_one(load, inputs, i, &profile) == 0) {
+            add_opened(&opened, load->sum, profile, ht_inputs_name(inputs, i));
+            continue;
+        }
+        missing++;
+        if (!ht_inputs_is_url(inputs, i) || missing == count)
             result = -1;
         else
             ht_note_error("%s", ht_error());
     }
-    if (result == 0 && opened < count)
-        ht_warn("the report is made of %zu of the %zu profiles", opened, count);
+    if (result == 0 && missing > 0)
+        ht_warn("the report is made of %zu of the %zu profiles", count - missing, count);
     if (result == 0)
-        result = ht_profile_merge(profiles, opened);
+        warn_older(&opened);
     if (result == 0)
-        *ret_profile = profiles[0];
-    for (size_t i = 0; i < count && result < 0; i++)
-        ht_profile_free(profiles[i]);
+        result = merge_all(load, &opened);
+    if (result == 0)
+        *ret_profile = opened.profiles[0];
+    for (size_t i = 0; i < opened.count && result < 0; i++)
+        ht_profile_free(opened.profiles[i]);
     ht_inputs_free(inputs);
-    free(profiles);
+    free(opened.profiles);
+    free(opened.names);
+    free(opened.process);
+    return result;
+}
+
+// A name stands for the processes that have it.
+static int open_all(const struct ht_load *load, char *const *arguments, size_t count,
+                    struct ht_profile **ret_profile)
+{
+    struct ht_strings names = ht_target_names(arguments, count);
+    int result = open_named(load, (char *const *)(uintptr_t)names.items, names.count, ret_profile);
+    ht_target_names_free(&names);
     return result;
 }
 
@@ -149,8 +256,10 @@ int ht_load_profile(const struct ht_load *load, char **arguments, int count, str
         memcpy(names, bases->items, bases->count * sizeof *names);
         int result = open_all(load, names, bases->count, &base);
         free(names);
+        int64_t time_ns = profile->time_ns;
         if (result == 0)
             result = ht_profile_subtract(&profile, &base, mark, load->normalize);
+        profile->time_ns = time_ns; // not the base's
         if (result < 0) {
             ht_profile_free(profile);
             ht_profile_free(base);
@@ -169,15 +278,19 @@ static bool differs(const struct ht_profile *a, const struct ht_profile *b, cons
     return value_a != NULL && value_b != NULL && strcmp(value_a, value_b) != 0;
 }
 
-static void warn_strangers(const struct ht_profile *old, const struct ht_profile *new)
+// Returns whether they are of two runs: no time lies between those over which anything grew.
+static bool warn_strangers(const struct ht_profile *old, const struct ht_profile *new)
 {
+    bool is_other = true;
     if (differs(old, new, "program"))
         ht_warn("these are snapshots of different programs (%s and %s)",
                 ht_profile_comment_value(old, "program"), ht_profile_comment_value(new, "program"));
     else if (differs(old, new, "pid") || differs(old, new, "start") || differs(old, new, "boot_id"))
         ht_warn("these are snapshots of different processes: the change is the difference of two runs, not "
                 "growth");
-    else if (old->time_ns > new->time_ns &&new->time_ns != 0)
+    else
+        is_other = false;
+    if (!is_other && old->time_ns > new->time_ns &&new->time_ns != 0)
         ht_warn("the first snapshot is the newer one; write 'heaptap diff OLD NEW'");
     if (differs(old, new, "rate"))
         ht_warn("the snapshots were sampled at different rates (%s and %s bytes); small changes may be noise",
@@ -185,11 +298,23 @@ static void warn_strangers(const struct ht_profile *old, const struct ht_profile
     if (differs(old, new, "floor_bytes"))
         ht_warn(
             "the memory limit made the sampling coarser between the snapshots; small changes may be noise");
+    return is_other;
+}
+
+// A name of several processes is no snapshot.
+static int check_one(const char *argument)
+{
+    struct ht_strings names = ht_target_names((char *const[]){(char *)(uintptr_t)argument}, 1);
+    size_t count = names.count;
+    ht_target_names_free(&names);
+    return count == 1 ? 0 : ht_fail("%s: %zu processes have this name; name one by its pid", argument, count);
 }
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
                  struct ht_profile **ret_profile, struct ht_load_times *ret_times)
 {
+    if (check_one(old_argument) < 0 || check_one(new_argument) < 0)
+        return -1;
     // New, old: the program and the order of mappings are the new one's.
     struct ht_profile *both[2] = {NULL, NULL};
     char *arguments[2] = {(char *)(uintptr_t)new_argument, (char *)(uintptr_t)old_argument};
@@ -199,8 +324,8 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
         ht_profile_free(both[1]);
         return -1;
     }
-    warn_strangers(both[1], both[0]);
-    struct ht_load_times times = {.old_ns = both[1]->time_ns, .new_ns = both[0]->time_ns};
+    bool unrelated = warn_strangers(both[1], both[0]);
+    struct ht_load_times times = {both[1]->time_ns, both[0]->time_ns, unrelated};
     ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
     if (ht_profile_merge(both, 2) < 0) {
         ht_profile_free(both[0]);

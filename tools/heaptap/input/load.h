@@ -10,6 +10,8 @@
 struct ht_load {
     struct ht_strings bases, diff_bases;
     bool normalize;
+    bool sum;        // add up all: also several snapshots of one process, and what a family shares
+    bool by_process; // samples say of which process they are (profile/kin.h)
     const char *symbolize, *demangle; // as given, or NULL; ht_load_interpret() makes of them:
     bool no_symbols;                  // --symbolize=none
     bool no_remote_names;             // --symbolize=local
@@ -25,13 +27,15 @@ struct ht_load {
 int ht_load_interpret(struct ht_load *load);
 
 // Opens and merges the inputs, subtracts the base, resolves and prunes. Of several URLs those that do not
-// answer are left out.
+// answer are left out, of several snapshots of one process all but the newest; what forked processes share is
+// counted once. The profile's time is that of the inputs, whatever the base's.
 int ht_load_profile(const struct ht_load *load, char **arguments, int count, struct ht_profile **ret_profile);
 
 // Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
 // not belong together (other program, process or rate; the wrong way round).
 struct ht_load_times {
     int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
+    bool unrelated;         // two runs: what lies between is no time of growth
 };
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,

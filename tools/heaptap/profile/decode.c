@@ -33,6 +33,9 @@ struct numbers {
     struct ht_sample_record *record;
 };
 
+// In the place of a string's number in the file, which is always below: HT_INHERITED_LABEL.
+#define INHERITED_STRING HT_NONE
+
 #define INLINE static inline __attribute__((always_inline)) // into ht_wire_each()
 
 INLINE int add_frame(void *arg, uint64_t id)
@@ -135,6 +138,16 @@ static int take_sample(struct decoder *decoder, struct ht_sample_record *record)
     return 0;
 }
 
+static int take_inherited(struct decoder *decoder, struct ht_sample_record *record)
+{
+    struct ht_profile *profile = decoder->profile;
+    HT_RESERVE(profile->labels, profile->label_capacity, profile->label_count + 1);
+    profile->labels[profile->label_count++] =
+        (struct ht_label){.key = INHERITED_STRING, .text = INHERITED_STRING};
+    record->sample.label_count++;
+    return take_sample(decoder, record);
+}
+
 static int take_mapping(struct decoder *decoder, const struct ht_mapping_record *record)
 {
     if (ht_ids_define(&decoder->mappings, record->id, decoder->profile->mapping_count, "mapping") < 0)
@@ -194,6 +207,8 @@ static int take_message(struct ht_wire_reader *reader, const struct ht_wire_fiel
     switch (field->offset) {
     case HT_ELEMENT_SAMPLE:
         return take_sample(decoder, element);
+    case HT_ELEMENT_INHERITED:
+        return take_inherited(decoder, element);
     case HT_ELEMENT_LABEL:
         return take_label(decoder->profile, element, record);
     case HT_ELEMENT_LINE:
@@ -273,6 +288,10 @@ static int decode_stream(struct decoder *decoder, struct ht_bytes *bytes)
 
 static int resolve_string(const struct decoder *decoder, uint32_t *string)
 {
+    if (*string == INHERITED_STRING) {
+        *string = ht_profile_intern_text(decoder->profile, HT_INHERITED_LABEL);
+        return 0;
+    }
     if (*string >= decoder->raw_string_count)
         return ht_fail("malformed profile: string %u of %zu", *string, decoder->raw_string_count);
     *string = decoder->raw_strings[*string];

@@ -24,7 +24,8 @@ struct encoder {
     uint32_t *string_number;  // by string: number in the file, HT_NONE: not used yet
     uint32_t *used;           // strings by number
     size_t used_count;
-    int fd; // -1: none
+    uint32_t inherited_key; // HT_INHERITED_LABEL, HT_NONE: no sample has it
+    int fd;                 // -1: none
     struct ht_buffer
         *sink; // where compressed bytes go without a file; NULL without both: `out` keeps everything
     z_stream deflater;
@@ -110,6 +111,7 @@ static size_t count_of(const struct ht_profile *profile, const struct ht_wire_fi
     case HT_ELEMENT_SAMPLE_TYPE:
         return profile->sample_type_count;
     case HT_ELEMENT_SAMPLE:
+    case HT_ELEMENT_INHERITED:
         return profile->sample_count;
     case HT_ELEMENT_MAPPING:
         return profile->mapping_count;
@@ -141,6 +143,7 @@ static const void *element_of(const struct ht_profile *profile, const struct ht_
     case HT_ELEMENT_SAMPLE_TYPE:
         return &profile->sample_types[i];
     case HT_ELEMENT_SAMPLE:
+    case HT_ELEMENT_INHERITED:
         room->sample = (struct ht_sample_record){profile->samples[i], profile->sample_type_count, i};
         break;
     case HT_ELEMENT_MAPPING:
@@ -166,6 +169,21 @@ static const void *element_of(const struct ht_profile *profile, const struct ht_
     return room;
 }
 
+// A sample stands in the field that its label says, and the label itself in none.
+static bool is_elsewhere(const struct encoder *encoder, const struct ht_wire_field *field,
+                         const void *element)
+{
+    const struct ht_profile *profile = encoder->profile;
+    if (field->offset == HT_ELEMENT_LABEL)
+        return ((const struct ht_label *)element)->key == encoder->inherited_key;
+    if (field->offset != HT_ELEMENT_SAMPLE && field->offset != HT_ELEMENT_INHERITED)
+        return false;
+    const struct ht_sample *sample = &((const struct ht_sample_record *)element)->sample;
+    bool is_inherited =
+        encoder->inherited_key != HT_NONE && ht_profile_has_label(profile, sample, encoder->inherited_key);
+    return is_inherited != (field->offset == HT_ELEMENT_INHERITED);
+}
+
 static void put_messages(struct encoder *encoder, const struct ht_wire_field *field, const void *record,
                          struct ht_buffer *out)
 {
@@ -175,6 +193,8 @@ static void put_messages(struct encoder *encoder, const struct ht_wire_field *fi
     for (size_t i = 0; i < count && !encoder->failed; i++) {
         union element room;
         const void *element = element_of(encoder->profile, field, record, i, &room);
+        if (is_elsewhere(encoder, field, element))
+            continue;
         scratch->length = 0;
         ht_wire_write(&encoder->writer, field->message, element, scratch);
         ht_wire_put_bytes(out, field->number, scratch->data, scratch->length);
@@ -226,6 +246,7 @@ static void encode(struct encoder *encoder)
     encoder->used = ht_realloc_array(NULL, profile->string_count, sizeof *encoder->used);
     memset(encoder->string_number, 0xff, profile->string_count * sizeof *encoder->string_number);
     number_of(encoder, 0);
+    encoder->inherited_key = ht_profile_find_text(profile, HT_INHERITED_LABEL);
     ht_wire_write(&encoder->writer, &ht_fields_profile, profile, &encoder->out);
     flush(encoder, true);
     ht_buffer_free(&encoder->message);

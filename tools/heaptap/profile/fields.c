@@ -96,6 +96,7 @@ static const struct ht_wire_field profile_fields[] = {
     {13, HT_WIRE_NUMBERS, HT_ELEMENT_COMMENT, NULL},
     {14, HT_WIRE_STRING, AT(default_sample_type), NULL},
     {15, HT_WIRE_STRING, AT(doc_url), NULL},
+    {1001, HT_WIRE_MESSAGES, HT_ELEMENT_INHERITED, &ht_fields_sample},
     {6, HT_WIRE_TEXTS, HT_ELEMENT_STRING, NULL}, // last: a string has its number once it is used
 };
 MESSAGE(ht_fields_profile, profile_fields, struct ht_profile);

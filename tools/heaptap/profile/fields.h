@@ -39,6 +39,7 @@ struct ht_function_record {
 enum ht_profile_element {
     HT_ELEMENT_SAMPLE_TYPE,
     HT_ELEMENT_SAMPLE,
+    HT_ELEMENT_INHERITED, // samples with HT_INHERITED_LABEL, which stands for the field
     HT_ELEMENT_MAPPING,
     HT_ELEMENT_LOCATION,
     HT_ELEMENT_FUNCTION,

@@ -20,6 +20,10 @@ int ht_filter_drop_frames(struct ht_profile *profile);
 // before any change.
 int ht_filter_apply(struct ht_profile *profile, const struct ht_filter *filter);
 
+// Makes each stack a single frame, the sample's values of this label ("process": HT_PROCESS_LABEL of
+// profile/kin.h): a row for each value. Warns if no sample has one.
+void ht_filter_rows_by_label(struct ht_profile *profile, const char *key, const char *unit);
+
 // Puts labels into the stacks as frames, before any filter, so that filters see them: one frame for each of
 // the keys (separated by commas, at most 64) on every sample, its function the label's values ("" where the
 // sample has none), its file the key. The first key of `root` becomes the root of all stacks, the last one of

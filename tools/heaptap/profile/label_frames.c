@@ -1,8 +1,9 @@
-// Labels as frames of the stacks: --tagroot and --tagleaf.
+// Labels as frames of the stacks: --tagroot and --tagleaf, and --by.
 #include "profile/filter.h"
 
 #include "base/error.h"
 #include "base/measure.h"
+#include "profile/kin.h"
 
 #include <stdlib.h>
 
@@ -114,4 +115,23 @@ void ht_filter_add_label_frames(struct ht_profile *profile, const char *root, co
         ht_warn("--tagroot matched nothing");
     if (leaves.count > 0 && !leaves.found)
         ht_warn("--tagleaf matched nothing");
+}
+
+void ht_filter_rows_by_label(struct ht_profile *profile, const char *key, const char *unit)
+{
+    struct label_keys keys = {.count = 0};
+    struct label_frames frames = {.profile = profile, .unit = unit};
+    read_keys(profile, strcmp(key, "process") == 0 ? HT_PROCESS_LABEL : key, &keys);
+    HT_RESERVE(profile->frames, profile->frame_capacity, profile->sample_count + 1);
+    for (size_t i = 0; i < profile->sample_count && keys.count > 0; i++) {
+        struct ht_sample *sample = &profile->samples[i];
+        profile->frames[i] = label_location(&frames, sample, keys.keys[0], &keys);
+        sample->frames = i;
+        sample->frame_count = 1;
+    }
+    profile->frame_count = profile->sample_count;
+    ht_index_free(&frames.index);
+    ht_buffer_free(&frames.values);
+    if (!keys.found)
+        ht_warn("--by %s: no sample has such a label", key);
 }

@@ -74,15 +74,28 @@ struct ht_profile *ht_profile_copy(const struct ht_profile *profile)
     return copy;
 }
 
+static uint32_t find(const struct ht_profile *profile, const char *bytes, size_t length, uint64_t hash)
+{
+    size_t cursor = 0;
+    uint32_t at;
+    while ((at = ht_index_next(&profile->string_index, hash, &cursor)) != HT_NONE)
+        if (profile->strings[at].length == length && memcmp(profile->strings[at].text, bytes, length) == 0)
+            break;
+    return at;
+}
+
+uint32_t ht_profile_find_text(const struct ht_profile *profile, const char *text)
+{
+    size_t length = strlen(text);
+    return find(profile, text, length, ht_hash_bytes(text, length));
+}
+
 uint32_t ht_profile_intern(struct ht_profile *profile, const char *bytes, size_t length)
 {
     uint64_t hash = ht_hash_bytes(bytes, length);
-    size_t cursor = 0;
-    for (uint32_t at; (at = ht_index_next(&profile->string_index, hash, &cursor)) != HT_NONE;) {
-        const struct ht_profile_string *string = &profile->strings[at];
-        if (string->length == length && memcmp(string->text, bytes, length) == 0)
-            return at;
-    }
+    uint32_t known = find(profile, bytes, length, hash);
+    if (known != HT_NONE)
+        return known;
     HT_RESERVE(profile->strings, profile->string_capacity, profile->string_count + 1);
     uint32_t added = (uint32_t)profile->string_count++;
     profile->strings[added] =
@@ -182,6 +195,14 @@ void ht_profile_add_comment(struct ht_profile *profile, const char *text)
     uint32_t string = ht_profile_intern_text(profile, text);
     HT_RESERVE(profile->comments, profile->comment_capacity, profile->comment_count + 1);
     profile->comments[profile->comment_count++] = string;
+}
+
+bool ht_profile_has_label(const struct ht_profile *profile, const struct ht_sample *sample, uint32_t key)
+{
+    for (uint32_t i = 0; i < sample->label_count; i++)
+        if (profile->labels[sample->labels + i].key == key)
+            return true;
+    return false;
 }
 
 void ht_profile_keep_samples(struct ht_profile *profile, const bool *keep)
@@ -317,6 +338,19 @@ int ht_profile_sample_index(const struct ht_profile *profile, const char *name, 
         }
     }
     return fail_with_names(profile, name);
+}
+
+int64_t ht_profile_total(const struct ht_profile *profile, const char *type)
+{
+    size_t index;
+    int64_t total = 0;
+    uint32_t inherited = ht_profile_find_text(profile, HT_INHERITED_LABEL);
+    if (ht_profile_sample_index(profile, type, &index) < 0)
+        return 0;
+    for (size_t i = 0; i < profile->sample_count; i++)
+        if (inherited == HT_NONE || !ht_profile_has_label(profile, &profile->samples[i], inherited))
+            total = ht_wrap_add(total, ht_profile_values(profile, i)[index]);
+    return total;
 }
 
 const char *ht_profile_comment_value(const struct ht_profile *profile, const char *key)

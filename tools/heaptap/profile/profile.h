@@ -111,6 +111,9 @@ struct ht_profile *ht_profile_copy(const struct ht_profile *profile);
 uint32_t ht_profile_intern(struct ht_profile *profile, const char *bytes, size_t length);
 uint32_t ht_profile_intern_text(struct ht_profile *profile, const char *text);
 
+// The same without adding it: HT_NONE where there is none.
+uint32_t ht_profile_find_text(const struct ht_profile *profile, const char *text);
+
 static inline const char *ht_profile_text(const struct ht_profile *profile, uint32_t string)
 {
     return profile->strings[string].text;
@@ -120,6 +123,9 @@ static inline int64_t *ht_profile_values(const struct ht_profile *profile, size_
 {
     return profile->values + sample * profile->sample_type_count;
 }
+
+// Whether a sample has a label of this key.
+bool ht_profile_has_label(const struct ht_profile *profile, const struct ht_sample *sample, uint32_t key);
 
 // Building, for writers of profiles and tests. Arrays are copied. A sample's labels may come in any order.
 void ht_profile_add_sample_type(struct ht_profile *profile, const char *type, const char *unit);
@@ -169,6 +175,13 @@ int ht_profile_write(const struct ht_profile *profile, int fd);
 int ht_profile_compress(const struct ht_profile *profile, struct ht_buffer *out);
 // The same without gzip, into memory.
 void ht_profile_encode(const struct ht_profile *profile, struct ht_buffer *out);
+
+// Sum of a sample type by its name; 0 where there is none.
+int64_t ht_profile_total(const struct ht_profile *profile, const char *type);
+
+// What a forked child has from its parent stands in its profile twice: in the samples, and once more by
+// itself, in a field that other readers skip. In memory those are samples with this label.
+#define HT_INHERITED_LABEL "heaptap::inherited"
 
 // Merging. Takes `others` (freed and set to NULL) into the first profile, by pprof's rules of identity; with
 // count 1 it only joins equal samples, drops empty ones and what nothing refers to, and orders by first use.

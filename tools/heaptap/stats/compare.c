@@ -16,10 +16,7 @@ struct builder {
 
 static bool is_old(const struct builder *builder, const struct ht_sample *sample)
 {
-    for (uint32_t i = 0; i < sample->label_count; i++)
-        if (builder->profile->labels[sample->labels + i].key == builder->old_key)
-            return true;
-    return false;
+    return ht_profile_has_label(builder->profile, sample, builder->old_key);
 }
 
 static void add_value(struct ht_change *to, int64_t value, bool old)

@@ -4,12 +4,14 @@
 #include "base/measure.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NOTABLE_GAP_NS  1000000u // shorter ones are the calls themselves
-#define NOTABLE_COST_NS 1e8      // a program of a few milliseconds is none to save on
+#define NOTABLE_EXIT_SHARE 0.25
+#define NOTABLE_GAP_NS     1000000u // shorter ones are the calls themselves
+#define NOTABLE_COST_NS    1e8      // a program of a few milliseconds is none to save on
 
 struct health {
     const struct ht_profile *profile;
@@ -111,6 +113,10 @@ static void judge_gaps(const struct health *health)
         warn(health, "the process was copied without libc's fork: what it had from its parent is not in it");
     if (ht_profile_comment_value(health->profile, "unknown_before") != NULL)
         warn(health, "blocks older than the start of recording are not in it");
+    if (counter(health, "at_least") != 0)
+        warn(health,
+             "a forked child that has sampled nothing itself: shown is what its parent still holds of before "
+             "the fork, and it holds at least that");
     uint64_t inactive_ns = counter(health, "inactive_ns");
     if (inactive_ns >= NOTABLE_GAP_NS) {
         ht_measure_age((int64_t)inactive_ns, age);
@@ -126,6 +132,27 @@ static void judge_gaps(const struct health *health)
             "bias",
             rate);
     }
+}
+
+// Programs that tidy up before they end (node, python) leave in the last profile what they did not free.
+static void judge_exit(const struct health *health)
+{
+    const char *trigger = ht_profile_comment_value(health->profile, "trigger");
+    double held = (double)counter(health, "held_lately");
+    double left = (double)ht_profile_total(health->profile, "inuse_space"), freed = held - left;
+    // Either is the sum of about held / period samples.
+    double noise = 5 * sqrt(held * (double)(health->profile->period > 1 ? health->profile->period : 0));
+    if (trigger == NULL || strcmp(trigger, "exit") != 0 || freed <= held * NOTABLE_EXIT_SHARE ||
+        freed <= noise)
+        return;
+    char freed_text[HT_MEASURE_TEXT_BYTES], held_text[HT_MEASURE_TEXT_BYTES];
+    ht_measure_bytes((int64_t)freed, 0, freed_text);
+    ht_measure_bytes((int64_t)held, 0, held_text);
+    warn(
+        health,
+        "written at the exit, when %s of the %s held within the last second were freed: it shows what was left over; "
+        "a snapshot before the exit shows what is held",
+        freed_text, held_text);
 }
 
 static void judge_cost(const struct health *health)
@@ -155,5 +182,6 @@ void ht_health_each(const struct ht_profile *profile, void (*warn_one)(void *arg
     judge_losses(&health);
     judge_stacks(&health);
     judge_gaps(&health);
+    judge_exit(&health);
     judge_cost(&health);
 }

@@ -73,6 +73,20 @@ static void warn_unit(const char *unit, const char *sample_unit)
                 unit);
 }
 
+// An empty report would leave its reader with nothing to go on.
+static void tell_all_freed(const struct ht_report *report)
+{
+    const struct ht_profile *profile = report->profile;
+    const char *type = ht_profile_text(profile, profile->sample_types[report->sample_index].type);
+    if (report->total != 0 || strncmp(type, "inuse_", 6) != 0)
+        return;
+    int64_t allocated = ht_profile_total(profile, "alloc_space");
+    char text[HT_MEASURE_TEXT_BYTES];
+    ht_measure_bytes(allocated, 0, text);
+    if (allocated > 0)
+        ht_warn("all %s allocated were freed again; --alloc-space shows where", text);
+}
+
 int ht_report_init(struct ht_report *report, struct ht_profile *profile,
                    const struct ht_view_options *options)
 {
@@ -89,12 +103,15 @@ int ht_report_init(struct ht_report *report, struct ht_profile *profile,
     ht_filter_add_label_frames(profile, options->tag_root, options->tag_leaf, report->output_unit);
     if (!options->relative_percentages)
         report->total = compute_total(report);
+    tell_all_freed(report);
     if (ht_filter_apply(profile, &options->filter) < 0) {
         ht_report_free(report);
         return -1;
     }
     if (options->relative_percentages)
         report->total = compute_total(report);
+    if (options->by != NULL)
+        ht_filter_rows_by_label(profile, options->by, report->output_unit);
     report->sample_type =
         ht_format("%s%s", options->mean ? "mean_" : "", ht_profile_text(profile, type->type));
     return 0;

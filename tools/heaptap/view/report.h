@@ -25,6 +25,7 @@ struct ht_view_options {
     bool call_tree; // one node for each path of calls (dot, callgrind)
     const char *source_path, *trim_path;
     const char *tag_root, *tag_leaf; // keys of labels that become frames, separated by commas
+    const char *by;                  // a label's key: each of its values is a row, in place of the stacks
     struct ht_filter filter;
 };
 
