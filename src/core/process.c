@@ -244,6 +244,7 @@ static void ht_copy_modules(struct ht_region *region, const struct ht_region *ol
             .start = module->start,
             .limit = module->limit,
             .file_offset = module->file_offset,
+            .link_start = ht_view_link_start(&view, module),
             .path = path->bytes,
             .build_id = module->build_id,
             .build_id_bytes = module->build_id_bytes,

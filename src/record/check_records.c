@@ -237,15 +237,15 @@ static const char *ht_look_at_module(struct ht_chains *chains, uint32_t ref, con
 
 static int ht_compare_modules_by_id(const void *arg, uint64_t a, uint64_t b)
 {
-    const struct ht_module *x = ht_view_at(arg, (uint32_t)a, sizeof *x);
-    const struct ht_module *y = ht_view_at(arg, (uint32_t)b, sizeof *y);
+    const struct ht_module *x = ht_view_at(arg, (uint32_t)a, HT_MODULE_LEAST_BYTES);
+    const struct ht_module *y = ht_view_at(arg, (uint32_t)b, HT_MODULE_LEAST_BYTES);
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
 static int ht_compare_modules_by_range(const void *arg, uint64_t a, uint64_t b)
 {
-    const struct ht_module *x = ht_view_at(arg, (uint32_t)a, sizeof *x);
-    const struct ht_module *y = ht_view_at(arg, (uint32_t)b, sizeof *y);
+    const struct ht_module *x = ht_view_at(arg, (uint32_t)a, HT_MODULE_LEAST_BYTES);
+    const struct ht_module *y = ht_view_at(arg, (uint32_t)b, HT_MODULE_LEAST_BYTES);
     return x->profile_start < y->profile_start ? -1 : x->profile_start > y->profile_start;
 }
 
@@ -253,8 +253,8 @@ const char *ht_check_modules(struct ht_check *check)
 {
     const struct ht_view *view = check->view;
     const uint32_t *head = &view->header->modules_ref;
-    struct ht_chains chains = ht_chains_of(check, sizeof(struct ht_module),
-                                           offsetof(struct ht_module, next_ref), ht_look_at_module);
+    struct ht_chains chains =
+        ht_chains_of(check, HT_MODULE_LEAST_BYTES, offsetof(struct ht_module, next_ref), ht_look_at_module);
     if (ht_follow_one(&chains, head) != NULL || !ht_gather_all(&chains, 0, head)) {
         return check->wrong;
     }
@@ -266,8 +266,9 @@ const char *ht_check_modules(struct ht_check *check)
     }
     ht_check_sort(chains.found, chains.count, ht_compare_modules_by_range, view);
     for (uint64_t i = 1; i < chains.count; i++) {
-        const struct ht_module *before = ht_view_at(view, (uint32_t)chains.found[i - 1], sizeof *before);
-        const struct ht_module *module = ht_view_at(view, (uint32_t)chains.found[i], sizeof *module);
+        const struct ht_module *before =
+            ht_view_at(view, (uint32_t)chains.found[i - 1], HT_MODULE_LEAST_BYTES);
+        const struct ht_module *module = ht_view_at(view, (uint32_t)chains.found[i], HT_MODULE_LEAST_BYTES);
         if (before->profile_start + (before->limit - before->start) > module->profile_start) {
             return ht_check_say(check, "M2", "two modules share a profile address", module->profile_start);
         }

@@ -172,7 +172,10 @@ struct ht_module {
     uint16_t build_id_bytes;
     uint16_t is_program;
     uint8_t build_id[32];
+    // Where the header's module_bytes say that there is more:
+    uint64_t link_start; // what `start` is in the file's own addresses, 0: profiles show it as it was mapped
 };
+#define HT_MODULE_LEAST_BYTES offsetof(struct ht_module, link_start)
 
 // A live sample, beside its key (the block's address) in a bucket's line of keys.
 // Writer protocol: CAS key 0 -> HT_SLOT_BUSY, seq + 1, release fence, fields, key = address (release).
@@ -286,7 +289,7 @@ struct ht_region_header {
     char arguments[512]; // argv, one blank between two, controls escaped; "": unknown, or left out
     // When it last forked, CLOCK_MONOTONIC: what was born before is in the child.
     uint32_t fork_count;
-    uint32_t last_pad;
+    uint32_t module_bytes;                 // of a struct ht_module; 0: HT_MODULE_LEAST_BYTES
     uint64_t fork_ns[HT_FORKS_REMEMBERED]; // by fork_count
 };
 

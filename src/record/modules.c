@@ -73,6 +73,7 @@ bool ht_modules_add(struct ht_region *region, const struct ht_module_desc *given
     module->start = desc.start;
     module->limit = desc.limit;
     module->file_offset = desc.file_offset;
+    module->link_start = desc.link_start;
     module->is_program = desc.is_program;
     module->build_id_bytes = (uint16_t)desc.build_id_bytes;
     memcpy(module->build_id, desc.build_id, desc.build_id_bytes);

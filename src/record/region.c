@@ -224,6 +224,7 @@ void ht_region_describe(struct ht_region_header *header, const struct ht_identit
 {
     header->version = HT_REGION_VERSION;
     header->header_bytes = HT_REGION_HEADER_BYTES;
+    header->module_bytes = sizeof(struct ht_module);
     header->pid = identity->pid;
     header->uid = identity->uid;
     header->parent_pid = identity->parent_pid;

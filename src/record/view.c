@@ -63,10 +63,10 @@ bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const
                          void *arg)
 {
     // R. Brent's way to see a circle: the record at every power of two steps is remembered.
-    uint64_t steps = 0, next_mark = 1, limit = view->size_bytes / sizeof(struct ht_module);
+    uint64_t steps = 0, next_mark = 1, limit = view->size_bytes / HT_MODULE_LEAST_BYTES;
     uint32_t ref = ht_load_acquire(&view->header->modules_ref), mark_ref = 0;
     while (ref != 0 && ref != mark_ref && steps++ < limit) {
-        const struct ht_module *module = ht_view_at(view, ref, sizeof *module);
+        const struct ht_module *module = ht_view_at(view, ref, HT_MODULE_LEAST_BYTES);
         if (module == NULL) {
             return true;
         }
@@ -80,6 +80,14 @@ bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const
         ref = module->next_ref;
     }
     return true;
+}
+
+uint64_t ht_view_link_start(const struct ht_view *view, const struct ht_module *module)
+{
+    uint64_t at = (uint64_t)((const uint8_t *)module - view->base);
+    return view->header->module_bytes >= sizeof *module && at <= view->size_bytes - sizeof *module
+               ? module->link_start
+               : 0;
 }
 
 // Copies one slot if it is whole and alive; see struct ht_live_slot for the protocol.

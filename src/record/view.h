@@ -37,6 +37,9 @@ bool ht_view_each_entry(const struct ht_view *view,
 bool ht_view_each_module(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_module *module),
                          void *arg);
 
+// A module's link_start; 0 also where the region is from before there was one. `module` is one of the above.
+uint64_t ht_view_link_start(const struct ht_view *view, const struct ht_module *module);
+
 // Samples below the floor (dead by thinning), and those that are not settled yet, are left out.
 bool ht_view_each_live(const struct ht_view *view, bool (*fn)(void *arg, const struct ht_live_copy *live),
                        void *arg);

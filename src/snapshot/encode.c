@@ -244,7 +244,7 @@ static uint64_t ht_location(struct ht_encoder *encoder, uint64_t address, const 
         location.line = &lines;
         location.n_line = 1;
     } else {
-        location.mapping_id = ht_mappings_find(&encoder->mappings, address);
+        location.mapping_id = ht_mappings_find(&encoder->mappings, &location.address);
     }
     HT_PB_PROFILE part = PERFTOOLS__PROFILES__PROFILE__INIT;
     part.location = (HT_PB_LOCATION *[]){&location};

@@ -20,6 +20,7 @@ static bool ht_mappings_count(void *arg, const struct ht_module *module)
 }
 
 struct ht_collect {
+    const struct ht_view *view;
     struct ht_mappings *mappings;
     uint32_t limit;
     bool has_program;
@@ -37,6 +38,7 @@ static bool ht_mappings_take(void *arg, const struct ht_module *module)
         mapping->key = (module->is_program ? 0 : UINT64_C(1) << 32) | module->id;
         mapping->start = module->profile_start;
         mapping->limit = module->profile_start + (module->limit - module->start);
+        mapping->link_start = ht_view_link_start(collect->view, module);
         mapping->module = module;
         collect->has_program |= module->is_program != 0;
     }
@@ -124,7 +126,7 @@ int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, st
 {
     *mappings = (struct ht_mappings){0};
     ht_view_each_module(view, ht_mappings_count, mappings);
-    struct ht_collect collect = {mappings, mappings->count, false};
+    struct ht_collect collect = {view, mappings, mappings->count, false};
     mappings->count = 0;
     mappings->items = ht_bump_take(memory, ((uint64_t)collect.limit + 1) * sizeof mappings->items[0]);
     if (mappings->items == NULL) {
@@ -139,10 +141,11 @@ int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, st
         item->key = item->start;
         HT_PB_MAPPING mapping = PERFTOOLS__PROFILES__MAPPING__INIT;
         mapping.id = item->id;
-        mapping.memory_start = item->start;
-        mapping.memory_limit = item->limit;
+        bool is_own = item->link_start != 0;
+        mapping.memory_start = is_own ? 0 : item->start;
+        mapping.memory_limit = is_own ? UINT64_MAX : item->limit;
         if (item->module != NULL) {
-            mapping.file_offset = item->module->file_offset;
+            mapping.file_offset = is_own ? 0 : item->module->file_offset;
             mapping.filename = ht_mapping_filename(view, item->module, message);
             mapping.build_id = ht_mapping_build_id(item->module, message);
         } else {
@@ -158,19 +161,23 @@ int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, st
     return 0;
 }
 
-uint32_t ht_mappings_find(const struct ht_mappings *mappings, uint64_t address)
+uint32_t ht_mappings_find(const struct ht_mappings *mappings, uint64_t *address)
 {
     uint32_t low = 0, high = mappings->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (mappings->items[middle].start <= address) {
+        if (mappings->items[middle].start <= *address) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    if (low == 0 || address >= mappings->items[low - 1].limit) {
+    const struct ht_mapping *item = low > 0 ? &mappings->items[low - 1] : NULL;
+    if (item == NULL || *address >= item->limit) {
         return 0;
     }
-    return mappings->items[low - 1].id;
+    if (item->link_start != 0) {
+        *address += item->link_start - item->start;
+    }
+    return item->id;
 }

@@ -2,6 +2,11 @@
 #ifndef HT_SNAPSHOT_MAPPINGS_H
 #define HT_SNAPSHOT_MAPPINGS_H
 
+// Go's pprof up to Go 1.19 takes a mapping's start for the address of the first executable segment in the
+// file, later ones for the page that this begins on. Where that is not the same, as the linkers lld and mold
+// place their segments, both only agree on addresses that are the file's own, in a mapping from 0 to the end,
+// which every reader takes as they are.
+
 #include "record/view.h"
 #include "snapshot/message.h"
 #include "sys/memory.h"
@@ -9,8 +14,9 @@
 #include <stdint.h>
 
 struct ht_mapping {
-    uint64_t key; // what the array is sorted by: first the order of writing, then the start
-    uint64_t start, limit;
+    uint64_t key;                   // what the array is sorted by: first the order of writing, then the start
+    uint64_t start, limit;          // profile addresses, as stacks have them
+    uint64_t link_start;            // what `start` is written as, in a mapping of everything; 0: as it is
     const struct ht_module *module; // in the view; NULL: the program, of which no module is known
     uint32_t id;                    // 1, 2, 3, ... in the order of writing
 };
@@ -24,7 +30,7 @@ struct ht_mappings {
 int ht_mappings_add(struct ht_mappings *mappings, const struct ht_view *view, struct ht_message *message,
                     struct ht_bump *memory);
 
-// The id of the mapping that holds this profile address; 0: none.
-uint32_t ht_mappings_find(const struct ht_mappings *mappings, uint64_t address);
+// The id of the mapping that holds this profile address; 0: none. *address becomes what is written.
+uint32_t ht_mappings_find(const struct ht_mappings *mappings, uint64_t *address);
 
 #endif

@@ -10,6 +10,7 @@
 struct ht_module_desc {
     uint64_t start, limit; // addresses, page aligned
     uint64_t file_offset;  // of `start`
+    uint64_t link_start;   // what `start` is in the file's own addresses; 0: profiles show it as it is mapped
     const char *path;
     const uint8_t *build_id; // GNU build id, or NULL
     uint32_t build_id_bytes;

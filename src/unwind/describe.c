@@ -66,6 +66,7 @@ static void ht_add_segment(struct ht_object *object, uintptr_t bias, const ElfW(
     }
     uint32_t i = object->segment_count++;
     uintptr_t start = ht_object_page_down(load->p_vaddr);
+    object->is_unaligned |= i == 0 && load->p_vaddr != start;
     object->segments[i].start = bias + start;
     object->segments[i].limit = bias + ht_object_page_up(load->p_vaddr + load->p_memsz);
     object->segments[i].file_offset = load->p_offset - (load->p_vaddr - start);
@@ -75,6 +76,7 @@ static void ht_add_segment(struct ht_object *object, uintptr_t bias, const ElfW(
 void ht_object_fill(struct ht_object *object, uintptr_t bias, const ElfW(Phdr) * headers, size_t count)
 {
     memset(object, 0, sizeof *object);
+    object->bias = bias;
     object->start = UINTPTR_MAX;
     for (size_t i = 0; i < count; i++) {
         const ElfW(Phdr) *h = &headers[i];

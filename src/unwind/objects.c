@@ -250,6 +250,7 @@ static bool ht_report_segments(uint32_t index, const char *path, uint32_t now)
             .start = object->segments[i].start,
             .limit = object->segments[i].limit,
             .file_offset = object->segments[i].file_offset,
+            .link_start = object->is_unaligned ? object->segments[i].start - object->bias : 0,
             .path = path,
             .build_id = (const uint8_t *)object->build_id,
             .build_id_bytes = object->build_id_bytes,

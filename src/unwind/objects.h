@@ -24,6 +24,8 @@ struct ht_object {
     uintptr_t build_id;           // its bytes in memory; 0: none
     uint32_t build_id_bytes;
     uint32_t segment_count; // executable ones
+    uintptr_t bias;         // address in memory - address in the file
+    bool is_unaligned;      // its first executable segment does not begin on a page (lld, mold)
     uint64_t identity; // of the contents: ELF header, build id (without one: headers and name), range, table
     const char *path;  // permanent objects only
     bool permanent;    // there when the shim was loaded: can never be unloaded

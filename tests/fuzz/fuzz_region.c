@@ -194,9 +194,9 @@ static void fill_region(struct ht_region *region)
 {
     static const uint8_t build_id[32] = {1, 2, 3};
     const struct ht_module_desc modules[] = {
-        {0x555500001000, 0x555500009000, 0x1000, "/usr/bin/demo (deleted)", build_id, 20, true},
-        {0x7f0000000000, 0x7f0000002000, 0, "/usr/lib/libone.so", build_id, 32, false},
-        {0x7f0000001000, 0x7f0000003000, 0, "/usr/lib/lib\xff\xc3\xa9.so", NULL, 0, false},
+        {0x555500001000, 0x555500009000, 0x1000, 0, "/usr/bin/demo (deleted)", build_id, 20, true},
+        {0x7f0000000000, 0x7f0000002000, 0, 0, "/usr/lib/libone.so", build_id, 32, false},
+        {0x7f0000001000, 0x7f0000003000, 0, 0, "/usr/lib/lib\xff\xc3\xa9.so", NULL, 0, false},
     };
     for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
         int64_t delta;

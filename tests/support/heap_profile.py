@@ -6,6 +6,8 @@ import struct
 import subprocess
 import threading
 
+# Start, limit and offset of a mapping whose locations have the file's own addresses, as all versions of pprof take it.
+OWN_ADDRESSES = (0, (1 << 64) - 1, 0)
 HEAP_TYPES = [("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_objects", "count"), ("inuse_space", "bytes")]
 
 
@@ -205,9 +207,11 @@ class Profile:
         for a in self.mappings:
             if a is self.mappings[0] and a[3] == 0 and not any(l[2] == a[1] for l in self.locations):
                 continue  # the program, at no address, where no stack leads through it
+            if (a[2], a[3], a[4]) == OWN_ADDRESSES:
+                continue
             need(a[2] < a[3], "empty mapping")
             for b in self.mappings:
-                need(a is b or a[3] <= b[2] or b[3] <= a[2], "mappings %s and %s overlap",
+                need(a is b or (b[2], b[3], b[4]) == OWN_ADDRESSES or a[3] <= b[2] or b[3] <= a[2], "mappings %s and %s overlap",
                      self.string(a[5]), self.string(b[5]))
         if heap:
             self._check_heap(need)
@@ -249,6 +253,8 @@ class Profile:
         path = self.string(mapping[5])
         if path not in self._symbols:
             self._symbols[path] = Symbols(path)
+        if (mapping[2], mapping[3], mapping[4]) == OWN_ADDRESSES:
+            return self._symbols[path].name_at(location[3])
         return self._symbols[path].name_at_offset(location[3] - mapping[2] + mapping[4])
 
     def by_leaf(self):
@@ -308,7 +314,9 @@ class Symbols:
     def name_at_offset(self, offset):
         for start, length, address in self.segments:
             if start <= offset < start + length:
-                i = bisect.bisect_right(self.starts, offset - start + address) - 1
-                if i >= 0:
-                    return self.names[i]
+                return self.name_at(offset - start + address)
         return "?"
+
+    def name_at(self, address):
+        i = bisect.bisect_right(self.starts, address) - 1
+        return self.names[i] if i >= 0 else "?"

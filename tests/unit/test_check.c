@@ -31,9 +31,9 @@ static void fill(void)
     static struct ht_identity identity = {.pid = 1, .program = "test", .rate_bytes = 1, .active = 1};
     static const uint8_t build_id[32] = {1, 2, 3};
     const struct ht_module_desc modules[] = {
-        {0x555500001000, 0x555500009000, 0x1000, "/usr/bin/demo", build_id, 20, true},
-        {0x7f0000000000, 0x7f0000002000, 0, "/usr/lib/libone.so", build_id, 32, false},
-        {0x7f0000001000, 0x7f0000003000, 0, "/usr/lib/libtwo.so", NULL, 0, false},
+        {0x555500001000, 0x555500009000, 0x1000, 0, "/usr/bin/demo", build_id, 20, true},
+        {0x7f0000000000, 0x7f0000002000, 0, 0, "/usr/lib/libone.so", build_id, 32, false},
+        {0x7f0000001000, 0x7f0000003000, 0, 0, "/usr/lib/libtwo.so", NULL, 0, false},
     };
     ht_filter_reset();
     assert_true(ht_region_create(&identity, NULL, 1 << 20, 1, &region));

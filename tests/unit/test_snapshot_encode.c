@@ -298,14 +298,46 @@ static void add_modules(struct ht_region *region)
 {
     static const uint8_t id[20] = {0xAB, 0xCD, 0x01};
     struct ht_module_desc modules[] = {
-        {0x7f0000001000, 0x7f0000005000, 0x1000, "/lib/libx.so (deleted)", id, 20, false},
-        {0x555500001000, 0x555500009000, 0x2000, "/usr/bin/demo", id, 8, true},
-        {0x7f0000001000, 0x7f0000003000, 0, "/lib/other\xff.so", NULL, 0, false}, // where libx was
+        {0x7f0000001000, 0x7f0000005000, 0x1000, 0, "/lib/libx.so (deleted)", id, 20, false},
+        {0x555500001000, 0x555500009000, 0x2000, 0, "/usr/bin/demo", id, 8, true},
+        {0x7f0000001000, 0x7f0000003000, 0, 0, "/lib/other\xff.so", NULL, 0, false}, // where libx was
     };
     for (size_t i = 0; i < 3; i++) {
         int64_t delta = 0;
         assert_true(ht_modules_add(region, &modules[i], &delta));
     }
+}
+
+// lld begins the first executable segment in the middle of a page: addresses are those of the file.
+static void test_own_addresses(void **state)
+{
+    (void)state;
+    struct ht_region region = make_region(1, 4 * MIB);
+    struct ht_module_desc desc = {.start = 0x555500006000,
+                                  .limit = 0x555500008000,
+                                  .file_offset = 0x5000,
+                                  .link_start = 0x6000,
+                                  .path = "/usr/bin/demo",
+                                  .is_program = true};
+    const uint64_t frames[] = {0x555500006123};
+    for (int i = 0; i < 2; i++) {
+        int64_t delta;
+        assert_true(ht_modules_add(&region, &desc, &delta));
+        if (i == 0)
+            sample(&region, frames, 1, 100, 1, 1e30f);
+        region.header->module_bytes =
+            i == 0 ? region.header->module_bytes : 0; // from before there was a link_start
+        pb_profile *profile = encode_and_check(&region);
+        assert_int_equal(profile->n_mapping, 1);
+        assert_int_equal(profile->location[0]->mapping_id, 1);
+        assert_int_equal(profile->location[0]->address, i == 0 ? 0x6123 : 0x555500006123);
+        assert_int_equal(profile->mapping[0]->memory_start, i == 0 ? 0 : 0x555500006000);
+        assert_int_equal(profile->mapping[0]->memory_limit, i == 0 ? UINT64_MAX : 0x555500008000);
+        assert_int_equal(profile->mapping[0]->file_offset, i == 0 ? 0 : 0x5000);
+        perftools__profiles__profile__free_unpacked(profile, NULL);
+    }
+    checks_pass_own(&region);
+    ht_region_destroy(&region);
 }
 
 static void test_exact(void **state)
@@ -749,19 +781,13 @@ static void test_circle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_thinned),
-        cmocka_unit_test(test_made_up_frames),
-        cmocka_unit_test(test_labels_and_zero),
-        cmocka_unit_test(test_gaps_and_counters),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_little_memory),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_pprof_reads_it),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_circle),
+        cmocka_unit_test(test_empty),           cmocka_unit_test(test_own_addresses),
+        cmocka_unit_test(test_exact),           cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_thinned),         cmocka_unit_test(test_made_up_frames),
+        cmocka_unit_test(test_labels_and_zero), cmocka_unit_test(test_gaps_and_counters),
+        cmocka_unit_test(test_large),           cmocka_unit_test(test_little_memory),
+        cmocka_unit_test(test_failures),        cmocka_unit_test(test_pprof_reads_it),
+        cmocka_unit_test(test_damaged),         cmocka_unit_test(test_circle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
