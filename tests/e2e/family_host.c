@@ -1,7 +1,7 @@
 // A parent that loads 400 blocks of 10,000 bytes and forks workers, which get blocks of their own: 20, 40,
 // ... of 5,000 bytes; the last one frees 100 of those that it inherited. The first line says the pids, the
-// parent's first. At the end of the input all leave: the workers by _exit, the parent after freeing
-// everything, if it is told so by an argument.
+// parent's first. At the end of the input all leave, the parent after freeing everything if it is told so by
+// an argument.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static void work(int number, int ready, const int pipe_of_parent[2])
         _exit(1);
     while (read(pipe_of_parent[0], &word, 1) == 1) {
     }
-    _exit(0);
+    exit(0);
 }
 
 int main(int argc, char **argv)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import BUILD, Test  # noqa: E402
+from e2e import BUILD, SHIM, Test, clean_environment  # noqa: E402
 from heap_profile import Profile  # noqa: E402
 
 HOST = BUILD + "/e2e/family_host"
@@ -27,7 +27,7 @@ def snap(pid, out):
 
 def held(paths, *options):
     """Bytes that the reports shows as held, by function, and what was said beside it."""
-    done = test.heaptap("top", "--json", "--nodefraction=0", *options, *paths)
+    done = test.heaptap("top", "--json", "--nodefraction=0", *options, *map(str, paths))
     test.need(done.returncode == 0, "top %s: %s", options, done.errors)
     rows = {row.get("function", row["name"]): row["flat"] for row in json.loads(done.output)["rows"]} if done.output else {}
     return rows, done.errors
@@ -121,7 +121,31 @@ def arguments():
         test.need(health.get("uid") == str(os.geteuid()) and health.get("parent_pid") == str(os.getpid()), "%s", health)
 
 
+def container():
+    """The number that a process has in its container leads to it from outside, and both are shown."""
+    words = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if os.geteuid() != 0 or subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        return
+    out = test.new_folder("container")
+    preload = ["LD_PRELOAD=%s" % SHIM, "HEAPTAP_OUT=%s" % out, "HEAPTAP_RATE=1"]
+    host = test.start([*words, "env", *preload, HOST, "alone"], clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                      bufsize=1)
+    test.need(host.stdout.readline() == "1\n", "not the first process of its namespace")
+    with open("/proc/%d/task/%d/children" % (host.pid, host.pid)) as file:
+        pid = int(file.read())
+    for number in (pid, 1):
+        done = test.heaptap("ps", "--json", "--over", 0, number)
+        row, = json.loads(done.output)["processes"]
+        test.need((row["pid"], row["container_pid"]) == (pid, 1), "ps %d: %s", number, row)
+    test.need("is the number of a process in its container, which is %d here" % pid in done.errors, "ps 1 says %s", done.errors)
+    rows, _ = held([1])
+    test.need(rows.get("load_shared") == SHARED, "top 1: %s", rows)
+    host.stdin.close()
+    host.wait(timeout=60)
+
+
 with Test("several") as test:
     family()
     at_exit()
     arguments()
+    container()

@@ -256,7 +256,7 @@ int ht_process_find(uint32_t pid, struct ht_process *ret_process)
     struct ht_proc_stat stat;
     int found = look(pid, &process);
     bool is_hidden = found < 0 && (errno == EACCES || errno == EPERM);
-    int inside = found < 1 && !is_hidden ? find_in_container(pid, ret_process) : 0;
+    int inside = found < 1 ? find_in_container(pid, ret_process) : 0;
     if (inside != 0)
         return inside > 0 ? 0 : -1;
     if (is_hidden && geteuid() == 0)
