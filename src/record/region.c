@@ -20,17 +20,12 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define BACK_STEP_BYTES  UINT64_C(65536)
-#define MAP_STEP_BYTES   (UINT64_C(1) << 20)
-#define FIRST_MAP_BYTES  (UINT64_C(4) << 20)
-#define CHAIN_LIMIT      (1u << 20) // links; an honest chain has a handful
-#define EXTEND_ATTEMPTS  100
-#define MIN_REGION_BYTES UINT64_C(262144)
-#if defined(HT_TSAN)
-#define SPARSE_ADDRESS UINT64_C(0x556000000000) // the sanitizer's own memory is at the other place
-#else
-#define SPARSE_ADDRESS UINT64_C(0x300000000000)
-#endif
+#define BACK_STEP_BYTES     UINT64_C(65536)
+#define MAP_STEP_BYTES      (UINT64_C(1) << 20)
+#define FIRST_MAP_BYTES     (UINT64_C(4) << 20)
+#define CHAIN_LIMIT         (1u << 20) // links; an honest chain has a handful
+#define EXTEND_ATTEMPTS     100
+#define MIN_REGION_BYTES    UINT64_C(262144)
 #define FIRST_LEVEL_BUCKETS 128u
 
 static bool ht_is_error(long result)
@@ -215,7 +210,7 @@ static uint8_t *ht_region_map(long fd, uint64_t bytes, uint64_t unique)
 {
     int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     // Only a hint: where it is taken, or lies outside of the address space, the kernel chooses.
-    uint64_t hint = SPARSE_ADDRESS + (unique % 256 << 32);
+    uint64_t hint = HT_REGION_PLACE + unique % HT_REGION_PLACES * HT_REGION_PLACE_STEP;
     long base = ht_raw6(SYS_mmap, (long)hint, (long)bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
     return ht_is_error(base) ? NULL : (uint8_t *)base;
 }

@@ -8,6 +8,21 @@
 
 #define HT_BLOCKED_LIMIT_NS UINT64_C(5000000000)
 
+// Where regions are put as long as nothing else lies there.
+#if defined(HT_TSAN)
+#define HT_REGION_PLACE UINT64_C(0x556000000000) // the sanitizer's own memory is at the other place
+#else
+#define HT_REGION_PLACE UINT64_C(0x300000000000)
+#endif
+#define HT_REGION_PLACE_STEP (UINT64_C(1) << 32)
+#define HT_REGION_PLACES     256u
+static inline bool ht_region_is_place(uint64_t address)
+{
+    return address >= HT_REGION_PLACE &&
+           address - HT_REGION_PLACE < HT_REGION_PLACES * HT_REGION_PLACE_STEP &&
+           (address - HT_REGION_PLACE) % HT_REGION_PLACE_STEP == 0;
+}
+
 // What the hooks need of a kind.
 struct ht_kind_use {
     uint32_t row_ref; // release, last; 0: not added yet

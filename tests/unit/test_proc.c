@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/search.h"
 #include "base/text.h"
+#include "sys/fmt.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -76,13 +77,10 @@ static void test_status_lines(void **state)
 static void test_environment_and_root(void **state)
 {
     (void)state;
-    char text[64] = "kept", folder[PATH_MAX], first[] = "A=1",
-         second[] = "AB=", *list[] = {second, first, NULL};
+    char text[64], folder[PATH_MAX], first[] = "A=1", second[] = "AB=", *list[] = {second, first, NULL};
     assert_string_equal(ht_proc_value_in(list, "A"), "1");
     assert_string_equal(ht_proc_value_in(list, "AB"), "");
     assert_null(ht_proc_value_in(list, "B"));
-    assert_false(ht_proc_variable(0, "HEAPTAP_NO_SUCH_VARIABLE", text, sizeof text));
-    assert_string_equal(text, "kept");
     ht_proc_root(0, text, sizeof text);
     assert_string_equal(text, "");
     assert_int_equal(ht_proc_own_folder(folder), 0);
@@ -90,6 +88,44 @@ static void test_environment_and_root(void **state)
     assert_true(ht_proc_namespace(0, "pid") != 0);
     assert_int_equal(ht_proc_namespace(0, "pid"), ht_proc_namespace((uint32_t)getpid(), "pid"));
     assert_int_equal(ht_proc_namespace(INT32_MAX, "pid"), 0);
+}
+
+// As a program that shows a title leaves it: written over from the front.
+static void test_environment_under_a_title(void **state)
+{
+    (void)state;
+    struct ht_proc_environment whole, left;
+    struct ht_buffer text = {0};
+    uint64_t start;
+    int fds[2];
+    char byte;
+    ht_proc_environment_read(0, &whole);
+    assert_true(whole.is_whole);
+    assert_null(ht_proc_value_in(whole.items, "HEAPTAP_NO_SUCH_VARIABLE"));
+    assert_non_null(whole.items[0]);
+    assert_non_null(whole.items[1]);
+    assert_true(ht_proc_read(0, "stat", &text));
+    assert_true(ht_text_parse_u64(ht_text_stat_field(text.data, 50), &start)); // env_start
+    assert_int_equal(pipe(fds), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        memset((void *)(uintptr_t)start, 0, strlen(whole.items[0]));
+        memcpy((void *)(uintptr_t)start, "ti", 2);
+        if (write(fds[1], "x", 1) == 1)
+            pause();
+        _exit(0);
+    }
+    assert_int_equal(read(fds[0], &byte, 1), 1);
+    ht_proc_environment_read((uint32_t)child, &left);
+    assert_false(left.is_whole);
+    assert_string_equal(left.items[0], whole.items[1]);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(fds[0]);
+    close(fds[1]);
+    ht_proc_environment_free(&left);
+    ht_proc_environment_free(&whole);
+    ht_buffer_free(&text);
 }
 
 static void test_pids(void **state)
@@ -225,11 +261,17 @@ static void test_die(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stat),         cmocka_unit_test(test_exit_status_of_a_zombie),
-        cmocka_unit_test(test_status_lines), cmocka_unit_test(test_environment_and_root),
-        cmocka_unit_test(test_pids),         cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_clock),        cmocka_unit_test(test_search),
-        cmocka_unit_test(test_notes),        cmocka_unit_test(test_die),
+        cmocka_unit_test(test_stat),
+        cmocka_unit_test(test_exit_status_of_a_zombie),
+        cmocka_unit_test(test_status_lines),
+        cmocka_unit_test(test_environment_and_root),
+        cmocka_unit_test(test_environment_under_a_title),
+        cmocka_unit_test(test_pids),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_die),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

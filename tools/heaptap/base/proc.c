@@ -165,18 +165,28 @@ const char *ht_proc_value_in(char *const *environment, const char *name)
     return NULL;
 }
 
-bool ht_proc_variable(uint32_t pid, const char *name, char *text, size_t text_bytes)
+void ht_proc_environment_read(uint32_t pid, struct ht_proc_environment *ret)
 {
-    struct ht_buffer environment = {0};
-    const char *value = NULL;
-    if (ht_proc_read(pid, "environ", &environment))
-        for (char *at = environment.data; at < environment.data + environment.length && value == NULL;
-             at += strlen(at) + 1)
-            value = ht_proc_value_in((char *const[]){at, NULL}, name);
-    if (value != NULL)
-        snprintf(text, text_bytes, "%s", value);
-    ht_buffer_free(&environment);
-    return value != NULL;
+    *ret = (struct ht_proc_environment){0};
+    struct ht_buffer *text = &ret->text;
+    size_t count = 0, capacity = 0;
+    bool could_read = ret->is_whole = ht_proc_read(pid, "environ", text);
+    for (char *at = text->data; could_read && at < text->data + text->length; at += strlen(at) + 1) {
+        HT_RESERVE(ret->items, capacity, count + 1);
+        if (strchr(at, '=') > at)
+            ret->items[count++] = at;
+        else // the end of a title, or the zeros behind it
+            ret->is_whole = false;
+    }
+    HT_RESERVE(ret->items, capacity, count + 1);
+    ret->items[count] = NULL;
+}
+
+void ht_proc_environment_free(struct ht_proc_environment *environment)
+{
+    ht_buffer_free(&environment->text);
+    free(environment->items);
+    *environment = (struct ht_proc_environment){0};
 }
 
 static bool is_same_object(const char *path, const char *other)

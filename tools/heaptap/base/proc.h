@@ -50,8 +50,15 @@ uint32_t ht_proc_inner_pid(const struct ht_buffer *status, uint32_t pid);
 // The number of a namespace ("pid", "mnt", "user"); 0: unknown.
 uint64_t ht_proc_namespace(uint32_t pid, const char *name);
 
-// A variable of the environment that a process was started with; false: unset, or not readable.
-bool ht_proc_variable(uint32_t pid, const char *name, char *text, size_t text_bytes);
+// The environment that a process was started with, as far as it is still there: programs that show a title
+// write it over that. What stands there is true; what does not is unset only if all is whole.
+struct ht_proc_environment {
+    struct ht_buffer text; // NUL-separated
+    char **items;          // "NAME=value", with NULL behind
+    bool is_whole;         // it could be read, and nothing was written over it
+};
+void ht_proc_environment_read(uint32_t pid, struct ht_proc_environment *ret);
+void ht_proc_environment_free(struct ht_proc_environment *environment);
 
 // The name's value in an array of "NAME=value" that ends with NULL; NULL: unset.
 const char *ht_proc_value_in(char *const *environment, const char *name);

@@ -80,7 +80,7 @@ const struct ht_command ht_command_snap = {
         "\n"
         "A forked child that has recorded nothing holds at least what its parent still holds of before the fork: that\n"
         "is what its snapshot shows, and says so; `inherited` stands in its name. Any other program that has sampled nothing\n"
-        "yet has no region; its snapshot signal writes an empty profile all the same.\n",
+        "yet has no region, and no snapshot is taken of it.\n",
     .examples = "  heaptap snap 4242\n"
                 "      prints /srv/prof/heaptap.server.4242.0003.manual.pb.gz\n"
                 "  heaptap snap 4242 -o /tmp/prof\n"

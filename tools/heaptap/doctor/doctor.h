@@ -4,6 +4,7 @@
 #define HT_DOCTOR_DOCTOR_H
 
 #include "base/memory.h"
+#include "base/proc.h"
 #include "elf/check.h"
 #include "elf/image.h"
 #include "region/process.h"
@@ -62,12 +63,11 @@ struct ht_doctor {
     char *const *environment; // where the HEAPTAP_ variables come from: the profiled process, else the caller
     struct ht_buffer status;  // /proc/PID/status; of a program: our own, which it will inherit
     // A process:
-    struct ht_process process;        // with has_shim
-    struct ht_buffer own_environment; // environ of the process, NUL-separated
-    char **environment_list;
-    char root[64]; // "" or /proc/PID/root
-    bool may_look; // its maps can be read
-    bool has_shim; // libheaptap.so is loaded
+    struct ht_process process;                  // with has_shim
+    struct ht_proc_environment own_environment; // with may_look
+    char root[64];                              // "" or /proc/PID/root
+    bool may_look;                              // its maps can be read
+    bool has_shim;                              // libheaptap.so is loaded
     bool has_header;
     bool is_region; // neither program nor process: a region's file
     // Results:

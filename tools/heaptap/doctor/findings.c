@@ -92,6 +92,5 @@ void ht_doctor_free(struct ht_doctor *doctor)
     ht_doctor_files_free(doctor);
     ht_elf_image_close(&doctor->image);
     ht_buffer_free(&doctor->status);
-    ht_buffer_free(&doctor->own_environment);
-    free(doctor->environment_list);
+    ht_proc_environment_free(&doctor->own_environment);
 }

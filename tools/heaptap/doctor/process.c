@@ -11,7 +11,6 @@
 #include "sys/maps.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,12 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MAX_THREADS 4096
 
 static const struct {
     int resource;
@@ -91,22 +87,6 @@ static void add_mapped_files(struct ht_doctor *doctor, char *maps)
     }
 }
 
-static void split_environment(struct ht_doctor *doctor)
-{
-    struct ht_buffer *text = &doctor->own_environment;
-    size_t count = 0, capacity = 0;
-    if (!ht_proc_read(doctor->pid, "environ", text))
-        return;
-    for (char *at = text->data; at < text->data + text->length; at += strlen(at) + 1) {
-        HT_RESERVE(doctor->environment_list, capacity, count + 2);
-        doctor->environment_list[count++] = at;
-    }
-    HT_RESERVE(doctor->environment_list, capacity, count + 1);
-    doctor->environment_list[count] = NULL;
-    if (doctor->has_shim)
-        doctor->environment = doctor->environment_list;
-}
-
 int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
 {
     char exe[HT_PROC_PATH_BYTES];
@@ -136,7 +116,9 @@ int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
     snprintf(doctor->subject, sizeof doctor->subject, "%s", length > 0 ? doctor->path : "executable unknown");
     ht_text_printable(doctor->subject, '_');
     if (doctor->may_look) {
-        split_environment(doctor);
+        ht_proc_environment_read(doctor->pid, &doctor->own_environment);
+        if (doctor->has_shim)
+            doctor->environment = doctor->own_environment.items;
         ht_doctor_open_program(doctor);
         ht_doctor_add_file(doctor, doctor->path, doctor->open_path, deleted);
         add_mapped_files(doctor, maps.data);
@@ -184,8 +166,7 @@ static void say_not_loaded(struct ht_doctor *doctor)
 {
     static const char restart[] =
         "start it again with 'heaptap run', or with LD_PRELOAD=libheaptap.so (systemd: Environment=)";
-    const char *preload =
-        doctor->environment_list != NULL ? ht_proc_value_in(doctor->environment_list, "LD_PRELOAD") : NULL;
+    const char *preload = ht_proc_value_in(doctor->own_environment.items, "LD_PRELOAD");
     struct ht_doctor_finding *finding;
     if (is_secure(doctor))
         finding = ht_doctor_say(
@@ -304,52 +285,6 @@ void ht_doctor_check_ptrace(struct ht_doctor *doctor)
     ht_buffer_free(&text);
 }
 
-// HEAPTAP_SIGNAL as the shim reads it; 0: none.
-static int snapshot_signal(const struct ht_doctor *doctor, char name[HT_SIGNAL_NAME_BYTES])
-{
-    const char *value = ht_doctor_variable(doctor, "HEAPTAP_SIGNAL");
-    if (value != NULL && strcmp(value, "none") == 0)
-        return 0;
-    const char *word = value != NULL && strncmp(value, "SIG", 3) == 0 ? value + 3 : value;
-    int number = word != NULL ? (int)strtol(word, NULL, 10) : 0;
-    if (word != NULL && number == 0)
-        number = ht_signal_number(word);
-    if (number <= 0 || number > 64)
-        number = SIGUSR2; // unset, or wrong: the default
-    ht_signal_name(number, name);
-    return number;
-}
-
-static bool has_signal(const struct ht_buffer *status, const char *set, int signal)
-{
-    uint64_t bits;
-    return ht_proc_status_number(status, set, 16, &bits) && (bits >> (signal - 1) & 1) != 0;
-}
-
-// Blocked in every thread: then nobody but a sigwait or signalfd ever gets it.
-static bool is_blocked(const struct ht_doctor *doctor, int signal)
-{
-    char path[HT_PROC_PATH_BYTES];
-    if (!has_signal(&doctor->status, "SigBlk", signal) || doctor->pid == 0)
-        return has_signal(&doctor->status, "SigBlk", signal);
-    ht_proc_path(doctor->pid, "task", path);
-    DIR *tasks = opendir(path);
-    bool blocked = true;
-    int count = 0;
-    for (struct dirent *entry; tasks != NULL && blocked && (entry = readdir(tasks)) != NULL;) {
-        struct ht_buffer status = {0};
-        char name[96];
-        snprintf(name, sizeof name, "task/%.32s/status", entry->d_name);
-        if (isdigit((unsigned char)entry->d_name[0]) && count++ < MAX_THREADS &&
-            ht_proc_read(doctor->pid, name, &status))
-            blocked = has_signal(&status, "SigBlk", signal);
-        ht_buffer_free(&status);
-    }
-    if (tasks != NULL)
-        closedir(tasks);
-    return blocked;
-}
-
 // What programs have SIGUSR2 for, by their own documentation (Java: HotSpot suspends threads with it); NULL:
 // unknown.
 static const char *use_of_usr2(const struct ht_doctor *doctor)
@@ -406,15 +341,19 @@ void ht_doctor_check_signal(struct ht_doctor *doctor)
 {
     const char *advice = signal_advice;
     char name[HT_SIGNAL_NAME_BYTES];
-    int signal = snapshot_signal(doctor, name);
+    int signal = ht_signal_wanted(ht_doctor_variable(doctor, "HEAPTAP_SIGNAL"));
     bool process = doctor->pid != 0, on = doctor->has_shim;
     const char *who = process ? "by the process" : "in this shell, and programs inherit that";
-    if (signal == 0)
+    if (signal == 0) {
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
                       "none is wanted (HEAPTAP_SIGNAL=none): snapshots by 'heaptap snap'");
-    else if (has_signal(&doctor->status, "SigIgn", signal))
+        return;
+    }
+    enum ht_signal_state state = ht_signal_state(doctor->pid, &doctor->status, signal);
+    ht_signal_name(signal, name);
+    if (state == HT_SIGNAL_IS_IGNORED)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is ignored %s: it takes no snapshot", name, who);
-    else if (is_blocked(doctor, signal))
+    else if (state == HT_SIGNAL_IS_BLOCKED)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is blocked %s: it takes no snapshot", name, who);
     else if (signal == SIGUSR2 && use_of_usr2(doctor) != NULL)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s %s: do not send it for a snapshot",
@@ -422,7 +361,7 @@ void ht_doctor_check_signal(struct ht_doctor *doctor)
     else if (!process)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot, unless the program handles it itself",
                       name);
-    else if (has_signal(&doctor->status, "SigCgt", signal))
+    else if (state == HT_SIGNAL_IS_HANDLED)
         check_handler(doctor, name);
     else if (on)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice,

@@ -7,6 +7,8 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/text.h"
+#include "record/region.h"
+#include "region/signal.h"
 #include "sys/maps.h"
 
 #include <errno.h>
@@ -137,6 +139,7 @@ static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
     window.end = maps.length;
     struct ht_maps_line line;
     while (ht_maps_take(&window, &line)) {
+        process->has_private_tables |= line.path[0] == '\0' && ht_region_is_place(line.start);
         if (strstr(line.path, "heaptap.") == NULL)
             continue;
         char path[PATH_MAX];
@@ -277,36 +280,59 @@ int ht_process_find(uint32_t pid, struct ht_process *ret_process)
     return 0;
 }
 
+// What the snapshot signal does in a process whose tables nobody else can read. Nothing is advised that could
+// end it, or that it has for itself.
+static void explain_signal(const struct ht_process *process, const char *wanted, struct ht_buffer *text)
+{
+    static const char *const states[] = {
+        [HT_SIGNAL_IS_HANDLED] = "writes a snapshot, unless the program has taken that signal for itself",
+        [HT_SIGNAL_IS_IGNORED] = "takes none: the process ignores it",
+        [HT_SIGNAL_IS_BLOCKED] = "takes none: the process blocks it",
+        [HT_SIGNAL_IS_DEFAULT] = "takes none: it would kill the process",
+    };
+    char name[HT_SIGNAL_NAME_BYTES];
+    struct ht_buffer status = {0};
+    int signal = ht_signal_wanted(wanted);
+    if (signal != 0 && ht_proc_read(process->pid, "status", &status)) {
+        ht_signal_name(signal, name);
+        ht_buffer_printf(text, "; %s %s", name, states[ht_signal_state(process->pid, &status, signal)]);
+    }
+    ht_buffer_free(&status);
+}
+
+static void explain(const struct ht_process *process, const struct ht_proc_environment *environment,
+                    struct ht_buffer *text)
+{
+    const char *only = ht_proc_value_in(environment->items, "HEAPTAP_ONLY");
+    const char *rate = ht_proc_value_in(environment->items, "HEAPTAP_RATE");
+    const char *live = ht_proc_value_in(environment->items, "HEAPTAP_LIVE");
+    bool is_off = live != NULL && strcmp(live, "off") == 0;
+    ht_buffer_text(text, process->program);
+    if (only != NULL && *only != '\0' && fnmatch(only, process->program, 0) != 0) {
+        ht_buffer_printf(text, " is not being profiled: HEAPTAP_ONLY=%s leaves it out", only);
+    } else if (rate != NULL && strcmp(rate, "0") == 0) {
+        ht_buffer_text(text, " is not being profiled: it was started with HEAPTAP_RATE=0");
+    } else if (process->has_private_tables || is_off) {
+        ht_buffer_printf(text, " keeps its tables to itself (%s)",
+                         is_off ? "HEAPTAP_LIVE=off" : "there was no room for a region that others can read");
+        explain_signal(process, ht_proc_value_in(environment->items, "HEAPTAP_SIGNAL"), text);
+    } else {
+        ht_buffer_text(text, " has no region: nothing that it allocated was sampled");
+        if (environment->is_whole)
+            ht_buffer_printf(text, " yet (one sample in %s)", rate != NULL && *rate != '\0' ? rate : "512K");
+    }
+}
+
 void ht_process_explain_no_region(const struct ht_process *process, char *text, size_t text_bytes)
 {
-    char value[256], rate[64], signal[32];
-    if (ht_proc_variable(process->pid, "HEAPTAP_ONLY", value, sizeof value) && *value != '\0' &&
-        fnmatch(value, process->program, 0) != 0) {
-        snprintf(text, text_bytes, "%s is not being profiled: HEAPTAP_ONLY=%s leaves it out",
-                 process->program, value);
-        return;
-    }
-    if (ht_proc_variable(process->pid, "HEAPTAP_RATE", rate, sizeof rate) && strcmp(rate, "0") == 0) {
-        snprintf(text, text_bytes, "%s is not being profiled: it was started with HEAPTAP_RATE=0",
-                 process->program);
-        return;
-    }
-    if (!ht_proc_variable(process->pid, "HEAPTAP_SIGNAL", signal, sizeof signal) || *signal == '\0')
-        snprintf(signal, sizeof signal, "USR2");
-    bool has_signal = strcmp(signal, "none") != 0;
-    char hint[96] = "";
-    if (has_signal)
-        snprintf(hint, sizeof hint, "; 'kill -%s %" PRIu32 "' writes", signal, process->pid);
-    if (ht_proc_variable(process->pid, "HEAPTAP_LIVE", value, sizeof value) && strcmp(value, "off") == 0) {
-        snprintf(text, text_bytes, "%s keeps its region to itself (HEAPTAP_LIVE=off)%s%s", process->program,
-                 hint, has_signal ? " a snapshot from inside" : "");
-        return;
-    }
-    if (!ht_proc_variable(process->pid, "HEAPTAP_RATE", rate, sizeof rate) || *rate == '\0')
-        snprintf(rate, sizeof rate, "512K");
-    snprintf(text, text_bytes,
-             "%s has not allocated %s yet, so nothing was sampled and there is no region%s%s",
-             process->program, rate, hint, has_signal ? " an empty profile" : "");
+    struct ht_proc_environment environment;
+    struct ht_buffer explanation = {0};
+    ht_proc_environment_read(process->pid, &environment);
+    explain(process, &environment, &explanation);
+    snprintf(text, text_bytes, "%s", explanation.data);
+    ht_text_printable(text, '_'); // a variable may hold anything
+    ht_buffer_free(&explanation);
+    ht_proc_environment_free(&environment);
 }
 
 bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat,

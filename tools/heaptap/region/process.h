@@ -26,6 +26,7 @@ struct ht_process {
     char program[64];           // the kernel's short name, until a region says better
     char short_name[16];        // that one
     bool has_region;            // a region of its own; a forked child has none before its first sample
+    bool has_private_tables;    // memory of its own where a region would be: nobody else can read it
     char region_path[PATH_MAX]; // a name under which the region can be opened from here
     uint64_t device, inode;     // of the region
     // A forked child without one: it holds what it has from whom made the region that it has mapped, as long

@@ -1,17 +1,62 @@
 // Asks a profiled process whose its snapshot signal is.
 #include "region/signal.h"
 
+#include "base/proc.h"
 #include "region/control.h"
 #include "region/copy.h"
 #include "sys/atomic.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define MAX_THREADS 4096
+
+static bool has_signal(const struct ht_buffer *status, const char *set, int signal)
+{
+    uint64_t bits;
+    return ht_proc_status_number(status, set, 16, &bits) && (bits >> (signal - 1) & 1) != 0;
+}
+
+static bool is_blocked(uint32_t pid, const struct ht_buffer *status, int signal)
+{
+    char path[HT_PROC_PATH_BYTES];
+    if (!has_signal(status, "SigBlk", signal) || pid == 0)
+        return has_signal(status, "SigBlk", signal);
+    ht_proc_path(pid, "task", path);
+    DIR *tasks = opendir(path);
+    bool blocked = true;
+    uint32_t thread;
+    int count = 0;
+    for (struct dirent *entry; tasks != NULL && blocked && (entry = readdir(tasks)) != NULL;) {
+        struct ht_buffer of_thread = {0};
+        char name[96];
+        snprintf(name, sizeof name, "task/%.32s/status", entry->d_name);
+        if (ht_proc_parse_pid(entry->d_name, &thread) && count++ < MAX_THREADS &&
+            ht_proc_read(pid, name, &of_thread))
+            blocked = has_signal(&of_thread, "SigBlk", signal);
+        ht_buffer_free(&of_thread);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return blocked;
+}
+
+enum ht_signal_state ht_signal_state(uint32_t pid, const struct ht_buffer *status, int signal)
+{
+    if (has_signal(status, "SigIgn", signal))
+        return HT_SIGNAL_IS_IGNORED;
+    if (is_blocked(pid, status, signal))
+        return HT_SIGNAL_IS_BLOCKED;
+    return has_signal(status, "SigCgt", signal) ? HT_SIGNAL_IS_HANDLED : HT_SIGNAL_IS_DEFAULT;
+}
 
 static void ask(struct ht_region_header *header, void *asked)
 {
@@ -95,4 +140,15 @@ int ht_signal_number(const char *name)
         if (abbreviations[i] != NULL && strcasecmp(abbreviations[i], name) == 0)
             return i;
     return 0;
+}
+
+int ht_signal_wanted(const char *value)
+{
+    if (value != NULL && strcmp(value, "none") == 0)
+        return 0;
+    const char *word = value != NULL && strncmp(value, "SIG", 3) == 0 ? value + 3 : value;
+    int number = word != NULL ? (int)strtol(word, NULL, 10) : 0;
+    if (word != NULL && number == 0)
+        number = ht_signal_number(word);
+    return number > 0 && number <= 64 ? number : SIGUSR2; // unset, or wrong: the default
 }

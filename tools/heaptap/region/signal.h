@@ -7,9 +7,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Context: tool. The kernel tells nobody outside whose a handler is, so the process is asked, through its
-// region; it answers at its next sample or free of a sampled block. One that does neither keeps its last
-// answer.
+// Context: tool. The kernel says what becomes of a signal, but nobody outside whose a handler is; so the
+// process is asked, through its region. It answers at its next sample or free of a sampled block; one that
+// does neither keeps its last answer.
+
+// What becomes of a signal that is sent to a process.
+enum ht_signal_state {
+    HT_SIGNAL_IS_HANDLED, // by us or by the program
+    HT_SIGNAL_IS_IGNORED,
+    HT_SIGNAL_IS_BLOCKED, // in all threads: nobody but a sigwait or signalfd ever gets it
+    HT_SIGNAL_IS_DEFAULT,
+};
+
+// By the text of /proc/PID/status and, unless pid is 0, the process's threads.
+struct ht_buffer;
+enum ht_signal_state ht_signal_state(uint32_t pid, const struct ht_buffer *status, int signal);
+
+// HEAPTAP_SIGNAL (NULL: unset) as the shim reads it; 0: none.
+int ht_signal_wanted(const char *value);
 
 // Asks the process of the region `path`; false when it cannot be asked (not ours to write, gone). *ret_asked
 // is for ht_signal_is_fresh.

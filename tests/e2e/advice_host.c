@@ -1,0 +1,58 @@
+// A host in states about which commands are easily wrong: `advice_host HOW [ARGUMENT]` says `ready` (with a
+// pid where it is about another process) and stays until its standard input ends.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void reload(int signal)
+{
+    (void)signal;
+}
+
+static void wait_for_end(void)
+{
+    char byte;
+    while (read(0, &byte, 1) > 0) {
+    }
+}
+
+// A master with a handler of its own, and a worker that has sampled nothing.
+static int fork_worker(const char *how)
+{
+    int ends[2], status;
+    char byte;
+    if (pipe(ends) != 0)
+        return 1;
+    signal(SIGUSR2, reload);
+    pid_t worker = fork();
+    if (worker == 0) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR2);
+        if (strcmp(how, "default") == 0 || strcmp(how, "ignored") == 0)
+            signal(SIGUSR2, *how == 'd' ? SIG_DFL : SIG_IGN);
+        if (strcmp(how, "blocked") == 0)
+            sigprocmask(SIG_BLOCK, &set, NULL);
+        close(ends[1]);
+        printf("ready %d\n", (int)getpid());
+        fflush(stdout);
+        while (read(ends[0], &byte, 1) > 0 || errno == EINTR) {
+        }
+        _exit(0);
+    }
+    wait_for_end();
+    close(ends[1]);
+    return waitpid(worker, &status, 0) == worker && WIFEXITED(status) ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *how = argc > 1 ? argv[1] : "", *argument = argc > 2 ? argv[2] : "";
+    if (strcmp(how, "worker") == 0)
+        return fork_worker(argument);
+    return 2;
+}
