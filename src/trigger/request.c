@@ -69,10 +69,8 @@ static int ht_write_empty(enum ht_trigger trigger, const struct ht_snapshot_targ
 
 static int ht_write_one(enum ht_trigger trigger, uint64_t deadline_ns)
 {
-    struct ht_region *region = ht_process_region_if_made();
-    if (region == NULL) {
-        region = ht_process_region_inherited();
-    }
+    struct ht_region *own = ht_process_region_if_made();
+    struct ht_region *region = own != NULL ? own : ht_process_region_inherited();
     struct ht_snapshot_target target = {
         .rotation = &ht_rotation,
         .keep = ht_settings.keep,
@@ -82,6 +80,9 @@ static int ht_write_one(enum ht_trigger trigger, uint64_t deadline_ns)
         .memory_bytes = ht_memory_share(),
     };
     if (!ht_directory_is_there() && !ht_directory_can_be_made()) {
+        if (own != NULL) {
+            ht_health_add(own->header, HT_HEALTH_SNAPSHOT_FAILURES, 1);
+        }
         return -ENOENT;
     }
     if (region == NULL) {

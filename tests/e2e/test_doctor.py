@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import COMMAND, SHIM, Test, clean_environment, need_program  # noqa: E402
+from e2e import BUILD, COMMAND, SHIM, Test, clean_environment, need_program  # noqa: E402
 
 SOURCE = os.environ.get("HT_SOURCE") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 FIELDS = {"check", "status", "decides", "seen", "advice"}
@@ -66,10 +66,10 @@ class Doctor:
         answer["status"] = process.returncode
         for check in answer["checks"]:
             self.test.need(set(check) == FIELDS, "%s: fields %s", subject, sorted(check))
-            self.test.need(check["status"] in ("ok", "warning", "problem"), "%s: %s", subject, check)
+            self.test.need(check["status"] in ("ok", "unknown", "warning", "problem"), "%s: %s", subject, check)
             self.test.need(check["status"] == "ok" or check["advice"] or check["check"] in ("rights",),
                            "%s: no advice in %s", subject, check)
-        self.test.need((answer["works"] == "no") == (process.returncode == 1), "%s: %s with exit status %d", subject,
+        self.test.need((answer["works"] in ("no", "unknown")) == (process.returncode == 1), "%s: %s with exit status %d", subject,
                        answer["works"], process.returncode)
         self.test.need(process.errors == "", "%s: standard error: %s", subject, process.errors)
         return answer
@@ -355,6 +355,13 @@ def check_system(t, doctor):
         if done.returncode == 0:
             rows = [c for c in json.loads(done.output)["checks"] if c["check"] == "live_region"]
             t.need(rows[0]["status"] == "warning" and "nearly full" in rows[0]["seen"], "a small tmpfs: %s", rows)
+        # The loader looks in its own folders for what its cache does not have.
+        none = t.path("no.cache")
+        open(none, "w").close()
+        done = t.run(["unshare", "-m", "sh", "-c", "mount --bind %s /etc/ld.so.cache && %s && exec %s doctor --json %s" %
+                      (none, plain, COMMAND, plain)])
+        if done.returncode in (0, 1) and done.output:
+            t.need(json.loads(done.output)["works"] == "yes", "without the loader's cache: %s", done.output)
         # As on a kernel with Yama.
         kernel = "/proc/sys/kernel"
         script = ("mount -t tmpfs none %s && mkdir %s/yama && echo 2 >%s/yama/ptrace_scope && exec %s doctor --json $PPID" %
@@ -426,6 +433,37 @@ def check_signal_owner(t, doctor, shim):
     after("signal.signal(signal.SIGUSR2, signal.SIG_DFL)", "default", "would kill %d: the program took it back")
 
 
+def check_title(t, doctor, shim):
+    """What a process has written over is not known; what its region says is."""
+    answers = []
+    for grows in ("", "grows"):
+        host = t.start([BUILD + "/e2e/advice_host", "title", grows], env=shim, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        t.need(host.stdout.readline() == "ready\n", "the host with a title did not start")
+        answers.append(doctor.expect(host.pid, "yes", "variables", "unknown", "written over its environment: .*nothing"))
+    t.need([row(answers[0], c)["status"] for c in ("output", "memory", "signal")] == ["unknown"] * 3, "guesses: %s", answers[0])
+    t.need(shim["HEAPTAP_OUT"] in row(answers[1], "output")["seen"] and "at most" in row(answers[1], "memory")["seen"],
+           "a region is not asked: %s", answers[1])
+
+
+def check_other_root(t, doctor):
+    """A process that has changed its root is judged by what it does, not by what a start in there would need."""
+    empty, out = t.new_folder("empty"), t.new_folder("chroot.out")
+    for how in ("chroot", "chroot_first"):
+        host = t.start([BUILD + "/e2e/advice_host", how, empty], env=t.shim(out), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        t.need(host.stdout.readline() == "ready\n", "the host in another root did not start")
+        answer = doctor.expect(host.pid, "partly", "output", "warning", "not in the root that it changed to .chroot.")
+        t.need(row(answer, "loader")["status"] == "ok" and row(answer, "libraries")["status"] == "ok", "chroot: %s", answer)
+        if how == "chroot":
+            t.need(row(answer, "live_region") is None, "its region is there: %s", answer)
+            done = t.heaptap("snap", host.pid)
+            t.need(done.returncode == 0 and done.output.startswith(out) and not os.listdir(empty), "snap: %s%s", done.output,
+                   done.errors)
+        else:
+            t.need("no room for a region" in row(answer, "live_region")["seen"], "private tables: %s", answer)
+        host.stdin.close()
+        t.need(host.wait(60) == 0, "the host in another root")
+
+
 def check_processes(t, doctor):
     python = clean_environment(PYTHONMALLOC="malloc")
     bare = Host(t, "", env=python)
@@ -442,7 +480,7 @@ def check_processes(t, doctor):
     grown = "keep = [bytes(100000) for _ in range(100)]"
     host = Host(t, grown, env=shim)
     doctor.expect(host.pid, "yes", "profiler", "ok", "recording, a sample every 64K")
-    doctor.expect(host.pid, "yes", "signal", "ok", "SIGUSR2 is handled, by the profiler unless") # asleep: no answer
+    doctor.expect(host.pid, "yes", "signal", "unknown", "SIGUSR2 is handled, by the profiler unless") # asleep: no answer
     doctor.expect(host.pid, "yes", "output", "ok", re.escape(out))
     t.heaptap("stop", host.pid)
     doctor.expect(host.pid, "yes", "profiler", "warning", "dormant")
@@ -455,7 +493,7 @@ def check_processes(t, doctor):
             file.write(b"\x01\0\0\0")
         doctor.expect(host.pid, "no", "profiler", "problem", "switched off for good")
     small = Host(t, "", env=dict(shim, HEAPTAP_RATE="65536G"))
-    doctor.expect(small.pid, "yes", "profiler", "ok", "nothing was sampled")
+    doctor.expect(small.pid, "yes", "profiler", "ok", "nothing that it allocated was sampled yet")
     only = Host(t, grown, env=dict(shim, HEAPTAP_ONLY="redis*"))
     doctor.expect(only.pid, "no", "profiler", "problem", "HEAPTAP_ONLY")
     handled = "import signal\nsignal.signal(signal.SIGUSR2, signal.SIG_%s)"
@@ -471,12 +509,16 @@ def check_processes(t, doctor):
     filtered = Host(t, FILTER + grown, env=shim)
     doctor.expect(filtered.pid, "yes", "seccomp", "warning", "a filter that")
     doctor.expect(filtered.pid, "yes", "rights", "ok", "no_new_privs")
+    check_title(t, doctor, shim)
     broken = Host(t, "", env=dict(python, LD_PRELOAD="/nonexistent/libheaptap.so"), stderr=subprocess.DEVNULL)
     doctor.expect(broken.pid, "no", "profiler", "problem", "not loaded, though LD_PRELOAD=/nonexistent")
     wrong = Host(t, grown, env=dict(shim, HEAPTAP_RATE="lots", HEAPTAP_LOG="none"))
     doctor.expect(wrong.pid, "yes", "variables", "warning", "HEAPTAP_RATE='lots'")
     jemalloc = glob.glob("/usr/lib/*/libjemalloc.so.2")
     if jemalloc:
+        behind = Host(t, grown, env=dict(shim, LD_PRELOAD=SHIM + " " + jemalloc[0]))
+        answer = doctor.expect(behind.pid, "yes", "allocator", "ok", "libjemalloc.so.2: malloc and free are seen")
+        t.need("libheaptap.so calls" not in json.dumps(answer), "the profiler blames itself: %s", answer)
         before = Host(t, grown, env=dict(shim, LD_PRELOAD=jemalloc[0] + " " + SHIM))
         doctor.expect(before.pid, "no", "preload", "problem", "comes before the profiler")
     open_files = Host(t, "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
@@ -498,10 +540,11 @@ def check_special_processes(t, doctor):
     t.need(done.returncode == 1 and "has ended" in done.errors, "a zombie: %s", done.errors)
     if os.geteuid() != 0:
         return
+    check_other_root(t, doctor)
     # Somebody else's process, from a user without rights, and from root.
     bare = t.start(["/bin/sleep", "100"])
     t.wait_for(lambda: "sleep" in os.readlink("/proc/%d/exe" % bare.pid), "sleep did not start")
-    answer = doctor.expect(bare.pid, "no", "access", "problem", "may not be read", preexec_fn=as_nobody, cwd="/")
+    answer = doctor.expect(bare.pid, "unknown", "access", "unknown", "may not be read", preexec_fn=as_nobody, cwd="/")
     t.need(row(answer, "format") is None, "guesses about what cannot be read: %s", answer)
     t.need(row(answer, "signal"), "what is open to everybody is not shown: %s", answer)
     setuid = doctor.path("setuid-sleep")

@@ -207,6 +207,15 @@ void ht_proc_root(uint32_t pid, char *text, size_t text_bytes)
     snprintf(text, text_bytes, "%s", same ? "" : root);
 }
 
+bool ht_proc_is_chrooted(uint32_t pid)
+{
+    char root[HT_PROC_PATH_BYTES], mounts[HT_PROC_PATH_BYTES];
+    ht_proc_path(pid, "root", root);
+    ht_proc_path(pid, "ns/mnt", mounts);
+    return access(root, F_OK) == 0 && !is_same_object(root, "/") &&
+           is_same_object(mounts, "/proc/self/ns/mnt");
+}
+
 int ht_proc_own_folder(char ret_folder[PATH_MAX])
 {
     ssize_t length = readlink("/proc/self/exe", ret_folder, PATH_MAX - 1);

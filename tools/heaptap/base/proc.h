@@ -67,6 +67,9 @@ const char *ht_proc_value_in(char *const *environment, const char *name);
 // "/proc/PID/root".
 void ht_proc_root(uint32_t pid, char *text, size_t text_bytes);
 
+// Whether the process has another root in our mounts (chroot).
+bool ht_proc_is_chrooted(uint32_t pid);
+
 // The folder of this command's executable. Fails where there is no /proc.
 int ht_proc_own_folder(char ret_folder[PATH_MAX]);
 

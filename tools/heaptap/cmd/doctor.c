@@ -21,8 +21,9 @@ static const struct ht_option option_table[] = {
     {.name = NULL},
 };
 
-static const char *const level_words[] = {"ok", "warning", "warning", "problem"};
-static const char *const level_colours[] = {"\033[32m", "\033[33m", "\033[33m", "\033[31m"};
+static const char *const level_words[] = {"ok", "unknown", "warning", "warning", "unknown", "problem"};
+static const char *const level_colours[] = {"\033[32m", "\033[36m", "\033[33m",
+                                            "\033[33m", "\033[36m", "\033[31m"};
 
 static void spaced(const char *name, char text[32])
 {
@@ -33,9 +34,8 @@ static void spaced(const char *name, char text[32])
 }
 
 // The names of the checks that decided, each once.
-static void add_reasons(const struct ht_doctor *doctor, const char *answer, struct ht_buffer *out)
+static void add_reasons(const struct ht_doctor *doctor, enum ht_doctor_level level, struct ht_buffer *out)
 {
-    enum ht_doctor_level level = strcmp(answer, "no") == 0 ? HT_DOCTOR_PROBLEM : HT_DOCTOR_PARTLY;
     const char *before = NULL;
     for (size_t i = 0; i < doctor->finding_count; i++) {
         const struct ht_doctor_finding *finding = &doctor->findings[i];
@@ -52,14 +52,13 @@ static void add_reasons(const struct ht_doctor *doctor, const char *answer, stru
 static void print_summary(const struct ht_doctor *doctor, bool colour)
 {
     const char *answer = ht_doctor_works(doctor, false), *later = ht_doctor_works(doctor, true);
-    const char *paint = strcmp(answer, "no") == 0       ? level_colours[HT_DOCTOR_PROBLEM]
-                        : strcmp(answer, "partly") == 0 ? level_colours[HT_DOCTOR_PARTLY]
-                                                        : level_colours[HT_DOCTOR_OK];
+    enum ht_doctor_level worst = ht_doctor_worst(doctor, false);
+    const char *paint = level_colours[worst >= HT_DOCTOR_PARTLY ? worst : HT_DOCTOR_OK];
     struct ht_buffer out = {0};
     ht_buffer_printf(&out, "%s: %s%s%s", doctor->is_region ? "the region is sound" : "profiling will work",
                      colour ? paint : "", answer, colour ? "\033[0m" : "");
-    if (strcmp(answer, "yes") != 0)
-        add_reasons(doctor, answer, &out);
+    if (worst >= HT_DOCTOR_PARTLY)
+        add_reasons(doctor, worst, &out);
     if (strcmp(answer, later) != 0)
         ht_buffer_printf(&out, "; started anew with 'heaptap run': %s", later);
     printf("\n%s\n", out.data);
@@ -138,7 +137,7 @@ static int command(int argc, char **argv)
         add_json(&doctor, &out);
     else
         print_table(&doctor);
-    bool fails = strcmp(ht_doctor_works(&doctor, false), "no") == 0;
+    bool fails = ht_doctor_worst(&doctor, false) >= HT_DOCTOR_CLOSED;
     ht_doctor_free(&doctor);
     status = ht_cmd_write("doctor", NULL, &out);
     ht_buffer_free(&out);
@@ -152,12 +151,13 @@ const struct ht_command ht_command_doctor = {
     .text =
         "Looks at a program (found in PATH as the shell does; a script is followed to its interpreter) or at a running\n"
         "process, at its libraries, at this machine and at the HEAPTAP_ variables, and prints one line for each check: ok,\n"
-        "warning or problem, what was seen, and what to do about it. Nothing of the program is run; the profiler itself is\n"
-        "tried on a program of our own.\n"
+        "warning, problem or unknown, what was seen, and what to do about it. Nothing of the program is run; the profiler\n"
+        "itself is tried on a program of our own.\n"
         "\n"
         "The last line says whether profiling will work: yes, partly (some memory stays unseen, or profiles cannot be\n"
-        "written) or no. For a process it is about the process as it runs, and about a new start where that differs. The\n"
-        "exit status is 0 for yes and partly, 1 for no.\n"
+        "written), no, or unknown where this user may not look. For a process it is about the process as it runs, and about\n"
+        "a new start where that differs; one that is being profiled is not asked what a start would need. The exit status\n"
+        "is 0 for yes and partly, 1 for no and unknown.\n"
         "\n"
         "Of a region (FILE.live, what a process records into and leaves behind when it is killed) it says whose it is, whether\n"
         "its process runs, whether the rules hold that every region keeps, by their numbers in the sources, and what was\n"

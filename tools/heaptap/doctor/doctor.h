@@ -18,8 +18,10 @@
 
 enum ht_doctor_level {
     HT_DOCTOR_OK,
+    HT_DOCTOR_UNKNOWN, // cannot be found out from here
     HT_DOCTOR_WARNING, // works, but something will be worse than it could be
     HT_DOCTOR_PARTLY,  // a warning: some of the memory stays unseen, or profiles cannot be written
+    HT_DOCTOR_CLOSED,  // unknown, so that nothing can be said about the whole
     HT_DOCTOR_PROBLEM, // nothing will be recorded
 };
 
@@ -82,8 +84,9 @@ struct ht_doctor {
 int ht_doctor_examine(struct ht_doctor *doctor, const char *argument);
 void ht_doctor_free(struct ht_doctor *doctor);
 
-// "yes", "partly" or "no"; of a region: whether it is sound. `after_restart`: leaving out what a restart of
-// the process mends.
+// "yes", "partly", "unknown" or "no"; of a region: whether it is sound. `after_restart`: leaving out what a
+// restart of the process mends.
+enum ht_doctor_level ht_doctor_worst(const struct ht_doctor *doctor, bool after_restart);
 const char *ht_doctor_works(const struct ht_doctor *doctor, bool after_restart);
 
 // Adds a finding of the check that is being run. `advice` is copied; NULL: nothing to do.
@@ -91,7 +94,11 @@ struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor
                                         const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-const char *ht_doctor_variable(const struct ht_doctor *doctor, const char *name); // NULL: unset
+const char *ht_doctor_variable(const struct ht_doctor *doctor, const char *name); // NULL: unset, or not known
+bool ht_doctor_knows(const struct ht_doctor *doctor, const char *name); // whether it is set, and to what
+
+// A process that has recorded something: what stands in the way of a start does not stand in its way.
+bool ht_doctor_records(const struct ht_doctor *doctor);
 
 // program.c: finds the program or says why not (-1 with ht_error()), digests its file.
 int ht_doctor_find_program(struct ht_doctor *doctor, const char *argument);

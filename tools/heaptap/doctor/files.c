@@ -16,6 +16,14 @@
 #define SMALL_CODE_BYTES 2048u // what has no rows in every program: a few hundred bytes of start files
 #define NAMES_SHOWN      3
 
+// Where a loader looks in the end: those of Debian's loaders, then everybody's.
+#if defined(__x86_64__)
+#define MULTIARCH "x86_64-linux-gnu"
+#elif defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#endif
+#define SYSTEM_FOLDERS "/lib/" MULTIARCH ":/usr/lib/" MULTIARCH ":/lib:/usr/lib:/lib64:/usr/lib64"
+
 // Is this the separate debug info of a file with such a build id ("": any)?
 static bool is_debug_file(const char *path, const char *build_id)
 {
@@ -72,9 +80,10 @@ static void digest(struct ht_doctor_file *file, const struct ht_elf_image *image
     file->defines_new = ht_elf_image_exports(image, operator_new[0]);
     file->wants_new = ht_elf_image_imports(image, operator_new, 4) != 0;
     file->is_symbolic = image->is_symbolic;
-    ht_doctor_find_own_call(file, image);
     file->is_system = ht_text_starts_with(file->name, "libc.so") || ht_text_starts_with(file->name, "ld-") ||
                       ht_text_starts_with(file->name, "libheaptap.so");
+    if (!file->is_system) // the recorder asks for such functions itself, to see what they give out
+        ht_doctor_find_own_call(file, image);
     file->debug = debug_of(file->path, image, build_id);
     ht_elf_image_unwind(image, &file->unwind);
 }
@@ -206,7 +215,7 @@ static bool find_library(const struct search *search, const struct ht_elf_image 
         return true;
     return find_in_list(variable != NULL ? variable : "", of, name, path) ||
            find_in_list(image->runpath, of, name, path) || find_in_cache(search, name, path) ||
-           find_in_list("/lib:/usr/lib:/lib64:/usr/lib64", of, name, path);
+           find_in_list(SYSTEM_FOLDERS, of, name, path);
 }
 
 static bool is_known(const struct ht_doctor *doctor, const char *name)

@@ -40,6 +40,8 @@ struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     ht_text_printable(text, '_'); // names of files and libraries may hold anything
+    if (level == HT_DOCTOR_PROBLEM && ht_doctor_records(doctor) && doctor->header.failed == HT_FAILURE_NONE)
+        level = HT_DOCTOR_PARTLY;
     HT_RESERVE(doctor->findings, doctor->finding_capacity, doctor->finding_count + 1);
     struct ht_doctor_finding *finding = &doctor->findings[doctor->finding_count++];
     *finding = (struct ht_doctor_finding){
@@ -58,13 +60,37 @@ const char *ht_doctor_variable(const struct ht_doctor *doctor, const char *name)
     return ht_proc_value_in(doctor->environment, name);
 }
 
-const char *ht_doctor_works(const struct ht_doctor *doctor, bool after_restart)
+bool ht_doctor_knows(const struct ht_doctor *doctor, const char *name)
+{
+    return !doctor->has_shim || doctor->own_environment.is_whole || ht_doctor_variable(doctor, name) != NULL;
+}
+
+bool ht_doctor_records(const struct ht_doctor *doctor)
+{
+    return doctor->has_header && doctor->header.entry_count > 0;
+}
+
+enum ht_doctor_level ht_doctor_worst(const struct ht_doctor *doctor, bool after_restart)
 {
     enum ht_doctor_level worst = HT_DOCTOR_OK;
     for (size_t i = 0; i < doctor->finding_count; i++)
         if (doctor->findings[i].level > worst && !(after_restart && doctor->findings[i].ends_with_restart))
             worst = doctor->findings[i].level;
-    return worst == HT_DOCTOR_PROBLEM ? "no" : worst == HT_DOCTOR_PARTLY ? "partly" : "yes";
+    return worst;
+}
+
+const char *ht_doctor_works(const struct ht_doctor *doctor, bool after_restart)
+{
+    switch (ht_doctor_worst(doctor, after_restart)) {
+    case HT_DOCTOR_PROBLEM:
+        return "no";
+    case HT_DOCTOR_CLOSED:
+        return "unknown";
+    case HT_DOCTOR_PARTLY:
+        return "partly";
+    default:
+        return "yes";
+    }
 }
 
 int ht_doctor_examine(struct ht_doctor *doctor, const char *argument)

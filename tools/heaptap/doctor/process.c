@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static const struct {
@@ -58,6 +59,34 @@ static void read_header(struct ht_doctor *doctor)
                          doctor->header.version == HT_REGION_VERSION;
 }
 
+static bool is_mapped_file(const char *path, const struct ht_maps_line *line)
+{
+    struct stat stat_of;
+    return stat(path, &stat_of) == 0 && stat_of.st_ino == line->inode &&
+           stat_of.st_dev == makedev(line->device_major, line->device_minor);
+}
+
+// A name under which a mapped file can be opened from here: as the kernel shows it, which is not in the
+// process's root when that was changed (chroot); through that root (a container); through the mapping itself,
+// given the rights. On some file systems (btrfs, overlayfs) the mapping names another device than the file.
+static char *openable_name(const struct ht_doctor *doctor, const char *path, bool is_deleted,
+                           const struct ht_maps_line *line)
+{
+    char *inside = ht_format("%s%s", doctor->root, path);
+    char *mapping =
+        ht_format("/proc/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, doctor->pid, line->start, line->limit);
+    const char *found = is_deleted                     ? mapping
+                        : is_mapped_file(inside, line) ? inside
+                        : is_mapped_file(path, line)   ? path
+                        : access(mapping, R_OK) == 0   ? mapping
+                        : access(inside, F_OK) == 0    ? inside
+                                                       : path;
+    char *name = ht_strdup(found);
+    free(inside);
+    free(mapping);
+    return name;
+}
+
 static void add_mapped_file(struct ht_doctor *doctor, const struct ht_maps_line *line)
 {
     char path[PATH_MAX];
@@ -67,14 +96,9 @@ static void add_mapped_file(struct ht_doctor *doctor, const struct ht_maps_line 
         known = strcmp(doctor->files[i].path, path) == 0;
     if (known)
         return;
-    struct ht_buffer open_path = {0};
-    if (deleted) // the mapping still leads to it, given the rights
-        ht_buffer_printf(&open_path, "/proc/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, doctor->pid,
-                         line->start, line->limit);
-    else
-        ht_buffer_printf(&open_path, "%s%s", doctor->root, path);
-    ht_doctor_add_file(doctor, path, open_path.data, deleted);
-    ht_buffer_free(&open_path);
+    char *open_path = openable_name(doctor, path, deleted, line);
+    ht_doctor_add_file(doctor, path, open_path, deleted);
+    free(open_path);
 }
 
 // The executable and the libraries that are mapped, each once.
@@ -137,14 +161,14 @@ void ht_doctor_check_access(struct ht_doctor *doctor)
         return;
     }
     if (geteuid() == 0)
-        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
+        ht_doctor_say(doctor, HT_DOCTOR_CLOSED,
                       "run heaptap outside of the container, or with CAP_SYS_PTRACE",
                       "may not be read, not even by root (a container or a security module)");
     else if (uid != geteuid())
-        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "run heaptap as that user or as root",
+        ht_doctor_say(doctor, HT_DOCTOR_CLOSED, "run heaptap as that user or as root",
                       "runs as user %" PRIu64 ", and may not be read by %u", uid, (unsigned)geteuid());
     else
-        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "run heaptap as root",
+        ht_doctor_say(doctor, HT_DOCTOR_CLOSED, "run heaptap as root",
                       "may not be read though it is yours: it has or had more rights, or is not dumpable");
 }
 
@@ -311,58 +335,68 @@ static const char signal_advice[] =
     "use 'heaptap snap PID', which needs no signal, or choose another one with HEAPTAP_SIGNAL";
 
 // A signal that the process handles.
-static void check_handler(struct ht_doctor *doctor, const char *name)
+static void check_handler(struct ht_doctor *doctor, const char *name, const char *use)
 {
     enum { ANSWER_MS = 300 };
     enum ht_signal_owner owner = HT_SIGNAL_UNKNOWN;
     bool fresh = doctor->has_shim && doctor->process.has_region &&
                  ht_signal_owner(doctor->process.region_path, ANSWER_MS, &owner);
     if (!doctor->may_look)
-        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, signal_advice,
                       "%s is handled, by the program or by the profiler: that cannot be seen from here",
                       name);
     else if (!doctor->has_shim)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice,
                       "the program handles %s itself: it would keep it", name);
+    else if (fresh && owner == HT_SIGNAL_OURS)
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot: the profiler handles it", name);
+    else if (use != NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice, "%s %s: do not send it for a snapshot", use,
+                      name);
     else if (owner == HT_SIGNAL_PROGRAM)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice,
                       "the program handles %s itself: it takes no snapshot", name);
-    else if (owner == HT_SIGNAL_OURS && fresh)
-        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot: the profiler handles it", name);
     else
-        ht_doctor_say(
-            doctor, HT_DOCTOR_OK, NULL,
-            "%s is handled, by the profiler unless the program took it later; it allocates too little "
-            "to say which, and 'heaptap snap PID' needs no signal",
-            name);
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, signal_advice,
+                      "%s is handled, by the profiler unless the program took it later; it allocates too "
+                      "little to say which",
+                      name);
 }
 
 void ht_doctor_check_signal(struct ht_doctor *doctor)
 {
     const char *advice = signal_advice;
     char name[HT_SIGNAL_NAME_BYTES];
-    int signal = ht_signal_wanted(ht_doctor_variable(doctor, "HEAPTAP_SIGNAL"));
+    bool said = doctor->has_header && doctor->header.signal_owner != HT_SIGNAL_UNKNOWN;
+    int signal = said ? (int)(doctor->header.signal_number <= 64 ? doctor->header.signal_number : 0)
+                      : ht_signal_wanted(ht_doctor_variable(doctor, "HEAPTAP_SIGNAL"));
     bool process = doctor->pid != 0, on = doctor->has_shim;
     const char *who = process ? "by the process" : "in this shell, and programs inherit that";
+    if (!said && !ht_doctor_knows(doctor, "HEAPTAP_SIGNAL")) {
+        ht_doctor_say(
+            doctor, HT_DOCTOR_UNKNOWN, signal_advice,
+            "which one takes a snapshot is not known: the process has written over its environment");
+        return;
+    }
     if (signal == 0) {
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
                       "none is wanted (HEAPTAP_SIGNAL=none): snapshots by 'heaptap snap'");
         return;
     }
+    const char *use = signal == SIGUSR2 ? use_of_usr2(doctor) : NULL;
     enum ht_signal_state state = ht_signal_state(doctor->pid, &doctor->status, signal);
     ht_signal_name(signal, name);
     if (state == HT_SIGNAL_IS_IGNORED)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is ignored %s: it takes no snapshot", name, who);
     else if (state == HT_SIGNAL_IS_BLOCKED)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s is blocked %s: it takes no snapshot", name, who);
-    else if (signal == SIGUSR2 && use_of_usr2(doctor) != NULL)
-        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s %s: do not send it for a snapshot",
-                      use_of_usr2(doctor), name);
+    else if (process && state == HT_SIGNAL_IS_HANDLED)
+        check_handler(doctor, name, use);
+    else if (use != NULL)
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s %s: do not send it for a snapshot", use, name);
     else if (!process)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot, unless the program handles it itself",
                       name);
-    else if (state == HT_SIGNAL_IS_HANDLED)
-        check_handler(doctor, name);
     else if (on)
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice,
                       "%s is at its default: the program took it back, and it would kill the process", name);

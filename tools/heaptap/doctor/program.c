@@ -121,15 +121,14 @@ static unsigned glibc_of(const struct ht_doctor *doctor)
 
 void ht_doctor_check_loader(struct ht_doctor *doctor)
 {
-    char loader[PATH_MAX], inside[PATH_MAX + 64];
+    char loader[PATH_MAX];
     if (doctor->form != HT_ELF_WHOLE || !ht_elf_image_interpreter(&doctor->image, loader, sizeof loader))
         return;
     if (doctor->verdict == HT_ELF_MUSL) {
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(HT_ELF_MUSL), "%s: musl", loader);
         return;
     }
-    snprintf(inside, sizeof inside, "%s%s", doctor->root, loader);
-    if (access(inside, F_OK) != 0) {
+    if (doctor->pid == 0 && access(loader, F_OK) != 0) {
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
                       "install the loader, or a build of the program for this system",
                       "%s is not there: the program cannot start", loader);

@@ -127,6 +127,8 @@ void ht_doctor_check_shim(struct ht_doctor *doctor)
     const char *parent = getenv("TMPDIR");
     struct child_environment environment = {0};
     struct ht_buffer errors = {0};
+    if (doctor->has_shim)
+        return; // a process has it
     if (find_shim(shim) != 0) {
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, "build it, or install it beside the command", "%s",
                       ht_error());
@@ -179,6 +181,8 @@ void ht_doctor_check_preload(struct ht_doctor *doctor)
             continue;
         if (strstr(path, "libheaptap.so") != NULL)
             shim_came = true;
+        else if (path[0] == '/' && access(path, F_OK) != 0 && doctor->has_shim)
+            continue; // it has what it was started with
         else if (path[0] == '/' && access(path, F_OK) != 0)
             ht_doctor_say(doctor, HT_DOCTOR_WARNING, "take it out of LD_PRELOAD", "%s is not there", path);
         else if (path[0] == '/' && exports_malloc(path) && !shim_came)
@@ -295,7 +299,13 @@ void ht_doctor_check_variables(struct ht_doctor *doctor)
                 ask_shim(doctor, shim, true);
         }
     }
-    if (doctor->finding_count == before)
+    if (doctor->has_shim && !doctor->own_environment.is_whole)
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN,
+                      doctor->has_header ? "the other lines go by its region, which has what is in force"
+                                         : "'heaptap run -v' shows what a program is started with",
+                      "the process has written over its environment: what is left of it is %s",
+                      text.length > 0 ? text.data : "nothing of the profiler's");
+    else if (doctor->finding_count == before)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s",
                       text.length > 0 ? text.data : "none is set: the defaults hold");
     ht_buffer_free(&text);

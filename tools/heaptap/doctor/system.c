@@ -52,6 +52,8 @@ static bool may_write(const struct ht_doctor *doctor, const char *folder)
     return uid == 0 || (bits & 3u) == 3u;
 }
 
+static const char output_advice[] =
+    "name a folder that it may write: HEAPTAP_OUT, 'heaptap run -o DIR' (systemd: StateDirectory=, ReadWritePaths=)";
 static const char private_tables[] =
     "the tables are private then: profiles are written, but ps, snap and top PID see nothing, nor does anything stay "
     "after a kill -9";
@@ -68,9 +70,18 @@ void ht_doctor_check_live(struct ht_doctor *doctor)
     char path[PATH_MAX], size[HT_MEASURE_TEXT_BYTES], room[HT_MEASURE_TEXT_BYTES],
         share[HT_MEASURE_TEXT_BYTES];
     struct statfs fs;
+    if (doctor->has_shim && doctor->process.has_region)
+        return; // the check of the profiler in it has named it
     if (value != NULL && strcmp(value, "off") == 0) {
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, "unset HEAPTAP_LIVE", "HEAPTAP_LIVE=off: %s",
                       private_tables);
+        return;
+    }
+    if (doctor->has_shim && doctor->process.has_private_tables) {
+        ht_doctor_say(
+            doctor, HT_DOCTOR_WARNING,
+            "give it a tmpfs with room before it starts, one that it still sees when it has changed its root",
+            "there was no room for a region when it recorded its first sample; %s", private_tables);
         return;
     }
     snprintf(path, sizeof path, "%s%s", doctor->root, folder);
@@ -99,51 +110,65 @@ void ht_doctor_check_live(struct ht_doctor *doctor)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s: tmpfs without a limit", folder);
 }
 
-// Where profiles go, from here. False: not known.
-static bool output_folder(const struct ht_doctor *doctor, char path[PATH_MAX], char shown[PATH_MAX])
+// Where profiles go: as the process names it. False: not known; it has been said.
+static bool output_folder(struct ht_doctor *doctor, char shown[PATH_MAX])
 {
     const char *value = ht_doctor_variable(doctor, "HEAPTAP_OUT");
-    char base[PATH_MAX] = "", link[HT_PROC_PATH_BYTES];
-    if (doctor->has_header) {
-        snprintf(shown, PATH_MAX, "%.*s", (int)sizeof doctor->header.out_dir, doctor->header.out_dir);
-    } else if (value != NULL && value[0] == '/') {
-        snprintf(shown, PATH_MAX, "%s", value);
+    char base[PATH_MAX];
+    if (doctor->has_header)
+        return snprintf(shown, PATH_MAX, "%.*s", (int)sizeof doctor->header.out_dir, doctor->header.out_dir) >
+               0;
+    if (value != NULL && value[0] == '/')
+        return snprintf(shown, PATH_MAX, "%s", value) < PATH_MAX;
+    if (doctor->has_shim && !ht_doctor_knows(doctor, "HEAPTAP_OUT")) {
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, output_advice,
+                      "where profiles go is not known: the process has written over its environment");
+    } else if (doctor->has_shim) { // it may have gone elsewhere since
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, output_advice,
+                      "profiles go to %s%sthe directory that it was started in, which is not known any more",
+                      value != NULL ? value : "", value != NULL ? " below " : "");
+    } else if (getcwd(base, sizeof base) == NULL) {
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, output_advice,
+                      "the working directory is gone, and HEAPTAP_OUT is not absolute");
     } else {
-        ht_proc_path(doctor->pid, "cwd", link);
-        ssize_t length = doctor->pid != 0 && doctor->has_shim ? readlink(link, base, sizeof base - 1) : 0;
-        if (length <= 0 && getcwd(base, sizeof base) == NULL)
-            return false;
-        if (snprintf(shown, PATH_MAX, "%s%s%s", base, value != NULL ? "/" : "", value != NULL ? value : "") >=
-            PATH_MAX)
-            return false;
+        return snprintf(shown, PATH_MAX, "%s%s%s", base, value != NULL ? "/" : "",
+                        value != NULL ? value : "") < PATH_MAX;
     }
-    return snprintf(path, PATH_MAX, "%s%s", doctor->has_shim ? doctor->root : "", shown) < PATH_MAX;
+    return false;
 }
 
-void ht_doctor_check_output(struct ht_doctor *doctor)
+// In the nearest folder that there is, it will be made; but not in a root that the process changed to.
+static void say_output(struct ht_doctor *doctor, const char *shown, char path[PATH_MAX])
 {
-    static const char advice[] =
-        "name a folder that it may write: HEAPTAP_OUT, 'heaptap run -o DIR' (systemd: StateDirectory=, ReadWritePaths=)";
-    char path[PATH_MAX], shown[PATH_MAX], room[HT_MEASURE_TEXT_BYTES];
+    char room[HT_MEASURE_TEXT_BYTES];
     struct stat stat_of;
     struct statvfs mount;
-    if (!output_folder(doctor, path, shown)) {
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, advice,
-                      "the working directory is gone, and HEAPTAP_OUT is not absolute");
+    bool missing = stat(path, &stat_of) != 0 && errno == ENOENT;
+    if (missing && doctor->has_shim && ht_proc_is_chrooted(doctor->pid)) {
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "take them from outside: 'heaptap snap PID', 'heaptap run'",
+                      "%s is not in the root that it changed to (chroot): it writes no profiles itself",
+                      shown);
         return;
     }
-    bool missing = stat(path, &stat_of) != 0 && errno == ENOENT;
     while (stat(path, &stat_of) != 0 && errno == ENOENT && strrchr(path, '/') > path)
-        *strrchr(path, '/') = '\0'; // it will be made, in the nearest folder that there is
+        *strrchr(path, '/') = '\0';
     if (!may_write(doctor, path)) {
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, advice, "profiles go to %s, where nothing may be written",
-                      shown);
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, output_advice,
+                      "profiles go to %s, where nothing may be written", shown);
         return;
     }
     uint64_t free_bytes = statvfs(path, &mount) == 0 ? mount.f_bavail * mount.f_frsize : UINT64_MAX;
     ht_doctor_say(doctor, free_bytes < SMALL_ROOM_BYTES ? HT_DOCTOR_WARNING : HT_DOCTOR_OK,
-                  free_bytes < SMALL_ROOM_BYTES ? advice : NULL, "profiles go to %s%s, %s free", shown,
+                  free_bytes < SMALL_ROOM_BYTES ? output_advice : NULL, "profiles go to %s%s, %s free", shown,
                   missing ? " (will be made)" : "", bytes_text(free_bytes, room));
+}
+
+void ht_doctor_check_output(struct ht_doctor *doctor)
+{
+    char path[PATH_MAX], shown[PATH_MAX];
+    if (output_folder(doctor, shown) &&
+        snprintf(path, sizeof path, "%s%s", doctor->has_shim ? doctor->root : "", shown) < PATH_MAX)
+        say_output(doctor, shown, path);
 }
 
 static uint64_t read_number(const char *path)
@@ -229,6 +254,14 @@ void ht_doctor_check_memory(struct ht_doctor *doctor)
     char most[HT_MEASURE_TEXT_BYTES], limit[HT_MEASURE_TEXT_BYTES], used[HT_MEASURE_TEXT_BYTES];
     uint64_t used_bytes = 0, size_kib = 0, limit_bytes = group_limit(doctor, &used_bytes);
     uint64_t wanted = budget(doctor), space = ht_doctor_limit(doctor, RLIMIT_AS);
+    if (!doctor->has_header && !ht_doctor_knows(doctor, "HEAPTAP_MEMORY")) {
+        ht_doctor_say(
+            doctor, HT_DOCTOR_UNKNOWN, "'heaptap ps' shows what it takes once it has a region",
+            "what the profiler may take is not known: the process has written over its environment");
+        return;
+    }
+    if (doctor->has_header) // its tables have their place
+        space = UINT64_MAX;
     if (doctor->pid != 0)
         ht_proc_status_number(&doctor->status, "VmSize", 10, &size_kib);
     uint64_t left = space > size_kib * 1024 ? space - size_kib * 1024 : 0;

@@ -55,6 +55,14 @@ static void return_to(const struct identity *saved)
         ht_die("cannot return to user %u", (unsigned)saved->uid); // never go on with the wrong rights
 }
 
+static bool is_directory(const char *root, const char *path)
+{
+    char whole[PATH_MAX];
+    struct stat stat_of;
+    return snprintf(whole, sizeof whole, "%s%s", root, path) < PATH_MAX && stat(whole, &stat_of) == 0 &&
+           S_ISDIR(stat_of.st_mode);
+}
+
 // Where the program's directory is for us. A container's paths mean something else here once it is gone.
 static int find_directory(const struct ht_target *target, const struct ht_region_header *header,
                           char directory[PATH_MAX])
@@ -64,10 +72,14 @@ static int find_directory(const struct ht_target *target, const struct ht_region
     snprintf(out, sizeof out, "%.*s", (int)sizeof header->out_dir, header->out_dir);
     if (out[0] != '/')
         return ht_fail("its directory for profiles is unknown; say where with -o DIR");
-    if (target->alive)
+    if (target->alive) {
         ht_proc_root(target->process.pid, root, sizeof root);
-    else if (header->pid_namespace != ht_proc_namespace(0, "pid"))
+        // It has changed its root since it was told where: that was in ours.
+        if (ht_proc_is_chrooted(target->process.pid) && !is_directory(root, out) && is_directory("", out))
+            root[0] = '\0';
+    } else if (header->pid_namespace != ht_proc_namespace(0, "pid")) {
         return ht_fail("it ran in a container that is gone, or from which we look; say where with -o DIR");
+    }
     snprintf(directory, PATH_MAX, "%s%s", root, out);
     return 0;
 }
