@@ -101,7 +101,7 @@ def row(answer, name):
 
 def check_usage(t):
     for arguments, status, words in (
-            ([], 2, "name a program"), (["a", "b"], 2, "one program or PID"), (["--nonsense", "sh"], 2, "nonsense"),
+            ([], 2, "name a program"), (["1", "b"], 2, "one process or region"), (["--nonsense", "sh"], 2, "nonsense"),
             (["no-such-program-anywhere"], 1, "no such program in PATH"), (["/nonexistent/x"], 1, "no such program"),
             (["/tmp"], 1, "is a directory"), (["/dev/null"], 1, "is not a regular file"), (["4194305000"], 1, "no such process"),
             (["4194300"], 1, "no such process"), (["2"], 1, "kernel|no such process|PID|may")):
@@ -175,8 +175,10 @@ def check_kinds(t, doctor):
 
 def check_scripts(t, doctor):
     for name, first, works, check, status, words in (
-            ("script", "#!/bin/sh -e", "yes", "script", "ok", "run by /.*sh,"),
-            ("viaenv", "#!/usr/bin/env sh", "yes", "script", "ok", "sh,"),
+            ("script", "#!/bin/sh -e", "yes", "script", "unknown", "a script for /.*sh, .* not known before it runs"),
+            ("viaenv", "#!/usr/bin/env sh", "yes", "script", "unknown", "sh,"),
+            ("app.py", "#!/usr/bin/python3", "partly", "script", "ok", "run by /usr/bin/python3.*,"),
+            ("app2.py", "#!/usr/bin/env -S /usr/bin/python3", "partly", "runtime", "warning", "arenas"),
             ("static.sh", "#!" + doctor.path("static"), "no", "format", "problem", "statically"),
             ("missing.sh", "#!/nonexistent/interpreter", "no", "script", "problem", "not there"),
             ("noline", "echo hello", "yes", "format", "warning", "neither")):
@@ -229,6 +231,12 @@ def check_runtimes(t, doctor):
     for path in python:
         doctor.expect(path, "partly", "runtime", "warning", "arenas")
         doctor.expect(path, "yes", "runtime", "ok", "PYTHONMALLOC=malloc", env=clean_environment(PYTHONMALLOC="malloc"))
+        doctor.expect(path, "partly", "runtime", "warning", "arenas", env=clean_environment(PYTHONMALLOC="pymalloc"))
+        doctor.expect(path, "partly", "frames", "warning", "not Python's own")
+        behind = t.heaptap("doctor", path, "app.py", "--json")  # --json is the program's
+        t.need(behind.returncode == 0 and "Python: objects" in behind.output and "{" not in behind.output, "doctor python3 app.py: %s",
+               behind.output)
+        t.need(t.heaptap("doctor", path, "--json", "-v").output.startswith("{"), "options behind the program alone")
     if shutil.which("go"):
         with open(doctor.path("p.go"), "w") as file:
             file.write('package main\nimport "os"\nfunc main() { os.Exit(0) }\n')
@@ -238,6 +246,22 @@ def check_runtimes(t, doctor):
             answer = doctor.expect(doctor.path("go"), "no", "runtime", "problem", "Go without cgo")
             t.need("link it" not in row(answer, "format")["advice"], "Go: %s", row(answer, "format"))
             t.need("pprof" in row(answer, "runtime")["advice"], "Go: %s", row(answer, "runtime"))
+    # Runtimes are known by what they export.
+    for name, symbol, words, env, option in (
+            ("zend", "_emalloc", "PHP: what scripts hold", {"USE_ZEND_ALLOC": "0"}, None),
+            ("beam", "enif_alloc", "Erlang: processes", {"ERL_FLAGS": "+S 1 +Mea min"}, None),
+            ("jet", "node_module_register", "Node: JavaScript objects", None, "--perf-basic-prof"),
+            ("gem", "ruby_run_node", "Ruby: small objects", None, None),
+            ("lua", "luaJIT_setmode", "LuaJIT: what Lua holds", None, None)):
+        path = doctor.compile(name, "void %s(void) {}\n%s" % (symbol, PLAIN), "-rdynamic")
+        doctor.expect(path, "partly", "runtime", "warning", words)
+        if env:
+            doctor.expect(path, "yes", "runtime", "ok", "all that it allocates is seen", env=clean_environment(**env))
+        if option:
+            doctor.expect(path, "partly", "frames", "warning", "not JavaScript's own")
+            doctor.expect(path, "partly", "frames", "ok", "perf-PID.map", env=clean_environment(NODE_OPTIONS=option))
+            done = t.heaptap("doctor", path, option, "server.js")
+            t.need("perf-PID.map" in done.output, "doctor %s %s: %s", name, option, done.output)
     if shutil.which("java"):
         doctor.expect("java", "partly", "signal", "warning", "Java .*by, SIGUSR2: do not send it")
         doctor.expect("java", "partly", "signal", "ok", "SIGPROF takes", env=clean_environment(HEAPTAP_SIGNAL="PROF"))

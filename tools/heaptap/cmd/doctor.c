@@ -5,8 +5,11 @@
 #include "base/terminal.h"
 #include "cmd/command.h"
 
+#include "region/target.h"
+
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -113,6 +116,24 @@ static void add_json(const struct ht_doctor *doctor, struct ht_buffer *out)
     ht_json_end_object(&json);
 }
 
+// Options behind the program, where nothing else is: ours, as those in front of it.
+static bool take_options_behind(struct doctor_settings *settings, const struct ht_operands *operands)
+{
+    struct doctor_settings taken = *settings;
+    struct ht_operands rest;
+    bool help;
+    size_t count = (size_t)operands->count;
+    char **copy = ht_realloc_array(NULL, count, sizeof *copy); // the parser moves what it does not take
+    memcpy(copy, operands->items, count * sizeof *copy);
+    bool ours =
+        ht_options_parse(option_table, HT_PARSE_ANYWHERE, (int)count, copy, &taken, &rest, &help) == 0 &&
+        rest.count == 0 && !help;
+    if (ours)
+        *settings = taken;
+    free(copy);
+    return ours;
+}
+
 static int command(int argc, char **argv)
 {
     struct doctor_settings settings = {0};
@@ -123,10 +144,14 @@ static int command(int argc, char **argv)
     if (operands.count == 0)
         return ht_cmd_usage_error("doctor", "name a program, the PID of a process or a region file (*.live)");
     const char *argument = operands.items[0];
-    if (operands.count > 1)
-        return ht_cmd_usage_error("doctor", "%s: one program or PID at a time; its arguments are not needed",
-                                  operands.items[1]);
-    struct ht_doctor doctor = {.verbose = settings.verbose, .environment = environ, .image = {.fd = -1}};
+    bool has_arguments = operands.count > 1 && !take_options_behind(&settings, &operands);
+    if (has_arguments && ht_target_matches(argument))
+        return ht_cmd_usage_error("doctor", "%s: one process or region at a time", operands.items[1]);
+    struct ht_doctor doctor = {.verbose = settings.verbose,
+                               .environment = environ,
+                               .arguments = operands.items + 1,
+                               .argument_count = has_arguments ? (size_t)operands.count - 1 : 0,
+                               .image = {.fd = -1}};
     if (ht_doctor_examine(&doctor, argument) != 0) {
         ht_doctor_free(&doctor);
         return ht_cmd_error("doctor", "%s: %s", argument, ht_error());
@@ -147,9 +172,10 @@ static int command(int argc, char **argv)
 const struct ht_command ht_command_doctor = {
     .name = "doctor",
     .summary = "say whether profiling will work, and what to change",
-    .usage = "[options] PROGRAM|PID|FILE.live",
+    .usage = "[options] [--] PROGRAM [ARGS...]|PID|FILE.live",
     .text =
-        "Looks at a program (found in PATH as the shell does; a script is followed to its interpreter) or at a running\n"
+        "Looks at a program (found in PATH as the shell does; a script is followed to its interpreter, and arguments may\n"
+        "follow as for `heaptap run`: some of them decide what is seen) or at a running\n"
         "process, at its libraries, at this machine and at the HEAPTAP_ variables, and prints one line for each check: ok,\n"
         "warning, problem or unknown, what was seen, and what to do about it. Nothing of the program is run; the profiler\n"
         "itself is tried on a program of our own.\n"
@@ -164,7 +190,7 @@ const struct ht_command ht_command_doctor = {
         "counted on the way: samples dropped, stacks cut, thinnings. The last line then says whether the region is sound. A\n"
         "damaged one is answered with status 1.\n",
     .examples = "  heaptap doctor ./server\n"
-                "  heaptap doctor nginx\n"
+                "  heaptap doctor python3 app.py\n"
                 "  heaptap doctor 4242\n"
                 "      why does this process show up nowhere? will SIGUSR2 take a snapshot?\n"
                 "  heaptap doctor /dev/shm/heaptap.server.4242.live\n"
@@ -172,5 +198,6 @@ const struct ht_command ht_command_doctor = {
                 "  heaptap doctor --json ./server\n",
     .group = HT_GROUP_RUN,
     .options = option_table,
+    .mode = HT_PARSE_BEFORE_OPERAND,
     .run = command,
 };

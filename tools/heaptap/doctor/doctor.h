@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/proc.h"
+#include "base/runtime.h"
 #include "elf/check.h"
 #include "elf/image.h"
 #include "region/process.h"
@@ -63,13 +64,17 @@ struct ht_doctor {
     char **missing; // needed libraries that were not found
     size_t missing_count, missing_capacity;
     char *const *environment; // where the HEAPTAP_ variables come from: the profiled process, else the caller
-    struct ht_buffer status;  // /proc/PID/status; of a program: our own, which it will inherit
+    char *const *arguments;   // of the program, or of the process (its file names, options ...)
+    size_t argument_count;
+    struct ht_buffer status; // /proc/PID/status; of a program: our own, which it will inherit
     // A process:
     struct ht_process process;                  // with has_shim
     struct ht_proc_environment own_environment; // with may_look
-    char root[64];                              // "" or /proc/PID/root
-    bool may_look;                              // its maps can be read
-    bool has_shim;                              // libheaptap.so is loaded
+    struct ht_buffer command_line;
+    char **own_arguments; // in it
+    char root[64];        // "" or /proc/PID/root
+    bool may_look;        // its maps can be read
+    bool has_shim;        // libheaptap.so is loaded
     bool has_header;
     bool is_region; // neither program nor process: a region's file
     // Results:
@@ -110,6 +115,10 @@ void ht_doctor_check_loader(struct ht_doctor *doctor);
 void ht_doctor_check_rights(struct ht_doctor *doctor);
 void ht_doctor_check_sanitizer(struct ht_doctor *doctor);
 void ht_doctor_check_allocator(struct ht_doctor *doctor);
+
+// runtime.c: what the program's language does beside malloc.
+bool ht_doctor_is_go(const struct ht_doctor *doctor);
+bool ht_doctor_has_runtime(const struct ht_doctor *doctor, const struct ht_runtime *runtime);
 void ht_doctor_check_runtime(struct ht_doctor *doctor);
 
 // files.c: the program's file and its libraries.

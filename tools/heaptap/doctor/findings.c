@@ -119,4 +119,6 @@ void ht_doctor_free(struct ht_doctor *doctor)
     ht_elf_image_close(&doctor->image);
     ht_buffer_free(&doctor->status);
     ht_proc_environment_free(&doctor->own_environment);
+    ht_buffer_free(&doctor->command_line);
+    free(doctor->own_arguments);
 }

@@ -111,6 +111,18 @@ static void add_mapped_files(struct ht_doctor *doctor, char *maps)
     }
 }
 
+static void read_arguments(struct ht_doctor *doctor)
+{
+    struct ht_buffer *line = &doctor->command_line;
+    size_t capacity = 0;
+    if (ht_proc_read(doctor->pid, "cmdline", line))
+        for (char *at = line->data; at < line->data + line->length; at += strlen(at) + 1) {
+            HT_RESERVE(doctor->own_arguments, capacity, doctor->argument_count + 1);
+            doctor->own_arguments[doctor->argument_count++] = at;
+        }
+    doctor->arguments = doctor->own_arguments;
+}
+
 int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
 {
     char exe[HT_PROC_PATH_BYTES];
@@ -140,6 +152,7 @@ int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
     snprintf(doctor->subject, sizeof doctor->subject, "%s", length > 0 ? doctor->path : "executable unknown");
     ht_text_printable(doctor->subject, '_');
     if (doctor->may_look) {
+        read_arguments(doctor);
         ht_proc_environment_read(doctor->pid, &doctor->own_environment);
         if (doctor->has_shim)
             doctor->environment = doctor->own_environment.items;

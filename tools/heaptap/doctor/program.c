@@ -1,6 +1,7 @@
 // The program of `heaptap doctor`: what kind of file it is, who allocates in it, and whether a preload
 // reaches that.
 #include "base/error.h"
+#include "base/path.h"
 #include "base/proc.h"
 #include "doctor/doctor.h"
 
@@ -54,16 +55,19 @@ void ht_doctor_check_script(struct ht_doctor *doctor)
                       "a script for %s, which is not there", doctor->path);
         return;
     }
-    ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
-                  "run by %s, which the rest is about; programs that it starts are profiled as well",
-                  doctor->path);
-}
-
-static bool is_go(const struct ht_doctor *doctor)
-{
-    uint8_t byte; // "Go", 4: the build id of Go's own linker
-    return ht_elf_image_note(&doctor->image, "Go", 4, &byte, 1) > 0 ||
-           ht_elf_image_section(&doctor->image, ".go.buildinfo") != NULL;
+    static const char *const shells[] = {"sh", "bash", "dash", "ksh", "zsh", "busybox"};
+    bool is_shell = false;
+    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
+        is_shell |= strcmp(ht_path_name(doctor->path), shells[i]) == 0;
+    if (is_shell)
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, "name the program that it starts, or its PID once it runs",
+                      "a script for %s, which the rest is about: the programs that it starts are profiled as "
+                      "well, but which they are is not known before it runs",
+                      doctor->path);
+    else
+        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL,
+                      "run by %s, which the rest is about; programs that it starts are profiled as well",
+                      doctor->path);
 }
 
 void ht_doctor_check_format(struct ht_doctor *doctor)
@@ -83,8 +87,8 @@ void ht_doctor_check_format(struct ht_doctor *doctor)
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, ht_elf_remedy(verdict), "%s", ht_elf_complaint(verdict));
     else if (verdict == HT_ELF_STATIC)
         ht_doctor_say(doctor, HT_DOCTOR_PROBLEM,
-                      is_go(doctor) ? "leave it as it is: Go's own profiler knows more"
-                                    : ht_elf_remedy(verdict),
+                      ht_doctor_is_go(doctor) ? "leave it as it is: Go's own profiler knows more"
+                                              : ht_elf_remedy(verdict),
                       "%s, statically linked%s: %s", machine, doctor->image.is_dynamic ? " (static-pie)" : "",
                       "no library can be preloaded into it");
     else
@@ -189,26 +193,11 @@ static const struct {
 };
 #define ALLOCATORS (sizeof allocators / sizeof *allocators)
 
-static bool needs(const struct ht_doctor *doctor, const char *library)
-{
-    for (size_t i = 1; i < doctor->file_count; i++)
-        if (strncmp(doctor->files[i].name, library, strlen(library)) == 0)
-            return true;
-    return false;
-}
-
-static bool is_python(const struct ht_doctor *doctor)
-{
-    static const char *const names[] = {"Py_BytesMain", "Py_RunMain", "PyEval_EvalFrameDefault"};
-    return needs(doctor, "libpython3") || ht_elf_image_exports(&doctor->image, names[0]) ||
-           ht_elf_image_imports(&doctor->image, names, 3) != 0;
-}
-
 // Python carries mimalloc since 3.13, for builds without the global lock and for PYTHONMALLOC=mimalloc.
 static bool is_unused(const struct ht_doctor *doctor, const char *allocator)
 {
     static const char *const no_lock[] = {"free-threading build"}; // in what sys.version says
-    if (strcmp(allocator, "mimalloc") != 0 || !is_python(doctor) ||
+    if (strcmp(allocator, "mimalloc") != 0 || !ht_doctor_has_runtime(doctor, ht_runtime_of("python3")) ||
         ht_elf_image_texts(&doctor->image, no_lock, 1) != 0)
         return false;
     const char *value = ht_doctor_variable(doctor, "PYTHONMALLOC");
@@ -320,61 +309,4 @@ void ht_doctor_check_allocator(struct ht_doctor *doctor)
     check_shared(doctor);
     if (doctor->finding_count == before)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "the malloc of libc");
-}
-
-static bool is_rust(const struct ht_doctor *doctor)
-{
-    static const char *const function[] = {"rust_eh_personality"}, *const text[] = {"RUST_BACKTRACE"};
-    return ht_elf_image_functions(&doctor->image, function, 1) != 0 ||
-           ht_elf_image_texts(&doctor->image, text, 1) != 0;
-}
-
-static void check_go(struct ht_doctor *doctor)
-{
-    static const char *const cgo[] = {"malloc", "x_cgo_init", "pthread_create"};
-    static const char advice[] =
-        "use Go's own profiler: net/http/pprof or runtime/pprof (heaptap reads its files)";
-    if (doctor->verdict == HT_ELF_STATIC || ht_elf_image_imports(&doctor->image, cgo, 3) == 0)
-        ht_doctor_say(doctor, HT_DOCTOR_PROBLEM, advice, "Go without cgo: it never calls malloc");
-    else
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, advice,
-                      "Go with cgo: what C code allocates is seen, Go's own heap is not");
-}
-
-static void check_python(struct ht_doctor *doctor)
-{
-    const char *value = ht_doctor_variable(doctor, "PYTHONMALLOC");
-    if (value != NULL && strncmp(value, "malloc", 6) == 0)
-        ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "Python with PYTHONMALLOC=%s: every object is seen", value);
-    else
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "set PYTHONMALLOC=malloc to see every object",
-                      "Python: objects of up to 512 bytes come from its own arenas, which are not malloc's");
-}
-
-void ht_doctor_check_runtime(struct ht_doctor *doctor)
-{
-    if (doctor->form != HT_ELF_WHOLE)
-        return;
-    const struct ht_elf_image *image = &doctor->image;
-    doctor->is_go = is_go(doctor);
-    doctor->is_java = needs(doctor, "libjvm.so") || needs(doctor, "libjli.so");
-    if (doctor->is_go)
-        check_go(doctor);
-    else if (doctor->is_java)
-        ht_doctor_say(
-            doctor, HT_DOCTOR_PARTLY, "use async-profiler or JFR for Java objects",
-            "Java: what native code and the JVM itself allocate by malloc is seen, Java objects are not");
-    else if (needs(doctor, "libcoreclr.so") || ht_elf_image_exports(image, "corehost_main"))
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "use dotnet-gcdump or dotnet-trace for managed objects",
-                      ".NET: native memory is seen, managed objects are not");
-    else if (needs(doctor, "libnode.so") || ht_elf_image_exports(image, "node_module_register"))
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY,
-                      "use node --heapsnapshot-signal or --inspect for JavaScript objects",
-                      "Node: native memory and buffers are seen, JavaScript objects (V8's own heap) are not");
-    else if (is_python(doctor))
-        check_python(doctor);
-    else if (is_rust(doctor))
-        ht_doctor_say(
-            doctor, HT_DOCTOR_OK, NULL,
-            "Rust: its standard allocator is malloc (a #[global_allocator] of another crate is not)");
 }
