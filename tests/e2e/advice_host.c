@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,6 +98,18 @@ static int show_title(char **argv, bool grows)
     return be_ready();
 }
 
+// Memory that does not come from malloc.
+static int map_memory(void)
+{
+    enum { BYTES = 200 << 20 };
+    char *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return 9;
+    memset(memory, 1, BYTES);
+    grow();
+    return be_ready();
+}
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "", *argument = argc > 2 ? argv[2] : "";
@@ -104,6 +117,8 @@ int main(int argc, char **argv)
         return fork_worker(argument);
     if (strcmp(how, "chroot") == 0 || strcmp(how, "chroot_first") == 0)
         return change_root(argument, how[6] != '\0');
+    if (strcmp(how, "maps") == 0)
+        return map_memory();
     if (strcmp(how, "title") == 0)
         return show_title(argv, *argument != '\0');
     return 2;

@@ -1,11 +1,13 @@
 // Which health counters become warnings, and from how much on.
 #include "stats/health.h"
+#include "stats/unseen.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -117,10 +119,62 @@ static void test_exit(void **state)
     expect("samples=9 trigger=signal held_lately=100000000", NULL);
 }
 
+static void test_live_heap_far_below_memory(void **state)
+{
+    (void)state;
+    char *text = ht_unseen_text(NULL, 1 << 20, 68 << 20);
+    assert_string_equal(
+        text, "live heap is 1MB of 68MB in memory: the rest did not come from malloc, or was freed and "
+              "is kept by the allocator");
+    free(text);
+    text = ht_unseen_text(ht_runtime_of("node"), 1 << 20, 68 << 20);
+    assert_non_null(strstr(text, "(Node): JavaScript objects lie in V8's own heap"));
+    free(text);
+    assert_null(ht_unseen_text(NULL, 5 << 20, 68 << 20));    // 63 MB
+    assert_null(ht_unseen_text(NULL, 101 << 20, 400 << 20)); // more than a quarter
+    expect("rss_bytes=90000000 program=php-fpm8.2", NULL);   // no heap profile
+}
+
+static void test_runtimes_by_name(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"php", "PHP"},
+        {"php-fpm8.2", "PHP"},
+        {"php8.2", "PHP"},
+        {"libphp8.2.so", "PHP"},
+        {"beam.smp", "Erlang"},
+        {"java", "Java"},
+        {"libjvm.so", "Java"},
+        {"node", "Node"},
+        {"libruby-3.1.so.3.1", "Ruby"},
+        {"python3.11", "Python"},
+        {"phpize2", NULL},
+        {"pythonic", NULL},
+        {"javac", NULL},
+        {"beamer", NULL},
+        {"libc.so.6", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct ht_runtime *runtime = ht_runtime_of(names[i][0]);
+        assert_int_equal(runtime != NULL, names[i][1] != NULL);
+        if (runtime != NULL)
+            assert_string_equal(runtime->name, names[i][1]);
+    }
+    assert_true(ht_runtime_says("malloc_debug", "malloc"));
+    assert_true(ht_runtime_says("-S 1 +Mea min", "Mea min"));
+    assert_false(ht_runtime_says("pymalloc", "malloc"));
+    assert_false(ht_runtime_says("10", "0"));
+    assert_false(ht_runtime_says(NULL, "0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_live_heap_far_below_memory),
+        cmocka_unit_test(test_runtimes_by_name),
         cmocka_unit_test(test_gaps_and_cost),
         cmocka_unit_test(test_exit),
     };

@@ -8,11 +8,13 @@
 #include "base/terminal.h"
 #include "cmd/command.h"
 #include "cmd/ps_rows.h"
+#include "cmd/unseen.h"
 #include "region/control.h"
 #include "region/dead.h"
 #include "region/process.h"
 #include "region/signal.h"
 #include "stats/live_set.h"
+#include "stats/unseen.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -253,6 +255,24 @@ static void print_signal_lines(struct ht_ps_rows *rows)
             print_signal_line(rows, &rows->items[i]);
 }
 
+static char *unseen_of(const struct ht_ps_row *row)
+{
+    bool is_known = row->alive && row->has_figures && !row->process.is_heir; // an heir has more than that
+    return is_known ? ht_unseen_of_process(row->process.pid, ht_ps_live(row).bytes) : NULL;
+}
+
+static void print_unseen_lines(const struct ht_ps_rows *rows)
+{
+    struct ht_unseen_row *lines = ht_alloc_zero(rows->count + 1, sizeof *lines);
+    for (size_t i = 0; i < rows->count; i++)
+        lines[i] = (struct ht_unseen_row){rows->items[i].process.pid, rows->items[i].process.program,
+                                          unseen_of(&rows->items[i])};
+    ht_unseen_print(lines, rows->count);
+    for (size_t i = 0; i < rows->count; i++)
+        free(lines[i].text);
+    free(lines);
+}
+
 static void json_signal(struct ht_json *json, const struct ht_ps_row *row)
 {
     static const char *const owners[] = {[HT_SIGNAL_NONE] = "none",
@@ -287,6 +307,10 @@ static void json_figures(struct ht_json *json, const struct ht_ps_row *row)
     ht_json_int(json, "region_bytes", (int64_t)row->region_bytes);
     ht_json_string(json, "out_dir", row->out_dir);
     json_signal(json, row);
+    char *unseen = unseen_of(row);
+    if (unseen != NULL)
+        ht_json_string(json, "unseen", unseen);
+    free(unseen);
     ht_json_begin_object(json, "health");
     for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
         if (row->health[i] != 0)
@@ -346,6 +370,7 @@ static int command(int argc, char **argv)
     } else if (rows.count > 0) {
         print_table(&rows, settings.verbose);
         print_signal_lines(&rows);
+        print_unseen_lines(&rows);
     } else if (all) {
         ht_cmd_say("ps", "nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s",
                    geteuid() == 0 ? "" : " of yours", settings.dead ? "" : ", or see 'heaptap ps --dead'");
@@ -376,7 +401,8 @@ const struct ht_command ht_command_ps = {
         "the rate between the looks is mostly seen as 0. A leak over hours is for `heaptap diff` of two snapshots.\n"
         "\n"
         "A line below the table names the processes in which the snapshot signal is the program's own. They are asked and\n"
-        "answer when they next allocate something that is sampled; until then what they said last is shown.\n"
+        "answer when they next allocate something that is sampled; until then what they said last is shown. Another line\n"
+        "names those whose live heap is far below what they have in memory, and what their runtime keeps beside malloc.\n"
         "\n"
         "-v adds where profiles go, and everything that was lost or estimated. --dead adds regions that dead processes\n"
         "left behind: `heaptap top FILE.live` shows what they held, `heaptap snap FILE.live` makes a profile of one.\n"

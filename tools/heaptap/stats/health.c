@@ -2,6 +2,7 @@
 #include "stats/health.h"
 
 #include "base/measure.h"
+#include "stats/unseen.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -184,4 +185,8 @@ void ht_health_each(const struct ht_profile *profile, void (*warn_one)(void *arg
     judge_gaps(&health);
     judge_exit(&health);
     judge_cost(&health);
+    char *unseen = ht_unseen_of_profile(profile);
+    if (unseen != NULL)
+        warn(&health, "%s", unseen);
+    free(unseen);
 }
