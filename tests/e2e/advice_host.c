@@ -117,6 +117,10 @@ int main(int argc, char **argv)
         return fork_worker(argument);
     if (strcmp(how, "chroot") == 0 || strcmp(how, "chroot_first") == 0)
         return change_root(argument, how[6] != '\0');
+    if (strcmp(how, "leave") == 0) {
+        grow();
+        _exit(0);
+    }
     if (strcmp(how, "maps") == 0)
         return map_memory();
     if (strcmp(how, "title") == 0)

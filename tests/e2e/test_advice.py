@@ -1,16 +1,20 @@
 #!/usr/bin/python3 -B
 # What the commands say of processes in odd states is so, and nothing that they advise does harm.
+import glob
 import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from e2e import BUILD, SHIM, Test  # noqa: E402
-import subprocess  # noqa: E402
+from e2e import BUILD, COMMAND, Test, need_program  # noqa: E402
 
+need_program("gcc", "dot")
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "profiles")
+OLD, HEAP = GOLDEN + "/heap1.pb.gz", GOLDEN + "/heap2.pb.gz"
 HOST = BUILD + "/e2e/advice_host"
 
 
@@ -70,6 +74,91 @@ def unseen(test):
         test.need(done.errors == "", "top of an exit profile: %s", done.errors)
 
 
+def ends(test):
+    """How a process ended is not guessed; what a dead one left is found by its number."""
+    out = test.new_folder("ends")
+    if os.geteuid() == 0:
+        done = test.run([COMMAND, "run", "-v", "-o", out, "--", HOST, "chroot", test.new_folder("root")])
+        test.need(done.returncode == 0 and "advice_host could not write at exit; its heap was saved: " + out in done.errors,
+                  "a program in another root: %s", done.errors)
+        done = test.run([COMMAND, "run", "-v", "-o", out, "--", "sh", "-c", "%s chroot %s; exit 0" % (HOST, test.path("root"))])
+        test.need(done.returncode == 0 and "died" not in done.errors, "a process below, in another root: %s", done.errors)
+    done = test.run([COMMAND, "run", "-v", "-o", out, "--", HOST, "leave"])
+    test.need("advice_host wrote nothing at exit (_exit); its heap was saved: " in done.errors, "_exit: %s", done.errors)
+    host = Host(test, "title", "grows", env=test.shim(out))
+    region, = glob.glob("/dev/shm/heaptap.*.%d.*.live" % host.pid)
+    host.process.kill()
+    for reaped in (False, True):
+        if reaped:
+            host.process.wait()
+        else:
+            test.wait_for(lambda: " Z " in open("/proc/%d/stat" % host.pid).read(), "the host does not die")
+        for command in ("top", "snap"):
+            done = test.heaptap(command, host.pid)
+            test.need(done.returncode == 1 and "left its heap: 'heaptap top %s'" % region in done.errors, "%s: %s", command, done.errors)
+        done = test.heaptap("doctor", host.pid)
+        test.need("has ended; 'heaptap doctor %s' is about" % region in done.errors, "doctor: %s", done.errors)
+
+
+def numbers(test):
+    """A number is a process; a file of that name is written with its folder."""
+    folder = test.new_folder("numbers")
+    shutil.copy(HEAP, folder + "/99999999")
+    done = test.run([COMMAND, "top", "99999999"], cwd=folder)
+    test.need(done.returncode == 1 and "the file of that name is written ./99999999" in done.errors, "a number: %s", done.errors)
+    done = test.run([COMMAND, "top", "./99999999"], cwd=folder)
+    test.need(done.returncode == 0 and done.output.startswith("File: "), "a file whose name is a number: %s", done.errors)
+
+
+def threshold(test):
+    """The exit status 3 is explained in a line."""
+    for limit, words in (("1K", r"the total grew by [0-9.]+MB, which is more than --fail-above 1K"),
+                         ("1K/min", r"the total grew by [0-9.]+[kM]B/min, which is more than --fail-above 1K/min")):
+        for extra in ([], ["--json"]):
+            done = test.heaptap("diff", "--fail-above", limit, *extra, OLD, HEAP)
+            test.need(done.returncode == 3 and re.search("^heaptap: diff: " + words + "\n$", done.errors, re.M), "%s: %d %s", limit,
+                      done.returncode, done.errors)
+    done = test.heaptap("diff", "--fail-above", "100G", OLD, HEAP)
+    test.need(done.returncode == 0 and "fail-above" not in done.errors, "below the threshold: %s", done.errors)
+
+
+def long_names(test):
+    """A picture of names that Graphviz refuses."""
+    program = test.path("long")
+    source = "#include <stdlib.h>\n" + "".join("__attribute__((noinline)) void *f%d(void) __asm__(\"%s\");\nvoid *f%d(void) "
+                                               "{ return malloc(100000); }\n" % (i, c * 20000, i) for i, c in enumerate("ab"))
+    with open(program + ".c", "w") as file:
+        file.write(source + "int main(void) { return f0() == f1(); }\n")
+    made = test.run(["gcc", "-g0", "-O0", "-o", program, program + ".c"])
+    test.need(made.returncode == 0, "gcc: %s", made.errors)
+    out = test.new_folder("long.out")
+    test.run([program], env=test.shim(out, rate=1))
+    profile, = test.files(out)
+    done = test.heaptap("svg", "--alloc-space", profile)
+    test.need(done.returncode == 0 and "<svg" in done.output and "\u2026" in done.output, "svg: %d %s", done.returncode, done.errors[:300])
+
+
+def changed_source(test):
+    """list says when the source is newer than what was profiled."""
+    source, program, out = test.path("changed.c"), test.path("changed"), test.new_folder("changed.out")
+    with open(source, "w") as file:
+        file.write("#include <stdlib.h>\nchar *volatile kept;\nint main(void)\n{\n    kept = malloc(100000);\n    return kept == NULL;\n}\n")
+    os.utime(source, (1e9, 1e9))
+    test.need(test.run(["gcc", "-g", "-O0", "-o", program, source]).returncode == 0, "gcc")
+    test.run([program], env=test.shim(out, rate=1))
+    profile, = test.files(out)
+    done = test.heaptap("list", "--alloc-space", "^main$", profile)
+    test.need(done.returncode == 0 and "kept = malloc" in done.output and done.errors == "", "list: %s", done.errors)
+    os.utime(source)
+    done = test.heaptap("list", "--alloc-space", "^main$", profile)
+    test.need("%s was written after the program or its profile" % source in done.errors, "list of a changed source: %s", done.errors)
+
+
 with Test("advice") as t:
+    ends(t)
+    numbers(t)
+    threshold(t)
+    long_names(t)
+    changed_source(t)
     unseen(t)
     workers(t)

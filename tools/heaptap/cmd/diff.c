@@ -1,4 +1,5 @@
 // `heaptap diff`: what grew between two snapshots, the leak on top.
+#include "base/measure.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
 #include "cmd/shared_options.h"
@@ -8,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct settings {
@@ -78,7 +80,18 @@ static int parse_threshold(const char *text, struct threshold *ret_threshold)
     return HT_PARSED;
 }
 
-static int check_threshold(const struct threshold *threshold, const struct ht_compare *compare)
+// Why the exit status is 3, in a line.
+static int say_threshold(const struct settings *settings, const struct ht_compare *compare, double change)
+{
+    char text[HT_MEASURE_TEXT_BYTES];
+    ht_measure_label(ht_int64_of_double(change), compare->unit, "auto", text);
+    ht_cmd_say("diff", "the total grew by %s%s, which is more than --fail-above %s", text,
+               strchr(settings->fail_above, '/') != NULL ? "/min" : "", settings->fail_above);
+    return HT_EXIT_THRESHOLD;
+}
+
+static int check_threshold(const struct settings *settings, const struct threshold *threshold,
+                           const struct ht_compare *compare)
 {
     double change = (double)compare->total.new - (double)compare->total.old;
     if (!threshold->is_set)
@@ -87,8 +100,8 @@ static int check_threshold(const struct threshold *threshold, const struct ht_co
         return ht_cmd_error(
             "diff", "the profiles do not tell in how much time it grew (two runs, or no times in them); give "
                     "--fail-above a size without /min");
-    return change / (threshold->per_minute ? compare->minutes : 1) > threshold->value ? HT_EXIT_THRESHOLD
-                                                                                      : HT_EXIT_DONE;
+    change /= threshold->per_minute ? compare->minutes : 1;
+    return change > threshold->value ? say_threshold(settings, compare, change) : HT_EXIT_DONE;
 }
 
 static int print_report(const struct settings *settings, const struct threshold *threshold,
@@ -117,7 +130,7 @@ static int print_report(const struct settings *settings, const struct threshold 
         ht_compare_text(&compare, &form, &out);
     int status = ht_cmd_write("diff", settings->output, &out);
     if (status == HT_EXIT_DONE)
-        status = check_threshold(threshold, &compare);
+        status = check_threshold(settings, threshold, &compare);
     ht_buffer_free(&out);
     ht_compare_free(&compare);
     return status;

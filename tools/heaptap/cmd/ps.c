@@ -58,9 +58,9 @@ static void print_dead(const struct ht_dead *dead, void *all)
 // Only where programs of this environment put their regions.
 static int clean_dead(void)
 {
-    const char *live = getenv("HEAPTAP_LIVE");
+    const char *folders[HT_DEAD_FOLDERS];
     bool all = true;
-    ht_dead_clean(live != NULL && live[0] == '/' ? live : HT_PS_LIVE_DIR, print_dead, &all);
+    ht_dead_clean(folders[ht_dead_folders(folders) - 1], print_dead, &all);
     int finished = ht_cmd_finish("ps");
     return all ? finished : HT_EXIT_FAILED;
 }

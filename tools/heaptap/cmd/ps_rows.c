@@ -6,6 +6,7 @@
 #include "base/proc.h"
 #include "base/text.h"
 #include "cmd/command.h"
+#include "region/dead.h"
 #include "region/heir.h"
 #include "region/signal.h"
 #include "region/target.h"
@@ -166,11 +167,11 @@ static void collect_dead_file(struct ht_ps_rows *rows, const char *path)
 
 void ht_ps_collect_dead(struct ht_ps_rows *rows)
 {
-    const char *live = getenv("HEAPTAP_LIVE");
-    const char *directories[2] = {HT_PS_LIVE_DIR, live != NULL && live[0] == '/' ? live : NULL};
-    for (int i = 0; i < 2 && directories[i] != NULL; i++) {
+    const char *folders[HT_DEAD_FOLDERS];
+    size_t folder_count = ht_dead_folders(folders);
+    for (size_t i = 0; i < folder_count; i++) {
         char **paths;
-        size_t count = ht_region_files(directories[i], &paths);
+        size_t count = ht_region_files(folders[i], &paths);
         for (size_t j = 0; j < count; j++) {
             collect_dead_file(rows, paths[j]);
             free(paths[j]);

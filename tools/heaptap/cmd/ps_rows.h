@@ -6,8 +6,6 @@
 #include "region/process.h"
 #include "stats/live_set.h"
 
-#define HT_PS_LIVE_DIR "/dev/shm"
-
 // One line of the table.
 struct ht_ps_row {
     struct ht_process process; // of a dead one: only pid, user, program and path

@@ -7,6 +7,7 @@
 #include "doctor/doctor.h"
 #include "record/layout.h"
 #include "region/control.h"
+#include "region/dead.h"
 #include "region/signal.h"
 #include "sys/maps.h"
 
@@ -128,10 +129,16 @@ int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
     char exe[HT_PROC_PATH_BYTES];
     struct ht_proc_stat stat;
     uint32_t pid;
-    if (!ht_proc_parse_pid(argument, &pid) || !ht_proc_stat(pid, &stat))
+    char left[PATH_MAX];
+    if (!ht_proc_parse_pid(argument, &pid))
+        return ht_fail("no process has such a number; a program of that name is written ./%s", argument);
+    bool exists = ht_proc_stat(pid, &stat), ended = !exists || stat.state == 'Z' || stat.state == 'X';
+    if (ended && ht_dead_find(pid, left))
+        return ht_fail("has ended; 'heaptap doctor %s' is about what it left", left);
+    if (!exists)
         return ht_fail("no such process; a program of that name is written ./%s", argument);
     doctor->pid = pid;
-    if (stat.state == 'Z' || stat.state == 'X')
+    if (ended)
         return ht_fail("has ended and waits for its parent; 'heaptap ps --dead' lists what it left");
     if (!ht_proc_read(doctor->pid, "status", &doctor->status))
         return ht_fail("no such process any more");

@@ -163,8 +163,8 @@ static bool is_same_program(uint32_t pid, const struct ht_region_header *header)
 }
 
 // Makes a profile of a dead process's region and removes the region. Says so itself when that fails.
-static bool save_region(const struct ht_recovery *recovery, const char *program, const char *region,
-                        char ret_path[PATH_MAX])
+static bool save_region(const struct ht_recovery *recovery, const char *program, bool killed,
+                        const char *region, char ret_path[PATH_MAX])
 {
     struct ht_target target;
     struct ht_snap snap = {.trigger = HT_TRIGGER_RECOVERED};
@@ -179,12 +179,19 @@ static bool save_region(const struct ht_recovery *recovery, const char *program,
     int written = write_snapshot(recovery, &target, &snap, ret_path);
     ht_target_close(&target);
     if (written != 0) {
-        ht_run_say(recovery->say, "%.64s died and its heap is kept in %s ('heaptap top' reads it): %s",
-                   program, region, ht_error());
+        ht_run_say(recovery->say, "%.64s %s and its heap is kept in %s ('heaptap top' reads it): %s", program,
+                   killed ? "died" : "has ended", region, ht_error());
         return false;
     }
     unlink(region);
     return true;
+}
+
+// Under a seccomp filter of its own, or without a directory that it may write to (in another root there is
+// none).
+static bool could_not_write(const struct ht_region_header *header)
+{
+    return header->sealed != 0 || header->health[HT_HEALTH_SNAPSHOT_FAILURES] > 0;
 }
 
 // A program that was killed, crashed or left by _exit wrote no last profile; its region still has everything.
@@ -199,14 +206,15 @@ void ht_recovery_save_program(struct ht_recovery *recovery, pid_t child, const s
     if (!killed && (recovery->settings->no_exit || !is_same_program((uint32_t)child, &header)))
         return;
     ht_text_printable(header.program, '_');
-    if (!save_region(recovery, header.program, region, path))
+    if (!save_region(recovery, header.program, killed, region, path))
         return;
     if (killed)
         ht_run_say(recovery->say, "%.64s died of signal %d (%s); its heap was saved: %s", header.program,
                    info->si_status, strsignal(info->si_status), path);
     else if (recovery->talks)
-        ht_run_say(recovery->say, "%.64s left without its exit functions; its heap was saved: %s",
-                   header.program, path);
+        ht_run_say(recovery->say, "%.64s %s; its heap was saved: %s", header.program,
+                   could_not_write(&header) ? "could not write at exit" : "wrote nothing at exit (_exit)",
+                   path);
 }
 
 // Signals by which processes are asked to end; a program that stops its helpers with them is not in trouble.
@@ -217,15 +225,13 @@ static bool is_polite(int number)
 }
 
 // In the watching process: a process below the program has ended and left its region. One that left by _exit
-// meant to: whoever forks many of them wants no file from each. One under a seccomp filter of its own, or
-// with a directory that it may not write to, could not write its last profile.
+// meant to: whoever forks many of them wants no file from each.
 void ht_recovery_save_member(const struct ht_death *death, void *arg)
 {
     struct ht_recovery *recovery = arg;
     char program[sizeof death->header->program], path[PATH_MAX];
     bool killed = death->is_known && WIFSIGNALED(death->status);
-    bool could_not = death->header->sealed || death->header->health[HT_HEALTH_SNAPSHOT_FAILURES] > 0;
-    bool meant_to = death->is_known && !killed && !could_not;
+    bool meant_to = death->is_known && !killed && !could_not_write(death->header);
     if (meant_to || (!killed && recovery->settings->no_exit))
         return;
     unsigned *saved = killed ? &recovery->saved_killed : &recovery->saved_unknown;
@@ -240,7 +246,7 @@ void ht_recovery_save_member(const struct ht_death *death, void *arg)
     }
     snprintf(program, sizeof program, "%.63s", death->header->program);
     ht_text_printable(program, '_');
-    if (!save_region(recovery, program, death->region_path, path))
+    if (!save_region(recovery, program, killed || !death->is_known, death->region_path, path))
         return;
     ++*saved;
     if (killed && (recovery->talks || !is_polite(WTERMSIG(death->status))))

@@ -9,10 +9,46 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+size_t ht_dead_folders(const char *ret_folders[HT_DEAD_FOLDERS])
+{
+    const char *live = getenv("HEAPTAP_LIVE");
+    size_t count = 0;
+    ret_folders[count++] = "/dev/shm";
+    if (live != NULL && live[0] == '/' && strcmp(live, "/dev/shm") != 0)
+        ret_folders[count++] = live;
+    return count;
+}
+
+bool ht_dead_find(uint32_t pid, char ret_path[PATH_MAX])
+{
+    const char *folders[HT_DEAD_FOLDERS];
+    uint64_t newest = 0, own_namespace = ht_proc_namespace(0, "pid");
+    size_t folder_count = ht_dead_folders(folders);
+    for (size_t i = 0; i < folder_count; i++) {
+        char **paths;
+        size_t count = ht_region_files(folders[i], &paths);
+        for (size_t j = 0; j < count; j++) {
+            struct ht_region_header header;
+            struct ht_process living;
+            struct stat status;
+            if (ht_region_read_header(paths[j], &header, &status) == 0 && header.pid == pid &&
+                header.pid_namespace == own_namespace && header.created_unix_ns > newest &&
+                !ht_region_is_alive(&header, &status, &living)) {
+                newest = header.created_unix_ns;
+                snprintf(ret_path, PATH_MAX, "%s", paths[j]);
+            }
+            free(paths[j]);
+        }
+        free(paths);
+    }
+    return newest != 0;
+}
 
 // A region that is still being made belongs to a process that runs, unless that died over it.
 static bool is_being_made(const struct ht_region_header *header)

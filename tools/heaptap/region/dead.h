@@ -2,6 +2,9 @@
 #ifndef HT_REGION_DEAD_H
 #define HT_REGION_DEAD_H
 
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum ht_dead_fate {
@@ -19,6 +22,13 @@ struct ht_dead {
     uint32_t pid;
     uint64_t size_bytes; // that it took
 };
+
+// Where programs of this environment leave their regions: /dev/shm and HEAPTAP_LIVE; returns how many.
+enum { HT_DEAD_FOLDERS = 2 };
+size_t ht_dead_folders(const char *ret_folders[HT_DEAD_FOLDERS]);
+
+// The newest region that a process of this number, which has ended, left there; false: none.
+bool ht_dead_find(uint32_t pid, char ret_path[PATH_MAX]);
 
 // Removes every region in `directory` whose process is dead, and tells what became of each but those of the
 // living. Removed is only what is ours: a regular file with one name, our magic, this user's (root:

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/proc.h"
 #include "base/text.h"
+#include "region/dead.h"
 #include "region/heir.h"
 
 #include <fcntl.h>
@@ -19,13 +20,28 @@ bool ht_target_matches(const char *argument)
     return ht_proc_is_pid(argument) || (strlen(argument) > 5 && ht_text_ends_with(argument, ".live"));
 }
 
+// What can be said beside why a number is no process to look at: what one of that number left, and that there
+// is a file of that name.
+static int fail_number(const char *argument, uint32_t pid)
+{
+    char region[PATH_MAX], reason[1024];
+    snprintf(reason, sizeof reason, "%s", ht_error());
+    if (ht_dead_find(pid, region))
+        return ht_fail("%s; one that had this number left its heap: 'heaptap top %s'", reason, region);
+    if (access(argument, F_OK) == 0)
+        return ht_fail("%s; a number is a process, the file of that name is written ./%s", reason, argument);
+    return ht_fail("%s", reason);
+}
+
 static int open_process(const char *argument, int flags, struct ht_target *target)
 {
-    uint32_t pid;
-    if (!ht_proc_parse_pid(argument, &pid))
-        return ht_fail("no process has such a number; 'heaptap ps' lists what is being profiled");
+    uint32_t pid = 0;
+    if (!ht_proc_parse_pid(argument, &pid)) {
+        ht_fail("no process has such a number; 'heaptap ps' lists what is being profiled");
+        return fail_number(argument, pid);
+    }
     if (ht_process_find(pid, &target->process) != 0)
-        return -1;
+        return fail_number(argument, pid);
     if (!target->process.has_region && (!target->process.is_heir || flags != O_RDONLY)) {
         char reason[512];
         ht_process_explain_no_region(&target->process, reason, sizeof reason);

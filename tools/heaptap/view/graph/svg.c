@@ -94,20 +94,59 @@ static int draw(const struct ht_buffer *graph, struct ht_buffer *out)
     return 0;
 }
 
+// The text between two quotation marks, as Graphviz can draw it: it refuses texts of 16 KiB and more, and
+// boxes as wide as a line of some thousand letters (names of templates, comments).
+static void cut_text(const char *text, size_t length, struct ht_buffer *ret_cut)
+{
+    enum { LONGEST = 16000, WIDEST = 1000 };
+    size_t line = 0, begun = ret_cut->length;
+    for (size_t at = 0, step; at < length && ret_cut->length - begun < LONGEST; at += step) {
+        bool is_break = text[at] == '\\' && at + 1 < length && strchr("nlr", text[at + 1]) != NULL;
+        step = text[at] == '\\' ? 2 : 1;
+        while (at + step < length && (text[at + step] & 0xc0) == 0x80)
+            step++; // no half of a character
+        if (is_break || line <= WIDEST)
+            ht_buffer_add(ret_cut, text + at, step);
+        line = is_break ? 0 : line + step;
+        if (line > WIDEST && line - step <= WIDEST)
+            ht_buffer_text(ret_cut, "\u2026");
+    }
+}
+
+static void cut_long_texts(const struct ht_buffer *graph, struct ht_buffer *ret_cut)
+{
+    const char *text = graph->data;
+    for (size_t at = 0; at < graph->length;) {
+        size_t plain = strcspn(text + at, "\""), length = 0;
+        ht_buffer_add(ret_cut, text + at, plain);
+        at += plain;
+        if (text[at] == '\0')
+            return;
+        for (at++; text[at + length] != '"' && text[at + length] != '\0';)
+            length += text[at + length] == '\\' && text[at + length + 1] != '\0' ? 2 : 1;
+        ht_buffer_byte(ret_cut, '"');
+        cut_text(text + at, length, ret_cut);
+        ht_buffer_byte(ret_cut, '"');
+        at += length + (text[at + length] == '"');
+    }
+}
+
 int ht_write_svg(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out)
 {
     struct ht_graph graph;
-    struct ht_buffer text = {0};
+    struct ht_buffer text = {0}, cut = {0};
     int result = 0;
     ht_dot_build(&graph, report);
     if (form->json) {
         ht_graph_json(&graph, form->name, out);
     } else {
         result = ht_dot_graph(&graph, &text);
+        cut_long_texts(&text, &cut);
         if (result == 0)
-            result = draw(&text, out);
+            result = draw(&cut, out);
     }
     ht_buffer_free(&text);
+    ht_buffer_free(&cut);
     ht_graph_free(&graph);
     return result;
 }

@@ -5,10 +5,12 @@
 #include "view/text.h"
 #include "view/text/source.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/regex.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 // The nodes that match, sorted by function, file and line.
 struct listing {
@@ -17,7 +19,8 @@ struct listing {
     uint32_t *nodes;
     size_t count;
     struct ht_sources sources;
-    size_t missing; // files that were not found
+    size_t missing;    // files that were not found
+    const char *newer; // a file that was written after the program or its profile was
 };
 
 // The lines of one function in one file.
@@ -184,6 +187,18 @@ static void json_routine(struct ht_json *json, const struct listing *listing, co
     ht_json_end_object(json);
 }
 
+// When the program was built or at the latest its profile taken, since 1970; 0: unknown.
+static int64_t built_ns(const struct ht_graph *graph, const struct ht_node_info *info)
+{
+    const struct ht_profile *profile = graph->report->profile;
+    struct stat status;
+    int64_t taken_ns = profile->time_ns;
+    if (info->object == 0 || stat(text_of(graph, info->object), &status) != 0)
+        return taken_ns;
+    int64_t changed_ns = (int64_t)ht_ns_of(status.st_mtim);
+    return taken_ns == 0 || changed_ns < taken_ns ? changed_ns : taken_ns;
+}
+
 // The routine that begins at nodes[first].
 static struct routine routine_at(struct listing *listing, size_t first)
 {
@@ -204,6 +219,9 @@ static struct routine routine_at(struct listing *listing, size_t first)
     else if (info->file != 0) // no line to show: pprof does not look for the file then
         routine.file = ht_sources_known(&listing->sources, routine.path);
     listing->missing += routine.file != NULL && routine.file->error != NULL;
+    int64_t known_ns = built_ns(graph, info);
+    if (routine.file != NULL && known_ns != 0 && routine.file->changed_ns > known_ns)
+        listing->newer = routine.path;
     return routine;
 }
 
@@ -253,6 +271,11 @@ int ht_write_list(struct ht_report *report, const struct ht_report_form *form, s
             "%zu source file%s not found; say where they are with --source-path=DIRS, and what is in front of their "
             "names with --trim-path=DIRS",
             listing.missing, listing.missing > 1 ? "s were" : " was");
+    if (listing.newer != NULL)
+        ht_warn(
+            "%s was written after the program or its profile: the lines shown may be others than those that "
+            "allocated",
+            listing.newer);
     ht_sources_free(&listing.sources);
     free(listing.nodes);
     ht_graph_free(&graph);

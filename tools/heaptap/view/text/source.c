@@ -1,6 +1,7 @@
 // Finds and reads source files, by the rules of google/pprof's source.go.
 #include "view/text/source.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 
 #include <ctype.h>
@@ -154,7 +155,10 @@ static void read_source(struct ht_source_file *file, int fd)
 {
     struct ht_buffer text = {0};
     char chunk[1 << 16];
+    struct stat status;
     ssize_t got;
+    if (fstat(fd, &status) == 0)
+        file->changed_ns = (int64_t)ht_ns_of(status.st_mtim);
     while ((got = read(fd, chunk, sizeof chunk)) != 0 && text.length < MAX_FILE_BYTES) {
         if (got < 0 && errno == EINTR)
             continue;

@@ -7,10 +7,11 @@
 #include <stdint.h>
 
 struct ht_source_file {
-    char *path;    // as the profile has it
-    char *error;   // why there is no text, NULL: there is
-    char *text;    // lines without their ends, each with a NUL
-    size_t *lines; // where line i + 1 begins in text
+    char *path;         // as the profile has it
+    char *error;        // why there is no text, NULL: there is
+    int64_t changed_ns; // since 1970, of the file
+    char *text;         // lines without their ends, each with a NUL
+    size_t *lines;      // where line i + 1 begins in text
     size_t line_count, line_capacity;
 };
 
