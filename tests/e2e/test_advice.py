@@ -154,7 +154,44 @@ def changed_source(test):
     test.need("%s was written after the program or its profile" % source in done.errors, "list of a changed source: %s", done.errors)
 
 
+def builds(test):
+    """Profiles of two builds are called that, and the option that joins their rows is named; unknown places have no words in JSON."""
+    profiles = []
+    for lines in (0, 3):
+        source, program, out = test.path("twice.c"), test.path("twice"), test.new_folder("twice%d" % lines)
+        with open(source, "w") as file:
+            file.write("#include <stdlib.h>\nchar *volatile kept;\n" + "int x%d;\n" * lines % tuple(range(lines)) +
+                       "__attribute__((noinline)) void keep(void) { kept = malloc(100000); }\nint main(void) { keep(); return 0; }\n")
+        test.need(test.run(["gcc", "-g", "-O0", "-o", program, source]).returncode == 0, "gcc")
+        test.run([program], env=test.shim(out, rate=1))
+        path, = test.files(out)
+        profiles.append(test.path("twice%d.pb.gz" % lines))
+        test.need(test.heaptap("symbolize", path, "-o", profiles[-1]).returncode == 0, "symbolize")
+    names = "these are profiles of different builds of twice .[0-9a-f]{12} and [0-9a-f]{12}."
+    joins = "; lines may have moved, --functions joins the rows of each function\n"
+    runs = ": the change is the difference of two runs, not growth"
+    for words, told in (
+            (["diff"], names + runs + joins), (["diff", "--functions"], names + runs + "\n"), (["top"], names + "\n"),
+            (["top", "--lines"], names + joins), (["top", "--lines", "--base"], names + joins)):
+        done = test.heaptap(*words, *profiles)
+        test.need(done.returncode == 0 and done.errors.count("warning") == 1 and re.search(told, done.errors), "%s: %s", words, done.errors)
+        test.need(words != ["diff", "--functions"] or "(1 call site unchanged)" in done.output, "%s: %s", words, done.output)
+    bare, stripped, out = test.path("bare.c"), test.path("bare"), test.new_folder("bare.out")
+    with open(bare, "w") as file:
+        file.write("#include <stdlib.h>\nchar *volatile kept[99];\nint main(int n, char **v) { (void)v; while (n < 60) kept[n++] = malloc(100000); return 0; }\n")
+    test.need(test.run(["gcc", "-s", "-o", stripped, bare]).returncode == 0, "gcc")
+    test.run([stripped], env=test.shim(out, rate=1))
+    test.run([stripped] + ["x"] * 30, env=test.shim(out, rate=1))
+    few, many = sorted(test.files(out), key=lambda path: test.profile(path).totals()[1])
+    for words in (["diff", few, many], ["raw", few], ["top", few], ["traces", few], ["list", ".", few], ["peek", ".", few], ["tags", few],
+                  ["flame", few]):
+        text = test.heaptap(words[0], "--json", *words[1:]).output
+        test.need(not re.search(r'"(file|line|function|start_line)": (null|0|"")[,}]', text), "%s --json: %s", words[0],
+                  re.findall(r'.{80}"(?:file|line|function|start_line)": (?:null|0|"").{20}', text)[:3])
+
+
 with Test("advice") as t:
+    builds(t)
     ends(t)
     numbers(t)
     threshold(t)

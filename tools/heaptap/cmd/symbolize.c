@@ -80,8 +80,10 @@ static void print_json(const struct symbolize_settings *settings, const char *in
     for (size_t i = 0; i < summary->module_count; i++) {
         const struct ht_resolve_module *module = &summary->modules[i];
         ht_json_begin_object(&json, NULL);
-        ht_json_string(&json, "file", ht_profile_text(profile, module->file));
-        ht_json_string(&json, "build_id", ht_profile_text(profile, module->build_id));
+        if (module->file != 0)
+            ht_json_string(&json, "file", ht_profile_text(profile, module->file));
+        if (module->build_id != 0)
+            ht_json_string(&json, "build_id", ht_profile_text(profile, module->build_id));
         ht_json_string(&json, "names_from", states[module->state]);
         ht_json_int(&json, "locations", (int64_t)module->locations);
         ht_json_int(&json, "named", (int64_t)module->named);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/measure.h"
+#include "base/path.h"
 #include "input/input.h"
 #include "input/program.h"
 #include "profile/filter.h"
@@ -12,6 +13,7 @@
 #include "stats/health.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 static bool is_word(const char *text, size_t length, const char *word)
@@ -101,6 +103,31 @@ static int open_one(const struct ht_load *load, struct ht_inputs *inputs, size_t
     if (ht_inputs_ask_names(inputs, position, *ret_profile) < 0)
         ht_warn("%s: no names from the server: %s", name, ht_error());
     return 0;
+}
+
+// Whether two profiles are of the same program, but of different builds of it.
+static bool are_builds(const struct ht_profile *a, const struct ht_profile *b)
+{
+    if (a->mapping_count == 0 || b->mapping_count == 0)
+        return false;
+    const struct ht_profile_mapping *of_a = &a->mappings[0], *of_b = &b->mappings[0];
+    const char *id_a = ht_profile_text(a, of_a->build_id), *id_b = ht_profile_text(b, of_b->build_id);
+    return id_a[0] != '\0' && id_b[0] != '\0' && strcmp(id_a, id_b) != 0 &&
+           strcmp(ht_path_name(ht_profile_text(a, of_a->file)),
+                  ht_path_name(ht_profile_text(b, of_b->file))) == 0;
+}
+
+static bool warn_builds(const struct ht_load *load, const struct ht_profile *a, const struct ht_profile *b,
+                        const char *consequence)
+{
+    bool differ = are_builds(a, b);
+    if (differ)
+        ht_warn("these are profiles of different builds of %s (%.12s and %.12s)%s%s",
+                ht_path_name(ht_profile_text(a, a->mappings[0].file)),
+                ht_profile_text(b, b->mappings[0].build_id), ht_profile_text(a, a->mappings[0].build_id),
+                consequence,
+                load->by_lines ? "; lines may have moved, --functions joins the rows of each function" : "");
+    return differ;
 }
 
 // What was opened of a list of inputs.
@@ -210,6 +237,9 @@ static int open_named(const struct ht_load *load, char *const *arguments, size_t
     }
     if (result == 0 && missing > 0)
         ht_warn("the report is made of %zu of the %zu profiles", count - missing, count);
+    for (size_t i = 1; i < opened.count && result == 0; i++)
+        if (warn_builds(load, opened.profiles[0], opened.profiles[i], ""))
+            break;
     if (result == 0)
         warn_older(&opened);
     if (result == 0)
@@ -258,6 +288,8 @@ int ht_load_profile(const struct ht_load *load, char **arguments, int count, str
         free(names);
         int64_t time_ns = profile->time_ns;
         if (result == 0)
+            warn_builds(load, profile, base, "");
+        if (result == 0)
             result = ht_profile_subtract(&profile, &base, mark, load->normalize);
         profile->time_ns = time_ns; // not the base's
         if (result < 0) {
@@ -279,15 +311,18 @@ static bool differs(const struct ht_profile *a, const struct ht_profile *b, cons
 }
 
 // Returns whether they are of two runs: no time lies between those over which anything grew.
-static bool warn_strangers(const struct ht_profile *old, const struct ht_profile *new)
+static bool warn_strangers(const struct ht_load *load, const struct ht_profile *old,
+                           const struct ht_profile *new)
 {
+    static const char two_runs[] = ": the change is the difference of two runs, not growth";
     bool is_other = true;
     if (differs(old, new, "program"))
         ht_warn("these are snapshots of different programs (%s and %s)",
                 ht_profile_comment_value(old, "program"), ht_profile_comment_value(new, "program"));
+    else if (are_builds(new, old))
+        warn_builds(load, new, old, two_runs);
     else if (differs(old, new, "pid") || differs(old, new, "start") || differs(old, new, "boot_id"))
-        ht_warn("these are snapshots of different processes: the change is the difference of two runs, not "
-                "growth");
+        ht_warn("these are snapshots of different processes%s", two_runs);
     else
         is_other = false;
     if (!is_other && old->time_ns > new->time_ns &&new->time_ns != 0)
@@ -324,7 +359,7 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
         ht_profile_free(both[1]);
         return -1;
     }
-    bool unrelated = warn_strangers(both[1], both[0]);
+    bool unrelated = warn_strangers(load, both[1], both[0]);
     struct ht_load_times times = {both[1]->time_ns, both[0]->time_ns, unrelated};
     ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
     if (ht_profile_merge(both, 2) < 0) {

@@ -201,9 +201,12 @@ static void json_row(const struct table *table, struct ht_json *json, const stru
     add_place(table, site, &name);
     ht_json_begin_object(json, NULL);
     ht_json_string(json, "name", name.data);
-    ht_json_string(json, "function", site->name != 0 ? ht_profile_text(profile, site->name) : NULL);
-    ht_json_string(json, "file", site->file != 0 ? ht_profile_text(profile, site->file) : NULL);
-    ht_json_int(json, "line", site->line);
+    if (site->name != 0)
+        ht_json_string(json, "function", ht_profile_text(profile, site->name));
+    if (site->file != 0)
+        ht_json_string(json, "file", ht_profile_text(profile, site->file));
+    if (site->line != 0)
+        ht_json_int(json, "line", site->line);
     json_change(table, json, &row->value);
     json_path(table, json, row);
     ht_json_end_object(json);

@@ -245,6 +245,20 @@ static void json_sample(struct ht_json *json, const struct ht_report *report, si
     ht_json_end_object(json);
 }
 
+// What is unknown is left out.
+static void json_known_text(struct ht_json *json, const char *key, const struct ht_profile *profile,
+                            uint32_t string)
+{
+    if (string != 0)
+        ht_json_string(json, key, ht_profile_text(profile, string));
+}
+
+static void json_known_number(struct ht_json *json, const char *key, int64_t number)
+{
+    if (number != 0)
+        ht_json_int(json, key, number);
+}
+
 static void json_location(struct ht_json *json, const struct ht_profile *profile, size_t position)
 {
     const struct ht_location *location = &profile->locations[position];
@@ -262,10 +276,10 @@ static void json_location(struct ht_json *json, const struct ht_profile *profile
         ht_json_string(json, "function", ht_profile_text(profile, function->name));
         if (function->system_name != function->name)
             ht_json_string(json, "system_name", ht_profile_text(profile, function->system_name));
-        ht_json_string(json, "file", ht_profile_text(profile, function->file));
-        ht_json_int(json, "line", line->line);
-        ht_json_int(json, "column", line->column);
-        ht_json_int(json, "start_line", function->start_line);
+        json_known_text(json, "file", profile, function->file);
+        json_known_number(json, "line", line->line);
+        json_known_number(json, "column", line->column);
+        json_known_number(json, "start_line", function->start_line);
         ht_json_end_object(json);
     }
     ht_json_end_array(json);
@@ -280,8 +294,8 @@ static void json_mapping(struct ht_json *json, const struct ht_profile *profile,
     ht_report_json_hex(json, "start", mapping->start);
     ht_report_json_hex(json, "limit", mapping->limit);
     ht_report_json_hex(json, "offset", mapping->offset);
-    ht_json_string(json, "file", ht_profile_text(profile, mapping->file));
-    ht_json_string(json, "build_id", ht_profile_text(profile, mapping->build_id));
+    json_known_text(json, "file", profile, mapping->file);
+    json_known_text(json, "build_id", profile, mapping->build_id);
     ht_json_bool(json, "has_functions", mapping->has_functions);
     ht_json_bool(json, "has_filenames", mapping->has_filenames);
     ht_json_bool(json, "has_line_numbers", mapping->has_line_numbers);
