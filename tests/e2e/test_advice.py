@@ -190,7 +190,40 @@ def builds(test):
                   re.findall(r'.{80}"(?:file|line|function|start_line)": (?:null|0|"").{20}', text)[:3])
 
 
+def names(test):
+    """Where functions have no names, what would bring them is said: once, and only where it matters."""
+    source, program, out = test.path("deep.c"), test.path("deep"), test.new_folder("deep.out")
+    with open(source, "w") as file:
+        file.write("#include <stdlib.h>\nchar *volatile kept;\n" + "".join(
+            "static __attribute__((noinline)) void f%d(void) { %s; }\n" % (i, "f%d()" % (i - 1) if i else "kept = malloc(100000)")
+            for i in range(5)) + "int main(void) { f4(); return 0; }\n")
+    for flags, told in ((["-g"], False), ([], False), (["-s"], True)):
+        test.need(test.run(["gcc", "-O0", *flags, "-o", program, source]).returncode == 0, "gcc")
+        shutil.rmtree(out)
+        os.mkdir(out)
+        test.run([program], env=test.shim(out, rate=1))
+        done = test.heaptap("top", "--no-cache", *test.files(out))
+        test.need(done.errors.count("no names") == told and (not told or re.search(
+            r"warning: \d+% passes through functions of deep that have no names: a build that is not stripped .or linked with -rdynamic.",
+            done.errors)), "%s: %s", flags, done.errors)
+        test.need(test.heaptap("top", "--symbolize=none", *test.files(out)).errors == "", "names that nobody asked for")
+    dpkg = shutil.which("dpkg-query")
+    python = os.path.realpath("/usr/bin/python3")
+    owner = test.run([dpkg, "-S", python]).output.split(":")[0] if dpkg and os.path.exists(python) else ""
+    if owner:
+        done = test.heaptap("doctor", python)
+        test.need("install %s-dbgsym (Debian's archive" % owner in done.output or " debug info     in " in done.output, "doctor: %s", done.output)
+    if shutil.which("node"):
+        script = "function grow() { const kept = []; for (let i = 0; i < 200; i++) kept.push(Buffer.alloc(100000)); return kept; } grow();"
+        for options, told in (([], True), (["--perf-basic-prof", "--interpreted-frames-native-stack"], False)):
+            out = test.new_folder("node%d" % told)
+            test.run(["node", *options, "-e", script], env=test.shim(out, rate="64K"), cwd=out)
+            done = test.heaptap("top", "--alloc-space", *test.files(out))
+            test.need(("node --perf-basic-prof" in done.errors) == told, "node %s: %s", options, done.errors)
+
+
 with Test("advice") as t:
+    names(t)
     builds(t)
     ends(t)
     numbers(t)

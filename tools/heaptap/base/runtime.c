@@ -42,6 +42,7 @@ static const struct ht_runtime runtimes[] = {
             "itself allocate is",
         .advice = "use async-profiler or JFR for Java objects",
         .frames = "Java",
+        .interpreter = "JavaCalls::call_helper",
         .frames_advice =
             "-XX:+PreserveFramePointer keeps stacks whole, and 'jcmd PID Compiler.perfmap' (JDK 17 "
             "and later) names compiled methods",
@@ -69,7 +70,9 @@ static const struct ht_runtime runtimes[] = {
             "JavaScript objects lie in V8's own heap and are not malloc's; native memory and buffers are",
         .advice = "use node --heapsnapshot-signal or --inspect for JavaScript objects",
         .frames = "JavaScript",
-        .frames_advice = "node --perf-basic-prof (or NODE_OPTIONS=--perf-basic-prof) names them",
+        .interpreter = "Builtins_InterpreterEntryTrampoline",
+        .frames_advice =
+            "node --perf-basic-prof --interpreted-frames-native-stack (also in NODE_OPTIONS) names them",
         .names_variable = "NODE_OPTIONS",
         .names_word = "perf-basic-prof",
     },
@@ -93,6 +96,7 @@ static const struct ht_runtime runtimes[] = {
         .variable = "PYTHONMALLOC",
         .value = "malloc",
         .frames = "Python",
+        .interpreter = "_PyEval_EvalFrameDefault",
         .frames_advice =
             "PYTHONPERFSUPPORT=1 names them (Python 3.12 and later); tracemalloc knows their lines",
         .names_variable = "PYTHONPERFSUPPORT",

@@ -14,6 +14,7 @@ struct ht_runtime {
     const char *advice;           // what to do about that: "set ...", "use ..."
     const char *variable, *value; // an environment in which all of it comes from malloc
     const char *frames;           // whose functions stacks do not show
+    const char *interpreter;      // a function that stands for them in stacks
     const char *frames_advice;
     const char *names_variable, *names_word; // with the word in that variable or the arguments they are shown
 };

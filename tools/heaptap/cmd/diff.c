@@ -154,6 +154,7 @@ static int command(int argc, char **argv)
         settings.compare.sample_index = ht_sample_shorthands[settings.sample_shorthand];
     struct ht_profile *profile;
     struct ht_load_times times;
+    settings.load.sample_index = settings.compare.sample_index;
     settings.load.by_lines = settings.compare.granularity >= HT_BY_LINES;
     if (ht_load_pair(&settings.load, files.items[0], files.items[1], &profile, &times) < 0)
         return ht_cmd_error("diff", "%s", ht_error());

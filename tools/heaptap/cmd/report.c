@@ -194,6 +194,7 @@ static int load_and_run(struct ht_report_settings *settings, const struct ht_rep
         return ht_cmd_usage_error(settings->command, "%s", ht_error());
     settings->load.by_process = settings->view.by != NULL && strcmp(settings->view.by, "process") == 0;
     struct ht_profile *profile;
+    settings->load.sample_index = settings->view.sample_index;
     settings->load.by_lines = settings->view.granularity >= HT_BY_LINES;
     if (ht_load_profile(&settings->load, files, count, &profile) < 0)
         return ht_cmd_error(settings->command, "%s", ht_error());

@@ -1,5 +1,6 @@
 // The files of `heaptap doctor`: the program and its libraries, as the loader finds them, and what stacks and
 // names need.
+#include "base/package.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "doctor/doctor.h"
@@ -343,10 +344,13 @@ void ht_doctor_check_unwind(struct ht_doctor *doctor)
 
 void ht_doctor_check_debug(struct ht_doctor *doctor)
 {
-    static const char advice[] =
-        "build with -g and do not strip, or install its debug package (Debian: NAME-dbgsym)";
     if (!is_judged(doctor))
         return;
+    char *package =
+        doctor->files[0].debug < HT_DEBUG_SEPARATE ? ht_package_with_debug(doctor->files[0].path) : NULL;
+    char *advice = package != NULL
+                       ? ht_format("install %s (Debian's archive of debug symbols)", package)
+                       : ht_strdup("build with -g and do not strip, or install its debug package");
     char libraries[96] = "";
     size_t full = 0, count = doctor->file_count - 1;
     for (size_t i = 1; i < doctor->file_count; i++)
@@ -371,6 +375,8 @@ void ht_doctor_check_debug(struct ht_doctor *doctor)
     default:
         ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "stripped: only exported functions have names");
     }
+    free(advice);
+    free(package);
 }
 
 void ht_doctor_check_build_id(struct ht_doctor *doctor)

@@ -11,6 +11,7 @@
 #include "profile/source.h"
 #include "region/target.h"
 #include "stats/health.h"
+#include "stats/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -265,11 +266,18 @@ static int open_all(const struct ht_load *load, char *const *arguments, size_t c
     return result;
 }
 
+static void warn_names(const char *text)
+{
+    ht_warn("%s", text);
+}
+
 // Names for addresses, then without what the profile itself calls allocator frames.
 static void resolve_and_prune(const struct ht_load *load, struct ht_profile *profile)
 {
-    if (!load->no_symbols)
+    if (!load->no_symbols) {
         ht_resolve_profile(profile, &load->resolve);
+        ht_names_judge(profile, load->sample_index, warn_names);
+    }
     if (ht_filter_drop_frames(profile) < 0)
         ht_warn("the profile's drop_frames are not used: %s", ht_error());
 }

@@ -16,6 +16,7 @@ struct ht_load {
     bool no_symbols;                  // --symbolize=none
     bool no_remote_names;             // --symbolize=local
     bool by_lines;                    // the report's rows go by lines or addresses
+    const char *sample_index;         // what it counts, NULL: the profile's default
     const char *program; // the profiles' program named in front of them, NULL: none (input/program.h)
     struct ht_input_options input;
     struct ht_resolve_options resolve;

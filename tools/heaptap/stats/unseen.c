@@ -69,7 +69,7 @@ char *ht_unseen_of_process(uint32_t pid, double live_bytes)
     return text;
 }
 
-static const struct ht_runtime *runtime_of_profile(const struct ht_profile *profile)
+const struct ht_runtime *ht_runtime_of_profile(const struct ht_profile *profile)
 {
     const char *program = ht_profile_comment_value(profile, "program");
     const struct ht_runtime *runtime = program != NULL ? ht_runtime_of(program) : NULL;
@@ -89,5 +89,5 @@ char *ht_unseen_of_profile(const struct ht_profile *profile)
         return NULL;
     for (size_t i = 0; i < profile->sample_count; i++)
         live_bytes += (double)profile->values[i * profile->sample_type_count + column];
-    return ht_unseen_text(runtime_of_profile(profile), live_bytes, strtod(resident, NULL));
+    return ht_unseen_text(ht_runtime_of_profile(profile), live_bytes, strtod(resident, NULL));
 }

@@ -5,6 +5,9 @@
 #include "base/runtime.h"
 #include "profile/profile.h"
 
+// By the program's name and those of the files that stacks pass through; NULL: none that is known.
+const struct ht_runtime *ht_runtime_of_profile(const struct ht_profile *profile);
+
 // Context: tool. The texts are parts of a sentence, to be freed; NULL: the live heap is most of it, or that
 // is not known.
 
