@@ -104,4 +104,12 @@ static inline bool ht_arch_is_call(const uint8_t *before)
     return (code & 0xfc000000u) == 0x94000000u || (code & 0xfefff000u) == 0xd63f0000u;
 }
 
+// Whether the 8 bytes at a return address take a stack pointer from the frame, as HotSpot's interpreter does
+// where it goes on after a method that it jumped to: ldur x20, [x29, #-16]; stur xzr, [x29, #-16]. No call
+// stands before those.
+static inline bool ht_arch_is_resume(uint64_t code)
+{
+    return code == UINT64_C(0xf81f03bff85f03b4);
+}
+
 #endif

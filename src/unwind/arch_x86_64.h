@@ -131,4 +131,14 @@ static inline bool ht_arch_is_call(const uint8_t *before)
     return false;
 }
 
+// Whether the 8 bytes at a return address take the stack pointer from the frame, as HotSpot's interpreter
+// does where it goes on after a method that it jumped to: mov disp(%rbp), %rsp; movq $0, disp(%rbp), or (JDK
+// 21) mov disp(%rbp), %rcx; lea (%rbp, %rcx, 8), %rsp. No call stands before those.
+static inline bool ht_arch_is_resume(uint64_t code)
+{
+    uint64_t same = (code >> 24 & 0xff) ^ (code >> 56);
+    return ((code & UINT64_C(0x00ffffff00ffffff)) == UINT64_C(0x0045c74800658b48) && same == 0) ||
+           (code & UINT64_C(0xffffffff00ffffff)) == UINT64_C(0xcd648d48004d8b48);
+}
+
 #endif

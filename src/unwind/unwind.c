@@ -133,7 +133,8 @@ bool HT_COLD ht_walk_is_call(uintptr_t pc)
         return false;
     }
     uintptr_t word = ht_arch_load(last);
-    return ht_arch_is_call((const uint8_t *)(&word + 1) - HT_ARCH_CALL_BYTES);
+    return ht_arch_is_call((const uint8_t *)(&word + 1) - HT_ARCH_CALL_BYTES) ||
+           (ht_is_range_readable(pc + 1, sizeof(uint64_t)) && ht_arch_is_resume(ht_arch_load(pc + 1)));
 }
 
 bool HT_COLD ht_walk_check_object(struct ht_walk *walk, uint32_t object)

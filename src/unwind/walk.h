@@ -83,8 +83,8 @@ static inline enum ht_step ht_walk_return_to(struct ht_walk *walk, uintptr_t ret
     return HT_STEP_ON;
 }
 
-// Whether code that belongs to no object may be at the return address pc + 1: the page is readable and a call
-// instruction ends there. One or two system calls.
+// Whether code that belongs to no object may be at the return address pc + 1: the page is readable, and a
+// call instruction ends there or an interpreter's frame is taken up again. At most four system calls.
 bool ht_walk_is_call(uintptr_t pc);
 
 // Steps by the frame pointer if that looks like one: aligned, at or above sp and within 1 MiB of it, pointing

@@ -222,7 +222,32 @@ def names(test):
             test.need(("node --perf-basic-prof" in done.errors) == told, "node %s: %s", options, done.errors)
 
 
+JAVA = """public class Held {
+    static java.util.zip.Deflater[] held = new java.util.zip.Deflater[100];
+    public static void main(String[] arguments) { for (int i = 0; i < held.length; i++) held[i] = new java.util.zip.Deflater(); }
+}
+"""
+
+
+def interpreted_java(test):
+    """Walks through interpreted Java reach the thread's start."""
+    if not shutil.which("javac"):
+        return
+    folder, out = test.new_folder("java"), test.new_folder("java.out")
+    with open(folder + "/Held.java", "w") as file:
+        file.write(JAVA)
+    test.need(test.run(["javac", "Held.java"], cwd=folder).returncode == 0, "javac")
+    test.run(["java", "-Xint", "-Xmx64m", "Held"], env=test.shim(out, rate="64K"), cwd=folder)
+    profile, = test.files(out)
+    done = test.heaptap("top", "--json", "--cum", "--alloc-space", "--focus=deflateInit", profile)
+    report = json.loads(done.output)
+    share = {row.get("function"): row["cum"] for row in report["rows"]}
+    held = share.get("deflateInit2_", 0)
+    test.need(held > 20e6 and share.get("JavaMain", 0) > 0.99 * held, "walks end early: %s", share)
+
+
 with Test("advice") as t:
+    interpreted_java(t)
     names(t)
     builds(t)
     ends(t)

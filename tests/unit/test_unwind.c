@@ -742,6 +742,40 @@ static void jit_with_frames(void **state)
     munmap((char *)code - 128, 4096);
 }
 
+// An interpreter that pushes where it goes on and jumps: push rbp; mov rbp, rsp; sub rsp, 16;
+// mov [rbp - 16], rsp; lea rax, [resume]; push rax; jmp inner; nops; resume: mov rsp, [rbp - 16];
+// mov qword [rbp - 16], 0; leave; ret; inner: as code_with_frame.
+static const uint8_t code_of_interpreter[] = {
+    0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 0x10, 0x48, 0x89, 0x65, 0xf0, 0x48, 0x8d, 0x05, 0x07,
+    0,    0,    0,    0x50, 0xeb, 0x12, 0x90, 0x90, 0x90, 0x90, 0x48, 0x8b, 0x65, 0xf0, 0x48, 0xc7,
+    0x45, 0xf0, 0,    0,    0,    0,    0xc9, 0xc3, 0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+
+static void jit_that_jumps(void **state)
+{
+    (void)state;
+    prepare();
+    uint8_t changed[sizeof code_of_interpreter];
+    for (int broken = 0; broken < 2; broken++) {
+        memcpy(changed, code_of_interpreter, sizeof changed);
+        if (broken)
+            memcpy(changed + 26, "\x48\x89\xec\x90\x90\x90\x90\x90\x90\x90\x90\x90\x5d",
+                   13); // mov rsp, rbp; pop rbp
+        void *code = jit(changed, sizeof changed);
+        void (*call)(void (*)(void), uintptr_t);
+        memcpy(&call, &code, sizeof call);
+        walk_here();
+        unsigned outside = result.frame_count, index;
+        call(walk_here, 0);
+        assert_true(frames_include((uintptr_t)code + 40, (uintptr_t)code + 48, &index));
+        assert_int_equal(result.failed, broken);
+        if (!broken) {
+            assert_int_equal(scratch.pcs[2], (uintptr_t)code + 25); // before where it goes on
+            assert_int_equal(result.frame_count, outside + 2);
+        }
+        munmap((char *)code - 128, 4096);
+    }
+}
+
 static void jit_without_frames(void **state)
 {
     (void)state;
@@ -1059,29 +1093,18 @@ static void clean_up(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(before_the_constructor),
-        cmocka_unit_test(readable_or_not),
-        cmocka_unit_test(stack_consumption),
-        cmocka_unit_test(plain_recursion),
-        cmocka_unit_test(frames_of_all_shapes),
-        cmocka_unit_test(through_libc),
-        cmocka_unit_test(threads_begin),
-        cmocka_unit_test(too_deep),
-        cmocka_unit_test(signal_handlers),
-        cmocka_unit_test(coroutines),
-        cmocka_unit_test(lazy_binding),
-        cmocka_unit_test(cpp_frames),
-        cmocka_unit_test(library_replaced),
-        cmocka_unit_test(reports_and_deltas),
-        cmocka_unit_test(without_find_object),
-        cmocka_unit_test(no_system_calls_when_warm),
-        cmocka_unit_test(jit_with_frames),
-        cmocka_unit_test(jit_without_frames),
-        cmocka_unit_test(hand_made_stacks),
-        cmocka_unit_test(corrupted_stacks),
-        cmocka_unit_test(data_is_no_code),
-        cmocka_unit_test(many_threads),
-        cmocka_unit_test(other_modes),
+        cmocka_unit_test(before_the_constructor), cmocka_unit_test(readable_or_not),
+        cmocka_unit_test(stack_consumption),      cmocka_unit_test(plain_recursion),
+        cmocka_unit_test(frames_of_all_shapes),   cmocka_unit_test(through_libc),
+        cmocka_unit_test(threads_begin),          cmocka_unit_test(too_deep),
+        cmocka_unit_test(signal_handlers),        cmocka_unit_test(coroutines),
+        cmocka_unit_test(lazy_binding),           cmocka_unit_test(cpp_frames),
+        cmocka_unit_test(library_replaced),       cmocka_unit_test(reports_and_deltas),
+        cmocka_unit_test(without_find_object),    cmocka_unit_test(no_system_calls_when_warm),
+        cmocka_unit_test(jit_with_frames),        cmocka_unit_test(jit_that_jumps),
+        cmocka_unit_test(jit_without_frames),     cmocka_unit_test(hand_made_stacks),
+        cmocka_unit_test(corrupted_stacks),       cmocka_unit_test(data_is_no_code),
+        cmocka_unit_test(many_threads),           cmocka_unit_test(other_modes),
         cmocka_unit_test(every_instruction),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static void weigh_sample(struct nameless *nameless, const struct ht_sample *samp
                          uint32_t *seen, uint32_t mark)
 {
     const struct ht_profile *profile = nameless->profile;
-    for (uint32_t i = 0; i + ROOT_FRAMES < sample->frame_count; i++) {
+    for (uint32_t i = 0; i < sample->frame_count; i++) {
         const struct ht_location *location = &profile->locations[profile->frames[sample->frames + i]];
         uint32_t file = file_of(profile, location);
         if (location->line_count > 0) {
@@ -52,7 +52,7 @@ static void weigh_sample(struct nameless *nameless, const struct ht_sample *samp
                 continue;
             file = 0;
         }
-        if (seen[file] == mark)
+        if (seen[file] == mark || (file != 0 && i + ROOT_FRAMES >= sample->frame_count))
             continue;
         seen[file] = mark;
         *(file == 0 ? &nameless->of_jit : &nameless->of_file[file]) += value;
