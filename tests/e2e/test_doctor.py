@@ -103,7 +103,7 @@ def check_usage(t):
     for arguments, status, words in (
             ([], 2, "name a program"), (["1", "b"], 2, "one process or region"), (["--nonsense", "sh"], 2, "nonsense"),
             (["no-such-program-anywhere"], 1, "no such program in PATH"), (["/nonexistent/x"], 1, "no such program"),
-            (["/tmp"], 1, "is a directory"), (["/dev/null"], 1, "is not a regular file"), (["4194305000"], 1, "no such process"),
+            (["/tmp"], 1, "is a directory"), (["/dev/null"], 1, "is not a regular file"), (["4194305000"], 1, "no process has such a number"),
             (["4194300"], 1, "no such process"), (["2"], 1, "kernel|no such process|PID|may")):
         if arguments == ["2"] and not re.match("kthreadd", open("/proc/2/comm").read() if os.path.exists("/proc/2/comm") else ""):
             continue

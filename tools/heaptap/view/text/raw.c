@@ -278,7 +278,7 @@ static void json_location(struct ht_json *json, const struct ht_profile *profile
             ht_json_string(json, "system_name", ht_profile_text(profile, function->system_name));
         json_known_text(json, "file", profile, function->file);
         json_known_number(json, "line", line->line);
-        json_known_number(json, "column", line->column);
+        ht_json_int(json, "column", line->column);
         json_known_number(json, "start_line", function->start_line);
         ht_json_end_object(json);
     }
