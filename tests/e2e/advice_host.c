@@ -117,6 +117,11 @@ int main(int argc, char **argv)
         return fork_worker(argument);
     if (strcmp(how, "chroot") == 0 || strcmp(how, "chroot_first") == 0)
         return change_root(argument, how[6] != '\0');
+    if (strcmp(how, "signal") == 0) {
+        grow();
+        signal(SIGUSR2, *argument == 'd' ? SIG_DFL : SIG_IGN);
+        return be_ready();
+    }
     if (strcmp(how, "leave") == 0) {
         grow();
         _exit(0);

@@ -48,7 +48,16 @@ def workers(test):
             test.need(host.end() == 0, "the worker with SIGUSR2 %s did not live", how)
     host = Host(test, "worker", "kept", env=test.shim(test.new_folder("workers.private"), rate=1, live="/proc"))
     done = test.heaptap("snap", host.pid)
-    test.need("there was no room for a region that others can read" in done.errors, "private tables: %s", done.errors)
+    words = "when it needed a region there was no tmpfs, or no room in it"
+    test.need(words in done.errors, "private tables: %s", done.errors)
+    listed = test.heaptap("ps", "--over", "0", host.pid)
+    test.need("%d: advice_host keeps its tables to itself (%s)" % (host.pid, words) in listed.output, "ps: %s", listed.output)
+    # What the kernel says now comes before what a sleeping process said last.
+    for how, handler in (("default", "default"), ("ignored", "ignored")):
+        host = Host(test, "signal", how, env=test.shim(test.new_folder("signal." + how)))
+        row, = json.loads(test.heaptap("ps", "--json", "--over", "0", host.pid).output)["processes"]
+        test.need(row["signal_handler"] == handler, "SIGUSR2 %s after the last sample: %s", how, row)
+        test.need(host.end() == 0, "the host")
 
 
 def unseen(test):

@@ -483,7 +483,7 @@ def check_other_root(t, doctor):
             t.need(done.returncode == 0 and done.output.startswith(out) and not os.listdir(empty), "snap: %s%s", done.output,
                    done.errors)
         else:
-            t.need("no room for a region" in row(answer, "live_region")["seen"], "private tables: %s", answer)
+            t.need("no tmpfs for a region, or no room in it" in row(answer, "live_region")["seen"], "private tables: %s", answer)
         host.stdin.close()
         t.need(host.wait(60) == 0, "the host in another root")
 

@@ -370,6 +370,7 @@ static int command(int argc, char **argv)
     } else if (rows.count > 0) {
         print_table(&rows, settings.verbose);
         print_signal_lines(&rows);
+        print_private_lines(&rows);
         print_unseen_lines(&rows);
     } else if (all) {
         ht_cmd_say("ps", "nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s",

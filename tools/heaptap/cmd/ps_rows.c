@@ -42,6 +42,8 @@ static bool look_at(struct ht_ps_row *row, struct ht_live_set *set)
     row->signal_owner = header->signal_owner <= HT_SIGNAL_IGNORED ? (enum ht_signal_owner)header->signal_owner
                                                                   : HT_SIGNAL_UNKNOWN;
     row->signal_number = header->signal_number <= 64 ? (int)header->signal_number : 0;
+    if (row->alive)
+        row->signal_owner = ht_signal_owner_now(row->process.pid, row->signal_number, row->signal_owner);
     memcpy(row->health, header->health, sizeof row->health);
     snprintf(row->out_dir, sizeof row->out_dir, "%.*s", (int)sizeof header->out_dir, header->out_dir);
     ht_text_printable(row->out_dir, '_');

@@ -351,33 +351,41 @@ static const char *use_of_usr2(const struct ht_doctor *doctor)
     return doctor->is_java ? "Java suspends threads with, and is ended from outside by," : NULL;
 }
 
-static const char signal_advice[] =
-    "use 'heaptap snap PID', which needs no signal, or choose another one with HEAPTAP_SIGNAL";
+static const char *signal_advice(const struct ht_doctor *doctor)
+{
+    if (doctor->has_shim && doctor->process.has_private_tables)
+        return "choose another one with HEAPTAP_SIGNAL: nothing else reaches its tables";
+    if (doctor->has_shim && !doctor->process.has_region)
+        return "choose another one with HEAPTAP_SIGNAL, or use 'heaptap snap PID' once it has a region";
+    return "use 'heaptap snap PID', which needs no signal, or choose another one with HEAPTAP_SIGNAL";
+}
 
 // A signal that the process handles.
 static void check_handler(struct ht_doctor *doctor, const char *name, const char *use)
 {
     enum { ANSWER_MS = 300 };
     enum ht_signal_owner owner = HT_SIGNAL_UNKNOWN;
+    const char *advice = signal_advice(doctor);
     bool fresh = doctor->has_shim && doctor->process.has_region &&
                  ht_signal_owner(doctor->process.region_path, ANSWER_MS, &owner);
+    if (!fresh && doctor->has_header)
+        owner = ht_signal_owner_now(doctor->pid, (int)doctor->header.signal_number, owner);
     if (!doctor->may_look)
-        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, signal_advice,
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, advice,
                       "%s is handled, by the program or by the profiler: that cannot be seen from here",
                       name);
     else if (!doctor->has_shim)
-        ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice,
-                      "the program handles %s itself: it would keep it", name);
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "the program handles %s itself: it would keep it",
+                      name);
     else if (fresh && owner == HT_SIGNAL_OURS)
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s takes a snapshot: the profiler handles it", name);
     else if (use != NULL)
-        ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice, "%s %s: do not send it for a snapshot", use,
-                      name);
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice, "%s %s: do not send it for a snapshot", use, name);
     else if (owner == HT_SIGNAL_PROGRAM)
-        ht_doctor_say(doctor, HT_DOCTOR_WARNING, signal_advice,
+        ht_doctor_say(doctor, HT_DOCTOR_WARNING, advice,
                       "the program handles %s itself: it takes no snapshot", name);
     else
-        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, signal_advice,
+        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, advice,
                       "%s is handled, by the profiler unless the program took it later; it allocates too "
                       "little to say which",
                       name);
@@ -385,7 +393,7 @@ static void check_handler(struct ht_doctor *doctor, const char *name, const char
 
 void ht_doctor_check_signal(struct ht_doctor *doctor)
 {
-    const char *advice = signal_advice;
+    const char *advice = signal_advice(doctor);
     char name[HT_SIGNAL_NAME_BYTES];
     bool said = doctor->has_header && doctor->header.signal_owner != HT_SIGNAL_UNKNOWN;
     int signal = said ? (int)(doctor->header.signal_number <= 64 ? doctor->header.signal_number : 0)
@@ -394,7 +402,7 @@ void ht_doctor_check_signal(struct ht_doctor *doctor)
     const char *who = process ? "by the process" : "in this shell, and programs inherit that";
     if (!said && !ht_doctor_knows(doctor, "HEAPTAP_SIGNAL")) {
         ht_doctor_say(
-            doctor, HT_DOCTOR_UNKNOWN, signal_advice,
+            doctor, HT_DOCTOR_UNKNOWN, advice,
             "which one takes a snapshot is not known: the process has written over its environment");
         return;
     }

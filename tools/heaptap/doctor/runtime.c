@@ -63,9 +63,10 @@ static void check_one(struct ht_doctor *doctor, const struct ht_runtime *runtime
         ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s with %s=%s: all that it allocates is seen",
                       runtime->name, runtime->variable, setting(doctor, runtime->variable));
     else if (runtime->variable != NULL && !known)
-        ht_doctor_say(doctor, HT_DOCTOR_UNKNOWN, runtime->advice,
-                      "%s, whether with %s is not known: without, %s", runtime->name, runtime->variable,
-                      runtime->unseen);
+        ht_doctor_say(
+            doctor, HT_DOCTOR_PARTLY, runtime->advice,
+            "%s, and whether with %s=%s is not known (its environment was written over): without, %s",
+            runtime->name, runtime->variable, runtime->value, runtime->unseen);
     else
         ht_doctor_say(doctor, HT_DOCTOR_PARTLY, runtime->advice, "%s: %s", runtime->name, runtime->unseen);
     if (runtime->frames != NULL)

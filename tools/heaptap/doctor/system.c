@@ -81,7 +81,8 @@ void ht_doctor_check_live(struct ht_doctor *doctor)
         ht_doctor_say(
             doctor, HT_DOCTOR_WARNING,
             "give it a tmpfs with room before it starts, one that it still sees when it has changed its root",
-            "there was no room for a region when it recorded its first sample; %s", private_tables);
+            "there was no tmpfs for a region, or no room in it, when it recorded its first sample; %s",
+            private_tables);
         return;
     }
     snprintf(path, sizeof path, "%s%s", doctor->root, folder);
@@ -145,9 +146,11 @@ static void say_output(struct ht_doctor *doctor, const char *shown, char path[PA
     struct statvfs mount;
     bool missing = stat(path, &stat_of) != 0 && errno == ENOENT;
     if (missing && doctor->has_shim && ht_proc_is_chrooted(doctor->pid)) {
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "take them from outside: 'heaptap snap PID', 'heaptap run'",
-                      "%s is not in the root that it changed to (chroot): it writes no profiles itself",
-                      shown);
+        ht_doctor_say(
+            doctor, HT_DOCTOR_PARTLY,
+            doctor->process.has_private_tables ? "make that folder inside its root, for its user to write to"
+                                               : "take them from outside: 'heaptap snap PID', 'heaptap run'",
+            "%s is not in the root that it changed to (chroot): it writes no profiles itself", shown);
         return;
     }
     while (stat(path, &stat_of) != 0 && errno == ENOENT && strrchr(path, '/') > path)

@@ -314,7 +314,8 @@ static void explain(const struct ht_process *process, const struct ht_proc_envir
         ht_buffer_text(text, " is not being profiled: it was started with HEAPTAP_RATE=0");
     } else if (process->has_private_tables || is_off) {
         ht_buffer_printf(text, " keeps its tables to itself (%s)",
-                         is_off ? "HEAPTAP_LIVE=off" : "there was no room for a region that others can read");
+                         is_off ? "HEAPTAP_LIVE=off"
+                                : "when it needed a region there was no tmpfs, or no room in it");
         explain_signal(process, ht_proc_value_in(environment->items, "HEAPTAP_SIGNAL"), text);
     } else {
         ht_buffer_text(text, " has no region: nothing that it allocated was sampled");

@@ -115,6 +115,23 @@ bool ht_signal_owner(const char *path, int timeout_ms, enum ht_signal_owner *ret
     return fresh;
 }
 
+enum ht_signal_owner ht_signal_owner_now(uint32_t pid, int signal, enum ht_signal_owner said)
+{
+    struct ht_buffer status = {0};
+    enum ht_signal_owner now = said;
+    if (signal > 0 && said != HT_SIGNAL_UNKNOWN && said != HT_SIGNAL_NONE &&
+        ht_proc_read(pid, "status", &status)) {
+        if (has_signal(&status, "SigIgn", signal))
+            now = HT_SIGNAL_IGNORED;
+        else if (!has_signal(&status, "SigCgt", signal))
+            now = HT_SIGNAL_DEFAULT;
+        else if (said == HT_SIGNAL_IGNORED || said == HT_SIGNAL_DEFAULT)
+            now = HT_SIGNAL_PROGRAM;
+    }
+    ht_buffer_free(&status);
+    return now;
+}
+
 // Not sigabbrev_np: glibc before 2.32 has none.
 static const char *const abbreviations[] = {
     [SIGHUP] = "HUP",   [SIGINT] = "INT",     [SIGQUIT] = "QUIT", [SIGILL] = "ILL",   [SIGTRAP] = "TRAP",

@@ -37,6 +37,10 @@ bool ht_signal_is_fresh(const struct ht_region_header *header, uint32_t asked);
 // last.
 bool ht_signal_owner(const char *path, int timeout_ms, enum ht_signal_owner *ret_owner);
 
+// What the process said last, against what the kernel says now: a signal that is ignored or at its default is
+// that, and one that was and is handled since is the program's, for we never take it a second time.
+enum ht_signal_owner ht_signal_owner_now(uint32_t pid, int signal, enum ht_signal_owner said);
+
 // "SIGUSR2", "signal 40".
 enum { HT_SIGNAL_NAME_BYTES = 32 };
 void ht_signal_name(int number, char name[HT_SIGNAL_NAME_BYTES]);
