@@ -70,7 +70,7 @@ static const char *state_of(const struct ht_ps_row *row)
     if (!row->alive)
         return "dead";
     if (!row->has_figures)
-        return "no samples";
+        return row->process.has_private_tables ? "private" : "no samples";
     if (row->process.is_heir)
         return "inherited";
     if (row->failed)
@@ -259,6 +259,14 @@ static char *unseen_of(const struct ht_ps_row *row)
 {
     bool is_known = row->alive && row->has_figures && !row->process.is_heir; // an heir has more than that
     return is_known ? ht_unseen_of_process(row->process.pid, ht_ps_live(row).bytes) : NULL;
+}
+
+// A process that could be thought to have allocated nothing.
+static void print_private_lines(const struct ht_ps_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (!rows->items[i].has_figures && rows->items[i].process.has_private_tables)
+            printf("%" PRIu32 ": %s\n", rows->items[i].process.pid, rows->items[i].note);
 }
 
 static void print_unseen_lines(const struct ht_ps_rows *rows)
