@@ -255,7 +255,46 @@ def interpreted_java(test):
     test.need(held > 20e6 and share.get("JavaMain", 0) > 0.99 * held, "walks end early: %s", share)
 
 
+def ask_doctor(test, pid, works):
+    """What the doctor says, by check: (status, what was seen)."""
+    done = test.heaptap("doctor", "--json", pid)
+    answer = json.loads(done.output)
+    test.need(answer["works"] == works and done.returncode == (works in ("no", "unknown")), "doctor: %s", answer)
+    return {check["check"]: (check["status"], check["seen"]) for check in reversed(answer["checks"])}
+
+
+def titles(test):
+    """What a process has written over is not known to the doctor; what its region says is."""
+    out = test.new_folder("titles")
+    bare, grown = (ask_doctor(test, Host(test, "title", grows, env=test.shim(out)).pid, "yes") for grows in ("", "grows"))
+    for seen in (bare, grown):
+        test.need(seen["variables"][0] == "unknown" and "nothing of the profiler's" in seen["variables"][1], "variables: %s", seen)
+    test.need([bare[check][0] for check in ("output", "memory", "signal")] == ["unknown"] * 3, "guesses: %s", bare)
+    test.need(out in grown["output"][1] and "at most" in grown["memory"][1], "a region is not asked: %s", grown)
+
+
+def other_root(test):
+    """A process that has changed its root is judged by what it does, not by what a start in there would need."""
+    if os.geteuid() != 0:
+        return
+    empty, out = test.new_folder("empty"), test.new_folder("chroot.out")
+    for how in ("chroot", "chroot_first"):
+        host = Host(test, how, empty, env=dict(test.shim(out), HEAPTAP_LOG="none"))
+        seen = ask_doctor(test, host.pid, "partly")
+        test.need("not in the root that it changed to (chroot)" in seen["output"][1], "output: %s", seen)
+        test.need(seen["loader"][0] == seen["libraries"][0] == "ok", "chroot: %s", seen)
+        if how == "chroot":
+            test.need("live_region" not in seen, "its region is there: %s", seen)
+            done = test.heaptap("snap", host.pid)
+            test.need(done.returncode == 0 and done.output.startswith(out) and not os.listdir(empty), "snap: %s%s", done.output, done.errors)
+        else:
+            test.need("no tmpfs for a region, or no room in it" in seen["live_region"][1], "private tables: %s", seen)
+        test.need(host.end() == 0, "the host in another root")
+
+
 with Test("advice") as t:
+    titles(t)
+    other_root(t)
     interpreted_java(t)
     names(t)
     builds(t)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import BUILD, COMMAND, SHIM, Test, clean_environment, need_program  # noqa: E402
+from e2e import COMMAND, SHIM, Test, clean_environment, need_program  # noqa: E402
 
 SOURCE = os.environ.get("HT_SOURCE") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 FIELDS = {"check", "status", "decides", "seen", "advice"}
@@ -457,37 +457,6 @@ def check_signal_owner(t, doctor, shim):
     after("signal.signal(signal.SIGUSR2, signal.SIG_DFL)", "default", "would kill %d: the program took it back")
 
 
-def check_title(t, doctor, shim):
-    """What a process has written over is not known; what its region says is."""
-    answers = []
-    for grows in ("", "grows"):
-        host = t.start([BUILD + "/e2e/advice_host", "title", grows], env=shim, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        t.need(host.stdout.readline() == "ready\n", "the host with a title did not start")
-        answers.append(doctor.expect(host.pid, "yes", "variables", "unknown", "written over its environment: .*nothing"))
-    t.need([row(answers[0], c)["status"] for c in ("output", "memory", "signal")] == ["unknown"] * 3, "guesses: %s", answers[0])
-    t.need(shim["HEAPTAP_OUT"] in row(answers[1], "output")["seen"] and "at most" in row(answers[1], "memory")["seen"],
-           "a region is not asked: %s", answers[1])
-
-
-def check_other_root(t, doctor):
-    """A process that has changed its root is judged by what it does, not by what a start in there would need."""
-    empty, out = t.new_folder("empty"), t.new_folder("chroot.out")
-    for how in ("chroot", "chroot_first"):
-        host = t.start([BUILD + "/e2e/advice_host", how, empty], env=t.shim(out), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        t.need(host.stdout.readline() == "ready\n", "the host in another root did not start")
-        answer = doctor.expect(host.pid, "partly", "output", "warning", "not in the root that it changed to .chroot.")
-        t.need(row(answer, "loader")["status"] == "ok" and row(answer, "libraries")["status"] == "ok", "chroot: %s", answer)
-        if how == "chroot":
-            t.need(row(answer, "live_region") is None, "its region is there: %s", answer)
-            done = t.heaptap("snap", host.pid)
-            t.need(done.returncode == 0 and done.output.startswith(out) and not os.listdir(empty), "snap: %s%s", done.output,
-                   done.errors)
-        else:
-            t.need("no tmpfs for a region, or no room in it" in row(answer, "live_region")["seen"], "private tables: %s", answer)
-        host.stdin.close()
-        t.need(host.wait(60) == 0, "the host in another root")
-
-
 def check_processes(t, doctor):
     python = clean_environment(PYTHONMALLOC="malloc")
     bare = Host(t, "", env=python)
@@ -533,7 +502,6 @@ def check_processes(t, doctor):
     filtered = Host(t, FILTER + grown, env=shim)
     doctor.expect(filtered.pid, "yes", "seccomp", "warning", "a filter that")
     doctor.expect(filtered.pid, "yes", "rights", "ok", "no_new_privs")
-    check_title(t, doctor, shim)
     broken = Host(t, "", env=dict(python, LD_PRELOAD="/nonexistent/libheaptap.so"), stderr=subprocess.DEVNULL)
     doctor.expect(broken.pid, "no", "profiler", "problem", "not loaded, though LD_PRELOAD=/nonexistent")
     wrong = Host(t, grown, env=dict(shim, HEAPTAP_RATE="lots", HEAPTAP_LOG="none"))
@@ -564,7 +532,6 @@ def check_special_processes(t, doctor):
     t.need(done.returncode == 1 and "has ended" in done.errors, "a zombie: %s", done.errors)
     if os.geteuid() != 0:
         return
-    check_other_root(t, doctor)
     # Somebody else's process, from a user without rights, and from root.
     bare = t.start(["/bin/sleep", "100"])
     t.wait_for(lambda: "sleep" in os.readlink("/proc/%d/exe" % bare.pid), "sleep did not start")
