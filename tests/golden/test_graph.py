@@ -171,7 +171,7 @@ def json_of(case, report, *more):
 
 
 def escaped(name):
-    return re.sub(r"[\x00-\x20\x7f]", "_", name.replace(";", ":"))
+    return re.sub(r"[\x00-\x1f\x7f]", "_", name.replace(";", ":"))
 
 
 def check_folded(case):

@@ -115,7 +115,7 @@ static void test_names(void **state)
     expect_report("say \"hi\"\\", "dot", "[label=\"say \\\"hi\\\"\\\\\\n2kB");
     expect_report("f", "dot", "digraph \"\\\"quoted\\\"\" {");
     expect_report("f", "dot", "[label = \"k:a\\\"b\\\\\" id=\"N1_0\"");
-    expect_report("operator new; x\n", "folded", "main;operator_new:_x_ 2048\n");
+    expect_report("operator new; x\n", "folded", "main;operator new: x_ 2048\n");
     expect_report("", "folded", "main;[\"quoted\"] 2048\n");
     expect_report("f", "callgrind", "fn=(1) f\n0x2 0 2\n");
 }

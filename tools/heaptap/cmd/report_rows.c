@@ -211,7 +211,7 @@ const struct ht_command ht_command_folded = {
     .usage = "[options] FILE|PID|URL...",
     .text =
         "A line for each stack: its functions from the root to the allocation, joined by ';', a blank and the value. In names\n"
-        "';' becomes ':' and a blank '_'. --tagroot and --tagleaf put labels into the stacks.\n",
+        "';' becomes ':'; blanks stay, as only a line's last one parts. --tagroot and --tagleaf put labels into the stacks.\n",
     .examples = "  heaptap folded heap.pb.gz | flamegraph.pl --countname bytes > heap.svg\n"
                 "  heaptap folded --alloc-objects --tagroot thread heap.pb.gz > heap.folded\n"
                 "      one tree for each thread; speedscope opens the file\n",

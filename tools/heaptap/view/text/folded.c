@@ -23,11 +23,11 @@ struct folder {
     struct ht_index index;
 };
 
-// ';' parts the frames and the last blank the value; the usual replacements for both, and for what ends a
-// line.
+// ';' parts the frames: it is replaced, and what ends a line. Blanks stay: readers take the last one of a line
+// for the value's.
 static char replaced(char c)
 {
-    return c == ';' ? ':' : (unsigned char)c <= ' ' || c == 0x7f ? '_' : c;
+    return c == ';' ? ':' : (unsigned char)c < ' ' || c == 0x7f ? '_' : c;
 }
 
 static const char *frame_text(const struct folder *folder, const struct stack *stack, uint32_t frame)
