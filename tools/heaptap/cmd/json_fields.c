@@ -20,7 +20,7 @@ const struct ht_json_fields ht_json_fields[] = {
     {"traces", "rows[].frames[]", NODE " inlined"},
     {"traces raw proto", "rows[].labels[]", "key text? number? unit?"},
     {"tags", "", HEADER " rows"},
-    {"tags", "rows[]", "key value tags"},
+    {"tags", "rows[]", "key value percent tags"},
     {"tags", "rows[].tags[]", "text value percent"},
     {"comments", "", HEADER " rows"},
     {"raw proto", "",

@@ -93,7 +93,8 @@ const struct ht_command ht_command_tags = {
     .summary = "show the labels' values and what each of them holds",
     .usage = "[options] FILE|PID|URL...",
     .text =
-        "For each label (bytes, thread, those set by the program): its values, the heaviest first, with their share.\n",
+        "For each label (bytes, thread, those set by the program): how much of the profile has it, and its values, the\n"
+        "heaviest first. Percentages are of the profile, not of what filters leave (--relative-percentages: of that).\n",
     .examples = "  heaptap tags heap.pb.gz\n"
                 "      which object sizes hold the memory\n"
                 "  heaptap tags --focus cache_add --tagshow thread heap.pb.gz\n"

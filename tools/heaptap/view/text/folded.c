@@ -23,8 +23,8 @@ struct folder {
     struct ht_index index;
 };
 
-// ';' parts the frames: it is replaced, and what ends a line. Blanks stay: readers take the last one of a line
-// for the value's.
+// ';' parts the frames: it is replaced, and what ends a line. Blanks stay: readers take the last one of a
+// line for the value's.
 static char replaced(char c)
 {
     return c == ';' ? ':' : (unsigned char)c < ' ' || c == 0x7f ? '_' : c;

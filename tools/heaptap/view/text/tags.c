@@ -79,34 +79,38 @@ static size_t end_of_key(const struct tags *tags, size_t first, int64_t *ret_tot
     return end;
 }
 
-static void add_value(const struct ht_report *report, int64_t value, struct ht_buffer *out)
+// A value, and its share of the whole profile.
+static void add_value(const struct ht_report *report, int64_t value, const char *of, struct ht_buffer *out)
 {
-    const char *unit;
-    double scaled = ht_measure_scale(value, report->sample_unit, report->output_unit, &unit);
-    ht_buffer_printf(out, "%.1f%s", scaled, unit);
+    char text[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES];
+    ht_report_label(report, value, text);
+    ht_buffer_printf(out, "%s%s", text, of);
+    ht_measure_percent(value, report->total, percent);
+    if (report->total > 0)
+        ht_buffer_printf(out, " (%s)", percent);
 }
 
+// As current pprof: how much has the label at all, and shares of the profile.
 static void tags_text(const struct tags *tags, const struct ht_report *report, struct ht_buffer *out)
 {
     const struct ht_profile *profile = tags->profile;
     struct ht_buffer lines = {0};
+    char all[HT_MEASURE_TEXT_BYTES];
     int64_t total;
+    ht_report_label(report, report->total, all);
+    char *of = ht_format(" of %s", all);
     for (size_t first = 0, end; first < tags->count; first = end) {
         end = end_of_key(tags, first, &total);
         ht_buffer_printf(&lines, "%s:\t Total ", ht_profile_text(profile, tags->tags[first].key));
-        add_value(report, total, &lines);
-        ht_buffer_byte(&lines, '\n');
+        add_value(report, total, of, &lines);
         for (size_t i = first; i < end; i++) {
-            char percent[HT_MEASURE_TEXT_BYTES];
-            ht_buffer_text(&lines, " \t");
-            add_value(report, tags->tags[i].value, &lines);
-            ht_measure_percent(tags->tags[i].value, total, percent);
-            if (total > 0)
-                ht_buffer_printf(&lines, " (%s)", percent);
-            ht_buffer_printf(&lines, ":\t %s\n", ht_profile_text(profile, tags->tags[i].text));
+            ht_buffer_text(&lines, "\n \t");
+            add_value(report, tags->tags[i].value, "", &lines);
+            ht_buffer_printf(&lines, ":\t %s", ht_profile_text(profile, tags->tags[i].text));
         }
-        ht_buffer_byte(&lines, '\n');
+        ht_buffer_text(&lines, "\n\n");
     }
+    free(of);
     ht_text_align(out, lines.data, lines.length);
     ht_buffer_free(&lines);
 }
@@ -123,12 +127,13 @@ static void tags_json(const struct tags *tags, const struct ht_report *report, c
         ht_json_begin_object(&json, NULL);
         ht_json_string(&json, "key", ht_profile_text(tags->profile, tags->tags[first].key));
         ht_json_int(&json, "value", total);
+        ht_report_json_percent(&json, "percent", total, report->total);
         ht_json_begin_array(&json, "tags");
         for (size_t i = first; i < end; i++) {
             ht_json_begin_object(&json, NULL);
             ht_json_string(&json, "text", ht_profile_text(tags->profile, tags->tags[i].text));
             ht_json_int(&json, "value", tags->tags[i].value);
-            ht_report_json_percent(&json, "percent", tags->tags[i].value, total);
+            ht_report_json_percent(&json, "percent", tags->tags[i].value, report->total);
             ht_json_end_object(&json);
         }
         ht_json_end_array(&json);
