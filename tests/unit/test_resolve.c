@@ -165,9 +165,25 @@ static void test_demangle(void **state)
     check_demangled("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE", HT_DEMANGLE_SIMPLE,
                     "core::fmt::Formatter::pad");
     check_demangled("_RNvCs1234_7mycrate3foo", HT_DEMANGLE_SIMPLE, "mycrate::foo");
+    check_demangled("_ZN1FlsIiEERS_T_", HT_DEMANGLE_SIMPLE, "F::operator<<");
+    check_demangled("_ZNK1FclIiEEiT_", HT_DEMANGLE_SIMPLE, "F::operator()");
+    check_demangled("_ZN1GIiEixIdEEiT_", HT_DEMANGLE_SIMPLE, "G::operator[]");
+    check_demangled("_ZN14a$u20$test$GT$4foobE", HT_DEMANGLE_SIMPLE, "a test>::foob"); // its hash cut off
+    check_demangled("_ZN3foo3bar17h0000000000000000E", HT_DEMANGLE_SIMPLE, "foo::bar");
 #else
     check_demangled("_ZN3foo3barEi", HT_DEMANGLE_SIMPLE, NULL);
 #endif
+    // Rust's names as tools leave them that know C++ alone.
+    check_demangled("core::ptr::drop_in_place$LT$alloc..string..String$GT$::h0123456789abcdef",
+                    HT_DEMANGLE_SIMPLE, "core::ptr::drop_in_place<alloc::string::String>");
+    check_demangled("_$LT$$RF$T$u20$as$u20$core..fmt..Debug$GT$::fmt", HT_DEMANGLE_FULL,
+                    "<&T as core::fmt::Debug>::fmt");
+    check_demangled("a::b::_$u7b$$u7b$closure$u7d$$u7d$::h0123456789abcdef", HT_DEMANGLE_SIMPLE,
+                    "a::b::{{closure}}");
+    check_demangled("x$LT$broken$u2$u20$", HT_DEMANGLE_SIMPLE,
+                    "x<broken$u2 "); // no letter has the number 2
+    check_demangled("_ZN9a$u20$wrong", HT_DEMANGLE_SIMPLE, NULL);
+    check_demangled("com.example.A$C$B.run", HT_DEMANGLE_SIMPLE, NULL);
     check_demangled("main", HT_DEMANGLE_FULL, NULL);
     check_demangled("_start", HT_DEMANGLE_FULL, NULL);
     check_demangled("_Z", HT_DEMANGLE_FULL, NULL);
@@ -198,6 +214,14 @@ static void test_names_of_other_writers(void **state)
     assert_string_equal(readable("kept", "_ZN1a1bEv", HT_DEMANGLE_FULL, true), "_ZN1a1bEv");
 #endif
     assert_string_equal(readable("kept", "_ZN1a1bEv", HT_DEMANGLE_SIMPLE, false), "kept");
+    // Debug info names lambdas and their kin without mangling.
+    assert_string_equal(readable("", "operator()<int>", HT_DEMANGLE_SIMPLE, false), "operator()");
+    assert_string_equal(readable("", "F<a<b> >::operator()(int) const", HT_DEMANGLE_SIMPLE, false),
+                        "F::operator() const");
+    assert_string_equal(readable("", "operator<< <int>", HT_DEMANGLE_SIMPLE, false), "operator<<");
+    assert_string_equal(readable("", "F<int>::operator->(int)", HT_DEMANGLE_TEMPLATES, false),
+                        "F<int>::operator->");
+    assert_string_equal(readable("", "my_operator<int>(int)", HT_DEMANGLE_SIMPLE, false), "my_operator");
     assert_string_equal(readable("a::b<int>(char)", "a::b<int>(char)", HT_DEMANGLE_SIMPLE, false), "a::b");
     assert_string_equal(readable("main.(*T[...]).f", "main.(*T[...]).f", HT_DEMANGLE_SIMPLE, false),
                         "main.(*T[...]).f");

@@ -313,26 +313,6 @@ static void resolve_modules(struct resolver *resolver)
     free(locations);
 }
 
-// Names that look like readable C++ and were never mangled lose what the mode leaves out, as in pprof:
-// balanced groups of the given brackets. Unbalanced names stay whole.
-static void remove_groups(char *name, char open, char close)
-{
-    char *copy = ht_strdup(name), *to = name;
-    int depth = 0;
-    for (const char *at = copy; *at != '\0'; at++) {
-        if (*at == open)
-            depth++;
-        if (depth == 0)
-            *to++ = *at;
-        if (*at == close && --depth < 0)
-            break;
-    }
-    *to = '\0';
-    if (depth != 0)
-        strcpy(name, copy);
-    free(copy);
-}
-
 static bool looks_like_cplusplus(const char *name)
 {
     if (strstr(name, ".<") != NULL || strstr(name, "]).") != NULL) // Java, Go
@@ -349,10 +329,10 @@ static void demangle_function(struct ht_profile *profile, struct ht_function *fu
             function->name = function->system_name;
             return;
         }
-        name = ht_strdup(symbol);
-        remove_groups(name, '(', ')');
+        name = ht_strdup(symbol); // never mangled; loses what the mode leaves out, as in pprof
+        ht_demangle_remove_groups(name, '(', ')');
         if (mode == HT_DEMANGLE_SIMPLE)
-            remove_groups(name, '<', '>');
+            ht_demangle_remove_groups(name, '<', '>');
     }
     function->name = ht_profile_intern_text(profile, name);
     free(name);

@@ -63,7 +63,11 @@ struct ht_resolve_options {
 void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_options *options);
 
 // The readable name of a symbol (free() it), NULL if it is not a mangled name, or in a build without
-// libiberty.
+// libiberty. Names that another tool has made readable as if Rust's were C++'s become Rust's.
 char *ht_demangle(const char *symbol, enum ht_demangle mode);
+
+// Takes balanced groups of the given brackets out of a readable name; those of an operator's own name stay. A
+// name that does not balance stays whole.
+void ht_demangle_remove_groups(char *name, char open, char close);
 
 #endif
