@@ -321,6 +321,15 @@ void ht_elf_build_id_text(const void *bits, size_t bytes, char text[HT_BUILD_ID_
         snprintf(text + 2 * i, 3, "%02x", ((const uint8_t *)bits)[i]);
 }
 
+void ht_elf_build_id_given(const char *given, char text[HT_BUILD_ID_TEXT_BYTES])
+{
+    size_t length = 0;
+    for (; given[length] != '\0' && length + 1 < HT_BUILD_ID_TEXT_BYTES; length++)
+        text[length] =
+            given[length] >= 'A' && given[length] <= 'F' ? (char)(given[length] - 'A' + 'a') : given[length];
+    text[length] = '\0';
+}
+
 bool ht_elf_image_build_id(const struct ht_elf_image *image, char text[HT_BUILD_ID_TEXT_BYTES])
 {
     uint8_t bits[(HT_BUILD_ID_TEXT_BYTES - 1) / 2];

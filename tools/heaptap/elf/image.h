@@ -72,6 +72,7 @@ size_t ht_elf_image_note(const struct ht_elf_image *image, const char *owner, ui
 // Build ids are compared and shown as lower-case hex. False and "": the file has none.
 enum { HT_BUILD_ID_TEXT_BYTES = 129 };
 bool ht_elf_image_build_id(const struct ht_elf_image *image, char text[HT_BUILD_ID_TEXT_BYTES]);
+void ht_elf_build_id_given(const char *given, char text[HT_BUILD_ID_TEXT_BYTES]); // as others write it
 void ht_elf_build_id_text(const void *bits, size_t bytes, char text[HT_BUILD_ID_TEXT_BYTES]);
 
 // The name of the debug info of a build id below a folder (/usr/lib/debug): free() it; NULL: that is no build

@@ -21,12 +21,12 @@ int ht_load_take_program(struct ht_load *load, char ***operands, int *count)
 
 void ht_load_use_program(const struct ht_load *load, const char *name, struct ht_profile *profile)
 {
-    char build_id[HT_BUILD_ID_TEXT_BYTES];
+    char build_id[HT_BUILD_ID_TEXT_BYTES], wanted[HT_BUILD_ID_TEXT_BYTES];
     struct ht_elf_image image;
     if (load->program == NULL || profile->mapping_count == 0)
         return;
     const uint32_t file = profile->mappings[0].file, id = profile->mappings[0].build_id;
-    const char *wanted = ht_profile_text(profile, id);
+    ht_elf_build_id_given(ht_profile_text(profile, id), wanted);
     ht_elf_image_open(&image, load->program);
     ht_elf_image_build_id(&image, build_id);
     ht_elf_image_close(&image);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 // A new number when answers are made in another way.
-#define CACHE_MAGIC UINT64_C(0x31304d5953505448) // "HTPSYM01"
+#define CACHE_MAGIC UINT64_C(0x32304d5953505448) // "HTPSYM02"
 
 enum { BUILD_ID_BYTES = 128, TEXT_LIMIT_BYTES = 1 << 20 };
 

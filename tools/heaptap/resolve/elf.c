@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "resolve/inflate.h"
+#include "resolve/plt.h"
 
 #include <elfutils/libdwelf.h>
 #include <errno.h>
@@ -168,11 +169,43 @@ static bool address_in_debug_file(const struct ht_layout *layout, uint64_t start
     return found;
 }
 
+// What some writers have in place of the kernel's mappings: addresses of the file itself, in one mapping of
+// everything (0 to 0 or to the end), or one mapping for the whole program in memory. True if so; *ret_address
+// is then in an executable part, or the answer is that it is in none.
+static bool address_in_whole_file(const struct ht_layout *layout, uint64_t start, uint64_t limit,
+                                  uint64_t address, uint64_t *ret_address, bool *ret_found)
+{
+    uint64_t first = UINT64_MAX, end = 0;
+    for (size_t i = 0; i < layout->segment_count; i++) {
+        const struct ht_segment *segment = &layout->segments[i];
+        uint64_t segment_end = (segment->address + segment->memory_bytes + page_mask) & ~page_mask;
+        first = (segment->address & ~page_mask) < first ? segment->address & ~page_mask : first;
+        end = segment_end > end ? segment_end : end;
+    }
+    bool is_own = start == 0 && (limit == 0 || limit >= INT64_MAX);
+    if (!is_own && (layout->segment_count < 2 || limit <= start || limit - start < end - first))
+        return false;
+    uint64_t own = is_own ? address : address - start + first;
+    *ret_found = false;
+    for (size_t i = 0; i < layout->segment_count; i++) {
+        const struct ht_segment *segment = &layout->segments[i];
+        if ((segment->flags & PF_X) && own >= segment->address &&
+            own - segment->address < segment->memory_bytes)
+            *ret_found = true;
+    }
+    if (*ret_found)
+        *ret_address = own;
+    return true;
+}
+
 bool ht_layout_address(const struct ht_layout *layout, uint64_t start, uint64_t limit, uint64_t offset,
                        uint64_t address, uint64_t *ret_address)
 {
+    bool is_found;
     if (address < start || (limit != 0 && address >= limit))
         return false;
+    if (offset == 0 && address_in_whole_file(layout, start, limit, address, ret_address, &is_found))
+        return is_found;
     if (layout->is_debug_only)
         return address_in_debug_file(layout, start, limit, address, ret_address);
     uint64_t in_file = address - start + offset;
@@ -215,25 +248,56 @@ static int rank_of(const GElf_Sym *symbol, const char *name)
     return (symbol->st_size > 0) * 100 + binding * 20 - (is_mangled ? 0 : underscores > 9 ? 9 : underscores);
 }
 
+static void add_symbol(struct ht_elf *module, const struct ht_symbol *symbol)
+{
+    HT_RESERVE(module->symbols, module->symbol_capacity, module->symbol_count + 1);
+    module->symbols[module->symbol_count++] = *symbol;
+}
+
+// Where the section of a symbol ends: one without a size reaches no further.
+static uint64_t limit_of(Elf *elf, GElf_Word section, const GElf_Sym *symbol, GElf_Addr address)
+{
+    GElf_Shdr header;
+    Elf_Scn *found = elf != NULL && section < SHN_LORESERVE ? elf_getscn(elf, section) : NULL;
+    if (symbol->st_size > 0)
+        return address + symbol->st_size;
+    if (found == NULL || gelf_getshdr(found, &header) == NULL)
+        return UINT64_MAX;
+    return header.sh_addr + header.sh_size + (address - symbol->st_value);
+}
+
+static void add_stub(void *context, uint64_t start, uint64_t end, const char *name)
+{
+    struct ht_elf *module = context;
+    char *text = ht_format("%s@plt", name);
+    add_symbol(module,
+               &(struct ht_symbol){start, end, end, ht_arena_copy(&module->names, text, strlen(text)), 0});
+    free(text);
+}
+
 static void load_symbols(struct ht_elf *module)
 {
     module->symbols_loaded = true;
     int count = dwfl_module_getsymtab(module->module);
-    size_t capacity = 0;
     for (int i = 1; i < count; i++) {
         GElf_Sym symbol;
-        GElf_Addr address;
+        GElf_Addr address, bias;
         GElf_Word section;
+        Elf *elf;
         const char *name =
-            dwfl_module_getsym_info(module->module, i, &symbol, &address, &section, NULL, NULL);
+            dwfl_module_getsym_info(module->module, i, &symbol, &address, &section, &elf, &bias);
         int type = GELF_ST_TYPE(symbol.st_info);
         if (name == NULL || name[0] == '\0' || name[0] == '$' || section == SHN_UNDEF || section == SHN_ABS ||
             (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
             continue;
-        HT_RESERVE(module->symbols, capacity, module->symbol_count + 1);
-        module->symbols[module->symbol_count++] =
-            (struct ht_symbol){address, address + symbol.st_size, name, rank_of(&symbol, name)};
+        add_symbol(module, &(struct ht_symbol){address, address + symbol.st_size,
+                                               limit_of(elf, section, &symbol, address), name,
+                                               rank_of(&symbol, name)});
     }
+    GElf_Addr bias;
+    Elf *elf = dwfl_module_getelf(module->module, &bias);
+    if (elf != NULL)
+        ht_plt_each(elf, add_stub, module);
     if (module->symbol_count > 0)
         qsort(module->symbols, module->symbol_count, sizeof *module->symbols, compare_symbols);
 }
@@ -257,7 +321,7 @@ const struct ht_symbol *ht_elf_symbol(struct ht_elf *module, uint64_t address)
         const struct ht_symbol *symbol = &module->symbols[low - back];
         if (address < symbol->end)
             return symbol;
-        if (symbol->start == symbol->end && back == 1)
+        if (symbol->start == symbol->end && back == 1 && address < symbol->limit)
             return symbol;
     }
     return NULL;

@@ -27,6 +27,7 @@ struct ht_query {
 
 struct ht_symbol {
     uint64_t start, end; // end == start: unknown size
+    uint64_t limit;      // where its section ends
     const char *name;
     int rank; // among symbols at one address the highest wins
 };
@@ -53,7 +54,7 @@ struct ht_elf {
     struct ht_layout layout;
     bool is_complete;          // has debug info, and all of it was found; known after ht_elf_resolve()
     struct ht_symbol *symbols; // sorted, loaded on demand
-    size_t symbol_count;
+    size_t symbol_count, symbol_capacity;
     bool symbols_loaded;
     struct ht_frame *frames; // of the answers so far
     size_t frame_count, frame_capacity;

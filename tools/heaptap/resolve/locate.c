@@ -208,6 +208,19 @@ static void find_alternate(struct ht_elf *module, const struct ht_resolve_option
     ht_elf_leave_wrong_alternate(module);
 }
 
+// The file at the mapping's name. Where the kernel has put " (deleted)" behind that, a file with the build id
+// may have come back to the name.
+static enum ht_located open_by_name(struct ht_elf *module, const struct ht_wanted *wanted, const char *path,
+                                    const char *debug_path)
+{
+    enum ht_located result = open_checked(module, path, -1, wanted->build_id, debug_path);
+    char *plain = ht_strdup(path);
+    if (result == HT_LOCATED_MISSING && wanted->build_id[0] != '\0' && ht_proc_take_deleted(plain))
+        result = open_checked(module, plain, -1, wanted->build_id, debug_path);
+    free(plain);
+    return result;
+}
+
 enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin *origin,
                           const struct ht_resolve_options *options, struct ht_elf *ret_module)
 {
@@ -226,7 +239,7 @@ enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin
     char *debug_path = ht_format(":.debug:%s%s%s%s/usr/lib/debug", extra, extra[0] != '\0' ? ":" : "",
                                  root[0] != '\0' ? root : "", root[0] != '\0' ? "/usr/lib/debug:" : "");
     char *path = ht_format("%s%s", root, wanted->name);
-    enum ht_located result = open_checked(ret_module, path, -1, wanted->build_id, debug_path);
+    enum ht_located result = open_by_name(ret_module, wanted, path, debug_path);
     char *reason = ht_strdup(ht_error());
     if (result != HT_LOCATED && open_elsewhere(ret_module, wanted, origin, options, debug_path))
         result = HT_LOCATED;

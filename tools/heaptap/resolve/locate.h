@@ -14,7 +14,7 @@ struct ht_origin {
 
 struct ht_wanted {
     const char *name;     // as in the mapping
-    const char *build_id; // "": unknown
+    const char *build_id; // lower-case; "": unknown
     uint64_t start, limit;
     bool is_program; // the profile's first mapping
 };

@@ -72,7 +72,9 @@ static void store_answer(struct resolver *resolver, const struct ht_elf *module,
         const struct ht_frame *frame = &module->frames[query->first_frame + i];
         const char *symbol = frame->symbol != NULL ? frame->symbol : "??";
         struct ht_function function = {.start_line = frame->start_line};
-        function.system_name = ht_profile_intern(profile, symbol, strcspn(symbol, "@")); // foo@@GLIBC_2.2
+        size_t length = strcspn(symbol, "@"); // foo@@GLIBC_2.2
+        length += strcmp(symbol + length, "@plt") == 0 ? strlen("@plt") : 0;
+        function.system_name = ht_profile_intern(profile, symbol, length);
         function.name = function.system_name; // demangled later, with all others
         function.file = frame->file != NULL ? ht_profile_intern_text(profile, frame->file) : 0;
         add_line(profile, add_function(resolver, function), frame->line);
@@ -245,9 +247,11 @@ static void resolve_group(struct resolver *resolver, const uint32_t *locations, 
     struct ht_profile *profile = resolver->profile;
     uint32_t mapping = profile->locations[locations[0]].mapping;
     const struct ht_profile_mapping *first = &profile->mappings[mapping];
+    char build_id[HT_BUILD_ID_TEXT_BYTES];
+    ht_elf_build_id_given(ht_profile_text(profile, first->build_id), build_id);
     struct ht_wanted wanted = {
         .name = ht_profile_text(profile, first->file),
-        .build_id = ht_profile_text(profile, first->build_id),
+        .build_id = build_id,
         .start = first->start,
         .limit = first->limit,
         .is_program = mapping == 0,
