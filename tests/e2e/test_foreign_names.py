@@ -1,9 +1,11 @@
 #!/usr/bin/python3 -B
 # Names in profiles that others wrote: addresses that are the file's own already, one mapping for everything, stubs of calls to
-# other files, build ids in capital letters, programs that were deleted and are back.
+# other files, build ids in capital letters, programs that were deleted and are back, Go without symbols.
 import os
 import re
+import random
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -130,8 +132,93 @@ def build_ids(t):
     t.need(got[call][-1:] == ["outer"] and not program.errors, "the program given by hand: %s %s", got, program.errors)
 
 
-need_program("gcc", "objdump")
+GO_SOURCE = """
+package main
+import (
+	"fmt"
+	"os"
+)
+%s
+//go:noinline
+func outerg(n int) []byte { return make([]byte, n+len(os.Args)) }
+func main() { fmt.Println(len(outerg(4096))) }
+"""
+
+
+def go_tables(t):
+    """Stripped Go programs have the names of their own table: linked by Go and by gcc, at a fixed place and at any."""
+    go = shutil.which("go")
+    for title, flags, c in (("fixed", (), False), ("pie", ("-buildmode=pie",), False), ("cgo", (), True), ("cgo-pie", ("-buildmode=pie",), True)):
+        if not go:
+            print("left out: go is not installed")
+            break
+        folder = t.new_folder("go-" + title)
+        with open(folder + "/g.go", "w") as file:
+            file.write(GO_SOURCE % ("// int answer(void) { return 42; }\nimport \"C\"\nvar answer = C.answer()" if c else ""))
+        environment = clean_environment(GOCACHE=t.path("go-cache"), GO111MODULE="off", HOME=folder, CGO_ENABLED=str(int(c)))
+        done = [t.run([go, "build", "-ldflags=" + ldflags, *flags, "-o", name, "g.go"], environment, cwd=folder)
+                for ldflags, name in (("-w", "full"), ("-s -w", "stripped"))]
+        if not t.need(all(d.returncode == 0 for d in done), "go build %s: %s", title, done[0].errors):
+            continue
+        program = Program.__new__(Program)
+        program.t, program.folder, program.binary = t, folder, folder + "/stripped"
+        program.environment, program.elf = environment, symbols.Elf(folder + "/full")
+        call = program.address("main.outerg") + 8
+        bias = BIAS if "-buildmode=pie" in flags else 0
+        got = program.names(program.profile([call + bias], program.of_kernel(bias), build_id=""), "--no-cache")
+        t.need(got[call + bias] == ["main.outerg"], "go %s: %s %s", title, got, program.errors)
+
+
+def go_forms(t):
+    """The table's four forms; one that is damaged anywhere names nothing from outside and harms nobody."""
+    program = Program(t, "forms", "-no-pie")
+    rows = [(program.address(name), b"go." + name.encode()) for name in ("outer", "main")]
+    end = max(address for address, _ in rows) + 64
+    rows.sort()
+    code, calls = program.of_kernel(0), [address + 4 for address, _ in rows]
+    strings = b"\0" + b"".join(name + b"\0" for _, name in rows)
+    place = [1 + sum(len(name) + 1 for _, name in rows[:i]) for i in range(len(rows))]
+    subprocess.run(["strip", program.binary], check=True)
+    for magic in (0xfffffffb, 0xfffffffa, 0xfffffff0, 0xfffffff1):
+        short, text = magic <= 0xfffffff1, rows[0][0] & ~0xff
+        word = (lambda n: struct.pack("<I", n)) if short else (lambda n: struct.pack("<Q", n))
+        size, count = len(word(0)), len(rows)
+        head = {0xfffffffb: 16, 0xfffffffa: 64}.get(magic, 72)
+        names_at, base = head, 0 if magic == 0xfffffffb else head + len(strings)
+        table_at = 16 if magic == 0xfffffffb else base
+        entries_bytes = (2 * count + 1) * size
+        start = text if short else 0
+        functions = [word(address - start) + struct.pack("<I", place[i] + (names_at + entries_bytes if magic == 0xfffffffb else 0))
+                     for i, (address, _) in enumerate(rows)]
+        after = table_at + entries_bytes + (len(strings) if magic == 0xfffffffb else 0) - base
+        table = b"".join(word(address - start) + word(after + i * len(functions[0])) for i, (address, _) in enumerate(rows)) + word(end - start)
+        numbers = [count] if magic == 0xfffffffb else [count, 0, *([text] if short else []), names_at, 0, 0, 0, base]
+        whole = struct.pack("<IBBBB", magic, 0, 0, 1, 8) + b"".join(struct.pack("<Q", n) for n in numbers)
+        whole += (table + strings if magic == 0xfffffffb else strings + table) + b"".join(functions)
+
+        def ask(content):
+            with open(program.folder + "/table", "wb") as file:
+                file.write(content)
+            target = program.folder + "/with-table"
+            subprocess.run(["objcopy", "--add-section", ".gopclntab=table", program.binary, target], check=True, cwd=program.folder)
+            plain, program.binary = program.binary, target
+            got = program.names(program.profile(calls, code), "--no-cache")
+            program.binary = plain
+            return [got[call] for call in calls]
+        t.need(ask(whole) == [[name.decode()] for _, name in rows], "%x: %s", magic, ask(whole))
+        rng = random.Random(magic)
+        for _ in range(12):
+            damaged = bytearray(whole[:rng.randrange(len(whole))] if rng.random() < 0.5 else whole)
+            for _ in range(rng.randrange(1, 4)):
+                if len(damaged) > 8:
+                    damaged[rng.randrange(8, len(damaged))] = rng.choice((0, 1, 0x7f, 0x80, 0xff))
+            ask(bytes(damaged) or b"x")
+
+
+need_program("gcc", "objcopy", "objdump", "strip")
 with Test("foreign names") as test:
     whole_file(test)
     stubs(test)
     build_ids(test)
+    go_tables(test)
+    go_forms(test)

@@ -2,6 +2,7 @@
 #include "resolve/elf.h"
 
 #include "base/error.h"
+#include "resolve/gopclntab.h"
 #include "resolve/inflate.h"
 #include "resolve/plt.h"
 
@@ -275,6 +276,12 @@ static void add_stub(void *context, uint64_t start, uint64_t end, const char *na
     free(text);
 }
 
+// Below all symbols of the same place.
+static void add_go_function(void *context, uint64_t start, uint64_t end, const char *name)
+{
+    add_symbol(context, &(struct ht_symbol){start, end, end, name, INT32_MIN});
+}
+
 static void load_symbols(struct ht_elf *module)
 {
     module->symbols_loaded = true;
@@ -296,8 +303,10 @@ static void load_symbols(struct ht_elf *module)
     }
     GElf_Addr bias;
     Elf *elf = dwfl_module_getelf(module->module, &bias);
-    if (elf != NULL)
+    if (elf != NULL) {
         ht_plt_each(elf, add_stub, module);
+        ht_gopclntab_each(elf, add_go_function, module);
+    }
     if (module->symbol_count > 0)
         qsort(module->symbols, module->symbol_count, sizeof *module->symbols, compare_symbols);
 }
