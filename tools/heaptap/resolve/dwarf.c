@@ -25,7 +25,8 @@ struct pass {
     struct ht_query *queries; // unit by unit, sorted by address in each
     uint64_t bias;            // query address = DWARF address + bias
     size_t first, end;        // the queries inside the unit at hand
-    Dwarf_Die unit;
+    Dwarf_Die unit, lines;    // the unit at hand, and where its line table is
+    bool has_lines;
     struct ht_entries entries;
     const char *folder;                // the unit's compilation directory, NULL: unknown
     const char *last_name, *last_path; // the last file name and what it became
@@ -37,7 +38,9 @@ struct pass {
 
 // A compilation unit that contains queries.
 struct unit {
-    Dwarf_Die die; // with the functions
+    Dwarf_Die die;   // with the functions
+    Dwarf_Die lines; // with the line table
+    bool has_lines;  // false: without the functions, one that was inlined could pass for another
     const char *folder;
     size_t query_count;
 };
@@ -249,7 +252,7 @@ static void answer(struct pass *pass, size_t position, Dwarf_Files *files, size_
     struct ht_query *query = &pass->queries[position];
     struct ht_frame frame = {0};
     int line = 0;
-    Dwarf_Line *source = dwarf_getsrc_die(&pass->unit, query->address - pass->bias);
+    Dwarf_Line *source = pass->has_lines ? dwarf_getsrc_die(&pass->lines, query->address - pass->bias) : NULL;
     if (source != NULL) {
         frame.file = whole_path(pass, dwarf_linesrc(source, NULL, NULL));
         frame.line = dwarf_lineno(source, &line) == 0 ? line : 0;
@@ -297,20 +300,39 @@ static void resolve_unit(struct pass *pass)
         answer(pass, i, files, file_count);
 }
 
+// A unit that contains queries. The functions of a split one are in another file; clang leaves those with
+// inlined calls here, too.
+static void open_unit(struct ht_elf *module, Dwarf_Die *die, struct unit *unit)
+{
+    Dwarf_Attribute folder;
+    *unit = (struct unit){
+        .die = *die,
+        .lines = *die,
+        .has_lines = true,
+        .folder = dwarf_formstring(dwarf_attr(die, DW_AT_comp_dir, &folder)),
+    };
+    bool is_split = dwarf_hasattr(die, DW_AT_dwo_name) || dwarf_hasattr(die, DW_AT_GNU_dwo_name);
+    if (is_split && ht_split_open(module, die, &unit->die) < 0) {
+        unit->has_lines = dwarf_haschildren(die) > 0;
+        module->is_complete = false;
+    }
+}
+
 // Finds the units that contain queries; query_unit[i] becomes the unit of query i, HT_NONE if there is none.
 // Units of programs compiled with a section for each function have as many ranges as functions.
-static size_t find_units(Dwarf *dwarf, const struct ht_query *queries, size_t count, uint64_t bias,
-                         uint32_t *query_unit, struct unit **ret_units, bool *is_complete)
+static size_t find_units(struct ht_elf *module, const struct ht_query *queries, size_t count,
+                         uint32_t *query_unit, struct unit **ret_units)
 {
+    uint64_t bias = module->dwarf_bias;
     struct unit *units = NULL;
     size_t unit_count = 0, capacity = 0;
     Dwarf_CU *cu = NULL, *next;
-    Dwarf_Die die, split;
+    Dwarf_Die die;
     uint8_t type;
     memset(query_unit, 0xff, count * sizeof *query_unit);
-    while (dwarf_get_units(dwarf, cu, &next, NULL, &type, &die, &split) == 0) {
+    while (dwarf_get_units(module->dwarf, cu, &next, NULL, &type, &die, NULL) == 0) {
         cu = next;
-        if (type != DW_UT_compile && type != DW_UT_skeleton)
+        if (type != DW_UT_compile && type != DW_UT_skeleton && type != DW_UT_split_compile)
             continue;
         Dwarf_Addr base, start, end;
         ptrdiff_t offset = 0;
@@ -325,16 +347,9 @@ static size_t find_units(Dwarf *dwarf, const struct ht_query *queries, size_t co
         }
         if (found == 0)
             continue;
-        Dwarf_Attribute folder;
-        bool is_split = type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid;
-        if (type == DW_UT_skeleton && !is_split)
-            *is_complete = false; // its .dwo file is not there
         HT_RESERVE(units, capacity, unit_count + 1);
-        units[unit_count++] = (struct unit){
-            .die = is_split ? split : die,
-            .folder = dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &folder)),
-            .query_count = found,
-        };
+        open_unit(module, &die, &units[unit_count]);
+        units[unit_count++].query_count = found;
     }
     *ret_units = units;
     return unit_count;
@@ -347,6 +362,9 @@ static void resolve_units(struct pass *pass, const struct unit *units, size_t un
         pass->first = pass->end;
         pass->end += units[i].query_count;
         pass->unit = units[i].die;
+        pass->lines = units[i].lines;
+        pass->has_lines = units[i].has_lines;
+        pass->last_name = NULL;
         pass->folder = units[i].folder;
         resolve_unit(pass);
     }
@@ -362,7 +380,7 @@ void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_
     module->is_complete = !ht_elf_wants_alternate(module, alternate);
     struct unit *units;
     uint32_t *query_unit = ht_realloc_array(NULL, count, sizeof *query_unit);
-    size_t unit_count = find_units(dwarf, queries, count, bias, query_unit, &units, &module->is_complete);
+    size_t unit_count = find_units(module, queries, count, query_unit, &units);
     // A counting sort by unit keeps the order by address; `order` leads back.
     size_t *next = ht_alloc_zero(unit_count, sizeof *next), grouped = 0;
     for (size_t i = 0; i < unit_count; i++) {

@@ -124,11 +124,14 @@ int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *deb
     Elf *elf = dwfl_module_getelf(module->module, &bias);
     read_layout(module, elf);
     read_build_id(module);
+    module->path = ht_strdup(path);
     return 0;
 }
 
 void ht_elf_close(struct ht_elf *module)
 {
+    ht_split_close(&module->split);
+    free(module->path);
     if (module->dwarf != NULL && !module->dwarf_is_dwfls)
         dwarf_end(module->dwarf);
     elf_end(module->expanded_elf);
@@ -139,6 +142,7 @@ void ht_elf_close(struct ht_elf *module)
         close(module->alternate_fd);
     }
     free(module->debug_path);
+    free(module->lost_alternate);
     free(module->build_id);
     free((void *)(uintptr_t)module->layout.segments);
     free(module->symbols);
@@ -348,6 +352,45 @@ static void resolve_by_symbol(struct ht_elf *module, struct ht_query *query)
     module->frames[query->first_frame] = (struct ht_frame){.symbol = symbol->name};
 }
 
+// Debug sections that libelf and libdw left as they are: compressed in a way that they do not know (zstd
+// before elfutils 0.190).
+static bool has_compressed(Elf *elf)
+{
+    size_t names;
+    if (elf == NULL || elf_getshdrstrndx(elf, &names) != 0)
+        return false;
+    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
+        GElf_Shdr header;
+        GElf_Chdr compression;
+        const char *name =
+            gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
+        if (name != NULL && strncmp(name, ".debug_", 7) == 0 && (header.sh_flags & SHF_COMPRESSED) &&
+            gelf_getchdr(section, &compression) != NULL && compression.ch_type != ELFCOMPRESS_ZLIB &&
+            elf_compress(section, 0, 0) < 0)
+            return true;
+    }
+    return false;
+}
+
+// The separate file has them, or the program itself.
+static bool has_unreadable(struct ht_elf *module)
+{
+    const char *main_file, *debug_file = NULL;
+    GElf_Addr bias;
+    if (module->dwarf != NULL)
+        return has_compressed(dwarf_getelf(module->dwarf));
+    if (has_compressed(dwfl_module_getelf(module->module, &bias)))
+        return true;
+    dwfl_module_info(module->module, NULL, NULL, NULL, NULL, NULL, &main_file, &debug_file);
+    int fd = debug_file != NULL ? open(debug_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+    Elf *elf = fd >= 0 ? elf_begin(fd, ELF_C_READ, NULL) : NULL;
+    bool result = has_compressed(elf);
+    elf_end(elf);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
 Dwarf *ht_elf_dwarf(struct ht_elf *module)
 {
     if (module->dwarf_tried)
@@ -366,6 +409,9 @@ Dwarf *ht_elf_dwarf(struct ht_elf *module)
         module->dwarf_is_dwfls = true;
     }
     looking_for = NULL;
+    module->has_zstd = has_unreadable(module);
+    if (module->has_zstd)
+        module->dwarf = NULL; // libdwfl's: with a part of it, an inlined function could pass for another
     return module->dwarf;
 }
 
@@ -409,11 +455,31 @@ bool ht_elf_set_alternate(struct ht_elf *module, int fd)
     return true;
 }
 
-void ht_elf_leave_wrong_alternate(struct ht_elf *module)
+void ht_elf_settle_alternate(struct ht_elf *module)
 {
     char build_id[HT_BUILD_ID_TEXT_BYTES];
-    if (ht_elf_wants_alternate(module, build_id) && dwarf_getalt(module->dwarf) != NULL)
+    const void *bits;
+    const char *name;
+    if (!ht_elf_wants_alternate(module, build_id))
+        return;
+    if (dwelf_dwarf_gnu_debugaltlink(module->dwarf, &name, &bits) > 0)
+        module->lost_alternate = ht_format("%s (build id %.16s...)", name, build_id);
+    if (dwarf_getalt(module->dwarf) != NULL)
         module->dwarf = NULL; // libdwfl ends it; ours (expanded) has no alternate
+}
+
+char *ht_elf_lacks(struct ht_elf *module)
+{
+    const struct ht_split *split = &module->split;
+    if (module->has_zstd)
+        return ht_strdup(
+            "sections compressed with zstd ('objcopy --decompress-debug-sections FILE' expands them)");
+    if (module->lost_alternate != NULL)
+        return ht_strdup(module->lost_alternate);
+    if (split->missing_count > 1)
+        return ht_format("%s and %zu more files (or a .dwp of them)", split->missing,
+                         split->missing_count - 1);
+    return split->missing_count > 0 ? ht_format("%s (or a .dwp of it)", split->missing) : NULL;
 }
 
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count)

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "elf/image.h"
+#include "resolve/split.h"
 
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
@@ -49,7 +50,7 @@ struct ht_layout {
 struct ht_elf {
     Dwfl *dwfl;
     Dwfl_Module *module;
-    char *debug_path;
+    char *path, *debug_path;
     char *build_id; // lower-case hex, "" if there is none
     struct ht_layout layout;
     bool is_complete;          // has debug info, and all of it was found; known after ht_elf_resolve()
@@ -66,6 +67,9 @@ struct ht_elf {
     Elf *expanded_elf;
     Dwarf *alternate; // set by ht_elf_set_alternate()
     int alternate_fd;
+    char *lost_alternate; // where it should be; NULL: none is wanted, or it is there
+    struct ht_split split;
+    bool has_zstd;         // a section that libelf could not expand
     struct ht_arena names; // file names that were put together
 };
 
@@ -92,11 +96,16 @@ static inline bool ht_elf_has_dwarf(struct ht_elf *module)
 bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES]);
 // Gives it (fd is taken over); false: it is another one.
 bool ht_elf_set_alternate(struct ht_elf *module, int fd);
-// When the right one was found nowhere: debug info that would be read with another one is not used.
-void ht_elf_leave_wrong_alternate(struct ht_elf *module);
+// When the right one may have been found nowhere: then it is noted, and debug info that would be read with
+// another one is not used.
+void ht_elf_settle_alternate(struct ht_elf *module);
 
 // Answers all queries, which must be sorted by address, in one pass over the debug info.
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count);
+
+// What of its debug info is said to be somewhere and cannot be read there, for a message; NULL: nothing, or
+// it was not asked anything. free() it.
+char *ht_elf_lacks(struct ht_elf *module);
 
 // The symbol that covers an address, NULL if none does.
 const struct ht_symbol *ht_elf_symbol(struct ht_elf *module, uint64_t address);

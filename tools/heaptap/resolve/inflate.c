@@ -94,12 +94,10 @@ static uint64_t page_up(uint64_t bytes)
     return (bytes + 4095) & ~UINT64_C(4095);
 }
 
-// libdw looks for the other half of such debug info (dwz, split DWARF) beside the file, and ours has no
-// place.
+// libdw looks for the other half of such debug info (dwz) beside the file, and ours has no place.
 static bool has_other_half(const struct image *image, const Elf64_Shdr *section)
 {
-    const char *name = name_of(image, section);
-    return strcmp(name, ".gnu_debugaltlink") == 0 || strcmp(name, ".debug_addr") == 0;
+    return strcmp(name_of(image, section), ".gnu_debugaltlink") == 0;
 }
 
 // How large the file becomes; 0: nothing is to be expanded, or not by us.

@@ -205,7 +205,7 @@ static void find_alternate(struct ht_elf *module, const struct ht_resolve_option
     int fd = !found && options->debuginfod ? ht_debuginfod_fetch(build_id) : -1;
     if (fd >= 0)
         ht_elf_set_alternate(module, fd);
-    ht_elf_leave_wrong_alternate(module);
+    ht_elf_settle_alternate(module);
 }
 
 // The file at the mapping's name. Where the kernel has put " (deleted)" behind that, a file with the build id

@@ -210,6 +210,11 @@ static enum ht_resolve_state ask_file(struct resolver *resolver, const struct ht
     case HT_LOCATED:
         ask_module(resolver, &module, group);
         bool has_dwarf = ht_elf_has_dwarf(&module);
+        char *lacks = ht_elf_lacks(&module);
+        if (lacks != NULL && !quiet)
+            ht_warn("%s: names and lines are incomplete: its debug info in %s cannot be read", wanted->name,
+                    lacks);
+        free(lacks);
         ht_elf_close(&module);
         return has_dwarf ? HT_RESOLVE_DEBUG : HT_RESOLVE_SYMBOLS;
     case HT_LOCATED_CHANGED:
