@@ -2,6 +2,7 @@
 # The command line: every option of pprof in all its spellings and anywhere on the line, the program's file in front of a profile,
 # where sources are found, and one line that helps for what is not there.
 import os
+import re
 import shutil
 import sys
 
@@ -108,7 +109,7 @@ def help_lines(test):
             (["top", "--symbolize=force", HEAP], 0, "force is not supported"), (["top", "--symbolize=x", HEAP], 2, "not 'x'"),
             (["top", "--demangle=x", HEAP], 2, "simple, templates, full or none"), (["top", "--unit=zz", HEAP], 0, "'zz' is no unit"),
             (["web", HEAP], 2, "'svg' draws"), (["-http=:8080", HEAP], 2, "'flame'"), (["-weblist=main", HEAP], 2, "'list'"),
-            (["-png", HEAP], 2, "'dot'"), (["top", "--timeout=x", HEAP], 2, "is not a time"),
+            (["top", "--timeout=x", HEAP], 2, "is not a time"),
             (["top", "--nodecount=x", HEAP], 2, "whole number"), (["top", "--sort=x", HEAP], 2, "flat or cum"),
             (["top", "--granularity=x", HEAP], 2, "addresses"), (["top", "--sample-index=x", HEAP], 2, "inuse_space"),
             (["top", "--focus=(", HEAP], 2, "parenthesis"), (["diff", "--symbolize=x", OLD, HEAP], 2, "not 'x'"),
@@ -139,7 +140,62 @@ def comparing(test):
     test.need(shown.returncode == 0 and shown.output != whole, "diff --show-from: %s", shown.errors)
 
 
+# What `go tool pprof -h` of Go 1.19 and of 2025 has, with a value that means something; "!": answered, not done.
+FLAGS = """callgrind comments disasm! dot eog! evince! gif gv! kcachegrind! list=main pdf peek=main png proto ps raw svg tags text top
+topproto! traces tree web! weblist=main! call_tree compact_labels divide_by=2 drop_negative edgefraction=0.1 focus=main hide=x ignore=x
+intel_syntax mean nodecount=5 nodefraction=0.1 noinlines normalize=false output=%s prune_from=x relative_percentages sample_index=1
+show=. show_from=main source_path=/ tagfocus=bytes=1: taghide=x tagignore=x tagleaf=x tagroot=x tagshow=x trim=false trim_path=/ unit=kB
+functions filefunctions files lines addresses granularity=lines cum flat sort=cum seconds=5 timeout=5 buildid=0011 add_comment=x
+diff_base=%s base=%s symbolize=none symbolize=local symbolize=fastlocal symbolize=remote symbolize=force tls_cert=/x tls_key=/x
+tls_ca=/x http=:0! no_browser! tools=/x inuse_space inuse_objects alloc_space alloc_objects total_delay contentions mean_delay
+showcolumns! all_frames h"""
+
+
+def flags_of_pprof(test):
+    """Every flag of pprof is done or answered in one line with what does its work here, never taken for something else."""
+    flags = (FLAGS % (test.path("flag.out"), OLD, OLD)).split()
+    known = {flag.rstrip("!").partition("=")[0] for flag in flags}
+    if shutil.which("go"):
+        text = test.run(["go", "tool", "pprof", "-h"])
+        listed = set(re.findall(r"^ +-([a-z_]+)", text.output + text.errors, re.M))
+        test.need(len(listed) > 60 and listed <= known, "flags of this pprof that are not tried: %s", listed - known)
+    formats = {flag.rstrip("!").partition("=")[0] for flag in FLAGS.split("call_tree")[0].split()}
+    here = test.new_folder("flags")
+    for flag in flags:
+        name, _, value = flag.rstrip("!").partition("=")
+        profile = MUTEX if name in ("total_delay", "contentions", "mean_delay") else HEAP
+        for dash in ("-", "--"):
+            for words in ([dash + flag.rstrip("!")], [dash + name, value] if value and name not in ("normalize", "trim") else []):
+                if not words:
+                    continue
+                report = [] if name in formats or name == "h" else ["-top"]
+                done = test.run([COMMAND, *report, *words, profile], cwd=here, input="")
+                lines = done.errors.splitlines()
+                if flag.endswith("!"):
+                    test.need(done.returncode == 2 and len(lines) == 1 and "'" in lines[0] and "unknown" not in lines[0], "%s: %d %s",
+                              words, done.returncode, done.errors)
+                else:
+                    test.need(done.returncode == 0 and "unknown" not in done.errors and "did you mean" not in done.errors, "%s: %d %s",
+                              words, done.returncode, done.errors)
+    test.need(not os.listdir(here), "files of their own: %s", os.listdir(here))
+    for name, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("ps", b"%!PS"), ("gif", b"GIF8"), ("svg", b"<?xml")):
+        if not shutil.which("dot"):
+            break
+        for words, script in (([f"-{name}", "-output", "picture", HEAP], ""), ([HEAP], f"{name} >picture\n")):
+            done = test.run([COMMAND, *words], cwd=here, input=script)
+            with open(here + "/picture", "rb") as file:
+                test.need(done.returncode == 0 and file.read().startswith(magic), "%s: %d %s", words, done.returncode, done.errors)
+            os.remove(here + "/picture")
+    done = test.run([COMMAND, "-png", HEAP], dict(os.environ, PATH="/nowhere"))
+    test.need(done.returncode == 1 and not done.output and "'dot' is not installed" in done.errors, "no Graphviz: %s", done.errors)
+    done = test.heaptap("raw", "-buildid=00FF", "-add_comment=said by hand", "-symbolize=none", HEAP)
+    test.need("Comment: said by hand" in done.output and " 00FF" in done.output, "-buildid, -add_comment: %s", done.output[:300])
+    dropped = GOLDEN + "odd-drop.pb"
+    plain, all_frames = (test.heaptap("traces", *words, dropped).output for words in ((), ("-all_frames",)))
+    test.need(len(all_frames) > len(plain) > 0, "-all_frames: %s", all_frames)
+
+
 with Test("command line") as test:
     test.need(os.path.exists(SHIM), "nothing is built")
-    for part in (options, program_file, help_lines, comparing):
+    for part in (options, program_file, help_lines, comparing, flags_of_pprof):
         part(test)

@@ -229,6 +229,15 @@ def test_certificates(test):
     bad(test, "self-signed", top(test, "https://%s/named" % address), "certificate.*--insecure accepts any certificate")
     good(test, "--insecure", top(test, "--insecure", "https://%s/named" % address), "remote_leaf")
     good(test, "https+insecure", top(test, "https+insecure://%s/named" % address), "remote_leaf")
+    here = "https://localhost:%s/named" % address.rpartition(":")[2]
+    good(test, "-tls_ca", top(test, "-tls_ca", certificate, here), "remote_leaf")
+    wants_ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wants_ours.load_cert_chain(certificate, key)
+    wants_ours.load_verify_locations(certificate)
+    wants_ours.verify_mode = ssl.CERT_REQUIRED
+    here = "https://localhost:%s/named" % serve(wants_ours).rpartition(":")[2]
+    bad(test, "no certificate of ours", top(test, "-tls_ca", certificate, here), "/named: .")
+    good(test, "-tls_cert", top(test, "-tls_ca", certificate, "-tls_cert", certificate, "-tls_key", key, here), "remote_leaf")
 
 
 def test_progress(test, address):

@@ -2,6 +2,7 @@
 #include "cmd/command.h"
 
 #include "base/memory.h"
+#include "cmd/report.h"
 #include "cmd/reports.h"
 
 #include <stdio.h>
@@ -35,8 +36,8 @@ static bool is_word(const char *argument, const char *word, char letter)
     return strcmp(name, word) == 0 || (name[0] == letter && name[1] == '\0');
 }
 
-// The report that an argument names as `go tool pprof` has it: -top, -list=RE; its expression, NULL: none
-// there.
+// The report that an argument names as `go tool pprof` has it: -top, -list=RE, -top=true; its expression,
+// NULL: none there.
 static const struct ht_report_kind *find_report(char *argument, char **ret_expression)
 {
     char name[32];
@@ -46,7 +47,12 @@ static const struct ht_report_kind *find_report(char *argument, char **ret_expre
     size_t length = strcspn(start, "=");
     snprintf(name, sizeof name, "%.*s", (int)length, start);
     *ret_expression = start[length] == '=' ? start + length + 1 : NULL;
-    return length < sizeof name ? ht_report_find(name) : NULL;
+    const struct ht_report_kind *kind = length < sizeof name ? ht_report_find(name) : NULL;
+    if (kind == NULL || (kind->flags & HT_REPORT_EXPRESSION) || *ret_expression == NULL)
+        return kind;
+    bool is_off = strchr("0fF", (*ret_expression)[0]) != NULL;
+    *ret_expression = NULL;
+    return is_off ? NULL : kind;
 }
 
 // A line without a command: a report as an option in front of or behind the files, else the prompt.
@@ -72,7 +78,7 @@ static int run_without_command(int argc, char **argv)
         for (int rest = 1; rest < argc; rest++)
             if (rest < i || rest > skipped)
                 words[count++] = argv[rest];
-        int status = ht_command_find(kind->name)->run(count, words);
+        int status = ht_cmd_report(count, words);
         free(name);
         free(words);
         return status;
@@ -107,6 +113,8 @@ static int run(int argc, char **argv)
     if (strcmp(argv[1], "--generate") == 0)
         return ht_cmd_generate(argc - 1, argv + 1);
     const struct ht_command *command = ht_command_find(argv[1]);
+    if (command == NULL && ht_report_find(argv[1]) != NULL) // png and its like
+        return ht_cmd_report(argc - 1, argv + 1);
     return command != NULL ? command->run(argc - 1, argv + 1) : run_without_command(argc, argv);
 }
 

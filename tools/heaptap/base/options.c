@@ -275,7 +275,9 @@ static int parse_one(const struct ht_option *options, int argc, char **argv, int
         option = find_option(options, name, 1);
         bool is_misspelt =
             isalpha((unsigned char)name[1]) && nearest_option(options, name, length) != NULL; // -ouput=x
-        if (option != NULL && takes_value(option) && option->letter == name[0] && !is_misspelt)
+        bool is_number = option == NULL || option->kind != HT_OPT_INT || name[1] == '-' ||
+                         isdigit((unsigned char)name[1]); // -no_browser
+        if (option != NULL && takes_value(option) && option->letter == name[0] && !is_misspelt && is_number)
             value = name + 1;
         else
             option = NULL;

@@ -34,7 +34,10 @@ const char ht_inputs_text[] =
     "file that the first mapping names, and gives its names and lines. One whose build id is not that of the profile is "
     "left aside, with a warning.\n\n"
     "Options can stand anywhere on the line, with one dash or two, with `_` for `-`: --sample-index=alloc_space, "
-    "--alloc-space and -alloc_space are the same.\n";
+    "--alloc-space and -alloc_space are the same.\n\n"
+    "Reports and their options are those of `go tool pprof`. Where its versions differ, heaptap follows the one of Go "
+    "1.19: times are not in ISO form, lines have no columns, and a single input is merged as several are (equal stacks "
+    "are added up, samples of 0 go). tags and --all-frames are those of google/pprof since 2025.\n";
 
 const char ht_start_examples[] =
     "  heaptap run ./server\n"

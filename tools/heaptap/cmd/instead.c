@@ -10,7 +10,6 @@ const char *ht_cmd_instead(const char *word, size_t length)
     } rows[] = {
         {" web gv evince eog ", "'svg' draws the call graph, 'flame' a page for the browser"},
         {" http ", "'flame' writes a page for the browser"},
-        {" png pdf ps gif ", "'svg' draws the call graph; Graphviz makes any format of 'dot': dot -Tpng"},
         {" weblist disasm ",
          "'list' shows the source with the value of each line, 'top --addresses' each address"},
         {" kcachegrind ", "'callgrind' writes what KCachegrind opens"},

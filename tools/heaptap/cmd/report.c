@@ -73,6 +73,10 @@ const struct ht_option ht_options_report[] = {
 
     HT_OPTION_TITLE("Names and sources"),
     HT_OPTIONS_NAMES(struct ht_report_settings, load),
+    {"buildid", 0, HT_OPT_STRING, AT(load.build_id), 0, "ID",
+     "the program's build id, in place of the profile's"},
+    {"all-frames", 0, HT_OPT_FLAG, AT(load.all_frames), 0, NULL,
+     "also frames that the profile itself leaves out (drop_frames)"},
     {"source-path", 0, HT_OPT_STRING, AT(view.source_path), 0, "DIRS",
      "where source files are (a list with ':')"},
     {"trim-path", 0, HT_OPT_STRING, AT(view.trim_path), 0, "DIRS",
@@ -89,6 +93,15 @@ const struct ht_option ht_options_report[] = {
     {"compact-labels", 0, HT_OPT_FLAG, AT(view.compact_labels), 0, NULL, "no header lines"},
     {"svg", 0, HT_OPT_FLAG, AT(svg), 0, NULL, "flame: a static picture instead of a page"},
     {"icicle", 0, HT_OPT_FLAG, AT(icicle), 0, NULL, "flame: begin with the program's start on top"},
+    {"add-comment", 0, HT_OPT_STRING, AT(load.comment), 0, "TEXT",
+     "a comment for the profile that is written"},
+
+    // pprof's: the first two are for what it does by other programs, the others are answered.
+    {"tools", 0, HT_OPT_STRING, AT(tools), 0, "DIRS", NULL},
+    {"intel-syntax", 0, HT_OPT_FLAG, AT(intel_syntax), 0, NULL, NULL},
+    {"showcolumns", 0, HT_OPT_FLAG, AT(show_columns), 0, NULL, NULL},
+    {"http", 0, HT_OPT_STRING, AT(http), 0, "HOST:PORT", NULL},
+    {"no-browser", 0, HT_OPT_FLAG, AT(no_browser), 0, NULL, NULL},
     {.name = NULL},
 };
 
@@ -113,6 +126,21 @@ static int interpret_choices(struct ht_report_settings *settings)
         settings->granularity);
 }
 
+// What pprof has and heaptap has not.
+static int answer_foreign(const struct ht_report_settings *settings)
+{
+    static const char http[] = "http";
+    if (settings->http != NULL || settings->no_browser)
+        return ht_cmd_usage_error(settings->command, "there is no --%s; %s",
+                                  settings->http != NULL ? http : "no-browser",
+                                  ht_cmd_instead(http, sizeof http - 1));
+    if (settings->show_columns)
+        return ht_cmd_usage_error(settings->command,
+                                  "there is no --showcolumns; 'raw --json' has all that the profile says "
+                                  "of a line");
+    return HT_PARSED;
+}
+
 int ht_report_interpret(struct ht_report_settings *settings)
 {
     const char *command = settings->command;
@@ -132,7 +160,9 @@ int ht_report_interpret(struct ht_report_settings *settings)
         return ht_cmd_usage_error(command, "--normalize needs a --base or --diff-base");
     if (settings->output != NULL && (settings->output[0] == '\0' || strcmp(settings->output, "-") == 0))
         settings->output = NULL; // standard output; so a prompt's "output=" takes a file back
-    int status = interpret_choices(settings);
+    int status = answer_foreign(settings);
+    if (status == HT_PARSED)
+        status = interpret_choices(settings);
     if (status == HT_PARSED && ht_load_interpret(&settings->load) < 0)
         status = ht_cmd_usage_error(command, "%s", ht_error());
     return status;
@@ -217,16 +247,18 @@ int ht_cmd_json_help(void)
 int ht_cmd_report(int argc, char **argv)
 {
     const struct ht_report_kind *kind = ht_report_find(argv[0]);
-    struct ht_report_settings settings = HT_REPORT_SETTINGS_DEFAULT(argv[0]);
+    const char *command =
+        kind->write == ht_write_svg ? "svg" : argv[0]; // whose help it has: png and its like
+    struct ht_report_settings settings = HT_REPORT_SETTINGS_DEFAULT(command);
     struct ht_operands operands;
     settings.view.node_count = -1;
     settings.view.node_fraction = -1;
-    int status = ht_cmd_parse(argv[0], argc, argv, &settings, &operands);
+    int status = ht_cmd_parse(command, argc, argv, &settings, &operands);
     if (status == HT_PARSED)
         status = ht_report_interpret(&settings);
     bool is_flame = kind->flags & HT_REPORT_FLAME;
     if (status == HT_PARSED && !is_flame && (settings.svg || settings.icicle))
-        status = ht_cmd_usage_error(argv[0], "--svg and --icicle are for heaptap flame");
+        status = ht_cmd_usage_error(command, "--svg and --icicle are for heaptap flame");
     if (is_flame &&
         settings.load.bases.count > 0) { // two colours need both sides, whatever percentages are of
         settings.load.diff_bases = settings.load.bases;

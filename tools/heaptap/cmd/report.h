@@ -14,6 +14,8 @@ struct ht_report_settings {
     const char *granularity, *sort; // as pprof's prompt spells them: granularity=lines, sort=cum
     int sample_shorthand;
     bool mean_delay;
+    const char *tools, *http;
+    bool intel_syntax, show_columns, no_browser;
     bool is_plain; // neither colour nor cut names, also on a terminal
     bool json, svg, icicle;
 };

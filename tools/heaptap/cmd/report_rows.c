@@ -187,8 +187,11 @@ const struct ht_command ht_command_svg = {
     .name = "svg",
     .summary = "draw the call graph as a picture, with Graphviz",
     .usage = "[options] -o OUT.svg FILE|PID|URL...",
-    .text = "What `heaptap dot` writes, drawn by Graphviz's program `dot` (Debian: apt install graphviz).\n",
+    .text =
+        "What `heaptap dot` writes, drawn by Graphviz's program `dot` (Debian: apt install graphviz). `heaptap -png`, -pdf,\n"
+        "-ps and -gif draw it in these forms.\n",
     .examples = "  heaptap svg -o heap.svg heap.pb.gz\n"
+                "  heaptap -png -o heap.png 4242\n"
                 "  heaptap svg --diff-base first.pb.gz -o growth.svg last.pb.gz\n"
                 "      red is growth, green is less\n",
     .options = ht_options_report,

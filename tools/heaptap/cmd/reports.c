@@ -19,6 +19,11 @@ const struct ht_report_kind ht_reports[] = {
     {"list", HT_REPORT_EXPRESSION | HT_REPORT_UNTRIMMED, HT_BY_LINES, ht_write_list},
     {"dot", HT_REPORT_LIMITED, -1, ht_write_dot},
     {"svg", HT_REPORT_BINARY | HT_REPORT_LIMITED, -1, ht_write_svg},
+    {"png", HT_REPORT_BINARY | HT_REPORT_LIMITED, -1,
+     ht_write_svg}, // these four as options and at the prompt
+    {"pdf", HT_REPORT_BINARY | HT_REPORT_LIMITED, -1, ht_write_svg},
+    {"ps", HT_REPORT_BINARY | HT_REPORT_LIMITED, -1, ht_write_svg},
+    {"gif", HT_REPORT_BINARY | HT_REPORT_LIMITED, -1, ht_write_svg},
     {"callgrind", HT_REPORT_UNTRIMMED | HT_REPORT_INLINES, HT_BY_ADDRESSES, ht_write_callgrind},
     {"folded", HT_REPORT_UNTRIMMED, -1, ht_write_folded},
     {.name = NULL},

@@ -68,7 +68,12 @@ extern const char *const ht_sample_shorthands[];
     {"timeout", 0, HT_OPT_DURATION, offsetof(type, load.input.timeout_ns), 1, "TIME",                        \
      "give up after TIME (60s, or 1.5 times the seconds asked for)"},                                            \
     {"insecure", 0, HT_OPT_FLAG, offsetof(type, load.input.insecure), 0, NULL,                               \
-     "accept any certificate, as https+insecure:// does"}
+     "accept any certificate, as https+insecure:// does"},                                                   \
+    {"tls-ca", 0, HT_OPT_STRING, offsetof(type, load.input.authorities), 0, "FILE",                          \
+     "the certificates to believe in (PEM)"},                                                                \
+    {"tls-cert", 0, HT_OPT_STRING, offsetof(type, load.input.certificate), 0, "FILE",                        \
+     "a certificate to show to servers (PEM)"},                                                              \
+    {"tls-key", 0, HT_OPT_STRING, offsetof(type, load.input.key), 0, "FILE", "its private key (PEM)"}
 
 // clang-format on
 

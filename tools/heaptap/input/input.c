@@ -109,6 +109,9 @@ struct ht_inputs *ht_inputs_new(char *const *arguments, size_t count, const stru
         if (!ht_url_matches(arguments[i]) || access(arguments[i], F_OK) == 0)
             continue;
         request->insecure = inputs->options.insecure;
+        request->certificate = inputs->options.certificate;
+        request->key = inputs->options.key;
+        request->authorities = inputs->options.authorities;
         inputs->urls[i] = ht_url_of_profile(arguments[i], inputs->options.seconds, &request->insecure);
         request->url = inputs->urls[i];
         request->timeout_ns = timeout_of(&inputs->options, request->url);

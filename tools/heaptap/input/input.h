@@ -8,6 +8,7 @@ struct ht_input_options {
     int64_t seconds;     // URLs: ask for the change over so many seconds; 0: what the URL says
     uint64_t timeout_ns; // URLs: 0 = 60 s, or 1.5 times the seconds asked for
     bool insecure;       // URLs: accept any certificate
+    const char *certificate, *key, *authorities; // URLs: PEM files, as in net/http.h
 };
 
 // Inputs on their way: the URLs among the arguments have been fetched, all at the same time.

@@ -271,14 +271,16 @@ static void warn_names(const char *text)
     ht_warn("%s", text);
 }
 
-// Names for addresses, then without what the profile itself calls allocator frames.
+// Names for addresses, the user's comment, then without what the profile itself calls allocator frames.
 static void resolve_and_prune(const struct ht_load *load, struct ht_profile *profile)
 {
     if (!load->no_symbols) {
         ht_resolve_profile(profile, &load->resolve);
         ht_names_judge(profile, load->sample_index, warn_names);
     }
-    if (ht_filter_drop_frames(profile) < 0)
+    if (load->comment != NULL)
+        ht_profile_add_comment(profile, load->comment);
+    if (!load->all_frames && ht_filter_drop_frames(profile) < 0)
         ht_warn("the profile's drop_frames are not used: %s", ht_error());
 }
 

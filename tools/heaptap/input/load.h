@@ -17,6 +17,8 @@ struct ht_load {
     bool no_remote_names;             // --symbolize=local
     bool by_lines;                    // the report's rows go by lines or addresses
     const char *sample_index;         // what it counts, NULL: the profile's default
+    bool all_frames;                  // also those that the profile itself calls an allocator's
+    const char *build_id, *comment;   // instead of the program's own; for the result. NULL: none
     const char *program; // the profiles' program named in front of them, NULL: none (input/program.h)
     struct ht_input_options input;
     struct ht_resolve_options resolve;

@@ -23,9 +23,15 @@ void ht_load_use_program(const struct ht_load *load, const char *name, struct ht
 {
     char build_id[HT_BUILD_ID_TEXT_BYTES], wanted[HT_BUILD_ID_TEXT_BYTES];
     struct ht_elf_image image;
-    if (load->program == NULL || profile->mapping_count == 0)
+    if (profile->mapping_count == 0 || (load->program == NULL && load->build_id == NULL))
         return;
-    const uint32_t file = profile->mappings[0].file, id = profile->mappings[0].build_id;
+    const uint32_t file = profile->mappings[0].file, own_id = profile->mappings[0].build_id;
+    const uint32_t id = load->build_id != NULL ? ht_profile_intern_text(profile, load->build_id) : own_id;
+    for (size_t i = 0; i < profile->mapping_count; i++)
+        if (profile->mappings[i].file == file && profile->mappings[i].build_id == own_id)
+            profile->mappings[i].build_id = id;
+    if (load->program == NULL)
+        return;
     ht_elf_build_id_given(ht_profile_text(profile, id), wanted);
     ht_elf_image_open(&image, load->program);
     ht_elf_image_build_id(&image, build_id);

@@ -169,6 +169,12 @@ static void set_options(struct exchange *exchange)
         SET(CURLOPT_SSL_VERIFYPEER, 0L);
         SET(CURLOPT_SSL_VERIFYHOST, 0L);
     }
+    if (request->certificate != NULL)
+        SET(CURLOPT_SSLCERT, request->certificate);
+    if (request->key != NULL)
+        SET(CURLOPT_SSLKEY, request->key);
+    if (request->authorities != NULL)
+        SET(CURLOPT_CAINFO, request->authorities);
     if (request->post != NULL) {
         exchange->headers = api.curl_slist_append(NULL, "Content-Type: application/octet-stream");
         SET(CURLOPT_HTTPHEADER, exchange->headers);

@@ -11,9 +11,10 @@ struct ht_http_request {
     const char *url;  // http:// or https://
     const char *post; // body of a POST, NULL: GET
     size_t post_length;
-    bool insecure;        // certificates are not checked
-    uint64_t timeout_ns;  // for the whole exchange, 0: none
-    uint64_t limit_bytes; // of the body, 0: 1 GiB
+    bool insecure;                               // certificates are not checked
+    const char *certificate, *key, *authorities; // PEM files: ours, its key, whom to believe; NULL: the usual
+    uint64_t timeout_ns;                         // for the whole exchange, 0: none
+    uint64_t limit_bytes;                        // of the body, 0: 1 GiB
 
     int body;               // an unlinked file at its beginning, the caller closes it; -1: failed
     char content_type[128]; // lower case, without parameters; "": none

@@ -280,7 +280,7 @@ static void print_help_of(struct ht_prompt *prompt, const char *word)
     const struct ht_option *option = ht_prompt_option(word, strlen(word));
     for (const struct ht_command *const *at = ht_commands, *command; kind != NULL && (command = *at) != NULL;
          at++) {
-        if (strcmp(command->name, word) != 0)
+        if (strcmp(command->name, word) != 0 || command->run != ht_cmd_report)
             continue;
         printf("%s: %s\n\nat the prompt: %s %s%s\n\n%s\nin the shell:\n%s", word, command->summary, word,
                kind->flags & HT_REPORT_EXPRESSION ? "RE " : "", rest, command->text, command->examples);
@@ -300,7 +300,7 @@ static void print_help(void)
     printf("reports (help NAME says more):\n");
     for (const struct ht_report_kind *kind = ht_reports; kind->name != NULL; kind++)
         for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
-            if (strcmp(command->name, kind->name) == 0)
+            if (strcmp(command->name, kind->name) == 0 && command->run == ht_cmd_report)
                 printf("  %-10s %s\n", kind->name, command->summary);
     printf("\nby example:\n"
            "  top10                    the 10 functions that hold most; top 5 -cum: by what is below them\n"

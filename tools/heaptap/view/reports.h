@@ -33,7 +33,8 @@ struct ht_report_kind {
     int (*write)(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);
 };
 
-// Each in a file of its name; peek is tree with an expression, text is top, and flame is in flame/page.c.
+// Each in a file of its name; peek is tree with an expression, text is top, flame is in flame/page.c, and svg
+// draws what the report's name says: png, pdf, ps, gif, too.
 int ht_write_flame(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);
 int ht_write_callgrind(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);
 int ht_write_dot(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out);

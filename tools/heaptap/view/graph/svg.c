@@ -1,4 +1,5 @@
-// The report `svg`: the call graph as a picture, drawn by Graphviz's program `dot`.
+// The reports `svg`, `png`, `pdf`, `ps` and `gif`: the call graph as a picture, drawn by Graphviz's program
+// `dot`.
 #include "view/graph/dot.h"
 #include "view/graph/json.h"
 
@@ -32,11 +33,11 @@ static int file_of(const struct ht_buffer *text)
     return fd;
 }
 
-// Starts `dot -Tsvg` between two files; returns 0 or an error number.
-static int start_dot(int input, int output, pid_t *ret_pid)
+// Starts `dot -TFORMAT` between two files; returns 0 or an error number.
+static int start_dot(int input, int output, const char *format, pid_t *ret_pid)
 {
-    char name[] = "dot", format[] = "-Tsvg";
-    char *words[] = {name, format, NULL};
+    char name[] = "dot", *option = ht_format("-T%s", format);
+    char *words[] = {name, option, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults;
@@ -52,6 +53,7 @@ static int start_dot(int input, int output, pid_t *ret_pid)
     int error = posix_spawnp(ret_pid, name, &actions, &attributes, words, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
+    free(option);
     return error;
 }
 
@@ -64,7 +66,7 @@ static void read_all(int fd, struct ht_buffer *out)
             ht_buffer_add(out, chunk, (size_t)got);
 }
 
-static int draw(const struct ht_buffer *graph, struct ht_buffer *out)
+static int draw(const struct ht_buffer *graph, const char *format, struct ht_buffer *out)
 {
     int input = file_of(graph), ends[2], status = 0;
     pid_t pid;
@@ -74,7 +76,7 @@ static int draw(const struct ht_buffer *graph, struct ht_buffer *out)
         close(input);
         return ht_fail_errno("no pipe to Graphviz");
     }
-    int error = start_dot(input, ends[1], &pid);
+    int error = start_dot(input, ends[1], format, &pid);
     close(input);
     close(ends[1]);
     if (error == 0)
@@ -143,7 +145,7 @@ int ht_write_svg(struct ht_report *report, const struct ht_report_form *form, st
         result = ht_dot_graph(&graph, &text);
         cut_long_texts(&text, &cut);
         if (result == 0)
-            result = draw(&cut, out);
+            result = draw(&cut, form->name, out);
     }
     ht_buffer_free(&text);
     ht_buffer_free(&cut);
