@@ -68,6 +68,61 @@ static void test_sources(void **state)
     assert_int_equal(chdir("/") | rmdir(folder), 0);
 }
 
+static void expect_source(const char *search_path, const char *path, const char *first_line)
+{
+    struct ht_sources sources;
+    ht_sources_init(&sources, search_path, NULL);
+    const struct ht_source_file *file = ht_sources_find(&sources, path);
+    if (first_line == NULL)
+        assert_non_null(file->error);
+    else if (file->error != NULL)
+        fail_msg("%s in %s: %s", path, search_path, file->error);
+    else
+        assert_string_equal(ht_source_line(file, 1), first_line);
+    ht_sources_free(&sources);
+}
+
+// A module cache, a folder with copies of modules, Go's own sources.
+static void test_go_sources(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"cache/github.com/!burnt!sushi/toml@v1.2.0/De.go",
+                                        "work/vendor/github.com/BurntSushi/toml/De.go",
+                                        "go/src/runtime/malloc.go"};
+    char folder[] = "/tmp/heaptap-source.XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char *command = ht_format("mkdir -p \"$(dirname '%s')\" && echo %zu > '%s'", files[i], i, files[i]);
+        assert_int_equal(system(command), 0);
+        free(command);
+    }
+    assert_int_equal(system("mkdir -p home/pkg && mv cache home/pkg/mod && ln -s home/pkg/mod cache"), 0);
+    char *cache = ht_format("%s/cache", folder), *home = ht_format("%s/home", folder),
+         *work = ht_format("nowhere:%s/work", folder), *go = ht_format("%s/go", folder);
+    static const char trimmed[] = "github.com/BurntSushi/toml@v1.2.0/De.go",
+                      whole[] = "/ci/go/pkg/mod/github.com/!burnt!sushi/toml@v1.2.0/De.go",
+                      vendored[] = "/ci/work2/vendor/github.com/BurntSushi/toml/De.go";
+    expect_source(cache, trimmed, "0");
+    expect_source(cache, whole, "0");
+    expect_source(home, trimmed, "0");
+    expect_source(home, whole, "0");
+    expect_source(work, trimmed, "1");
+    expect_source(work, whole, "1");
+    expect_source(work, vendored, "1");
+    expect_source(go, "runtime/malloc.go", "2");
+    expect_source(cache, "github.com/BurntSushi/toml@v1.3.0/De.go", NULL); // another version is another file
+    expect_source(cache, vendored, NULL);
+    free(cache);
+    free(home);
+    free(work);
+    free(go);
+    assert_int_equal(chdir("/"), 0);
+    char *remove_all = ht_format("rm -r '%s'", folder);
+    assert_int_equal(system(remove_all), 0);
+    free(remove_all);
+}
+
 // A profile with one sample whose leaf has this name.
 static struct ht_profile *profile_of(const char *name)
 {
@@ -124,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_go_sources),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,7 +157,8 @@ const struct ht_command ht_command_list = {
         "it calls (cum).\n"
         "\n"
         "Absolute file names of the profile are opened as they are, relative ones are looked for in the folders of\n"
-        "--source-path (default: the current one) and in all folders above them. --trim-path takes prefixes off that come\n"
+        "--source-path (default: the current one) and in all folders above them; those of Go's modules also in a module\n"
+        "cache there (~/go/pkg/mod) and in a folder `vendor`. --trim-path takes prefixes off that come\n"
         "from another machine. The files are taken as they are now: a listing of changed sources is shifted.\n",
     .examples = "  heaptap list '^parse_request$' heap.pb.gz\n"
                 "      which line of it holds the memory\n"

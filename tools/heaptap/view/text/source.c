@@ -106,6 +106,69 @@ static char *open_error(const char *path, const char *reason)
     return text;
 }
 
+// The name of a Go file below its module cache, or as -trimpath leaves it: module@version/file. NULL: it is
+// none.
+static const char *go_name(const char *path)
+{
+    static const char *const folders[] = {"/pkg/mod/", "/vendor/"};
+    size_t length = strlen(path);
+    if (length < 3 || strcmp(path + length - 3, ".go") != 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        const char *found = strstr(path, folders[i]);
+        if (found != NULL)
+            return found + strlen(folders[i]);
+    }
+    return path[0] != '/' ? path : NULL;
+}
+
+// The same as the module cache has it, with capital letters of the module as '!' and a small one; or, for a
+// folder "vendor", with plain letters and without the version.
+static char *go_path(const char *name, bool is_vendor)
+{
+    struct ht_buffer out = {0};
+    const char *at = strchr(name, '@'), *module_end = at != NULL ? at + strcspn(at, "/") : name;
+    for (; *name != '\0'; name++) {
+        bool in_module = name < module_end;
+        if (in_module && is_vendor && name >= at)
+            continue;
+        if (in_module && is_vendor && name[0] == '!' && islower((unsigned char)name[1]))
+            ht_buffer_byte(&out, (char)toupper((unsigned char)*++name));
+        else if (in_module && !is_vendor && isupper((unsigned char)*name))
+            ht_buffer_printf(&out, "!%c", tolower((unsigned char)*name));
+        else
+            ht_buffer_byte(&out, *name);
+    }
+    ht_buffer_text(&out, "");
+    return out.data;
+}
+
+// In each folder of the search path: it may be the module cache, what holds it, or a module with a copy of
+// what it needs; or Go's own folder.
+static int open_go(const struct ht_sources *sources, const char *path)
+{
+    static const struct {
+        const char *below;
+        bool is_vendor;
+    } places[] = {{"", false}, {"pkg/mod/", false}, {"vendor/", true}, {"src/", true}};
+    const char *name = go_name(path), *reason;
+    int fd = -1;
+    for (const char *dir = sources->search_path; name != NULL && fd < 0;) {
+        size_t length = strcspn(dir, ":");
+        for (size_t i = 0; i < sizeof places / sizeof places[0] && fd < 0; i++) {
+            char *below = go_path(name, places[i].is_vendor);
+            char *whole = ht_format("%.*s/%s%s", (int)length, dir, places[i].below, below);
+            fd = open_plain(whole, &reason);
+            free(whole);
+            free(below);
+        }
+        if (dir[length] == '\0')
+            break;
+        dir += length + 1;
+    }
+    return fd;
+}
+
 // Where a part of an absolute name was taken off and nothing is found without it, the whole name counts:
 // pprof then reports a file that lies there as not found.
 static int open_source(const struct ht_sources *sources, const char *path, char **ret_error)
@@ -113,8 +176,13 @@ static int open_source(const struct ht_sources *sources, const char *path, char 
     const char *name = ht_path_trim(path, sources->trim_path, sources->search_path), *reason;
     if (name[0] == '/') {
         int fd = open_plain(name, &reason);
+        char *error = fd < 0 ? open_error(name, reason) : NULL;
         if (fd < 0)
-            *ret_error = open_error(name, reason);
+            fd = open_go(sources, path);
+        if (fd < 0)
+            *ret_error = error;
+        else
+            free(error);
         return fd;
     }
     for (const char *dir = sources->search_path;;) {
@@ -127,6 +195,8 @@ static int open_source(const struct ht_sources *sources, const char *path, char 
         dir += length + 1;
     }
     int fd = path[0] == '/' ? open_plain(path, &reason) : -1;
+    if (fd < 0)
+        fd = open_go(sources, path);
     if (fd < 0)
         *ret_error = ht_format("could not find file %s on path %s", name, sources->search_path);
     return fd;

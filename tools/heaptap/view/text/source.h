@@ -30,7 +30,8 @@ void ht_sources_init(struct ht_sources *sources, const char *source_path, const 
 void ht_sources_free(struct ht_sources *sources);
 
 // The file of this name, read on first use. Relative names are looked for in the folders of the search path
-// and in all folders above them. Only plain files are read (at most 256 MB). Never NULL: look at `error`.
+// and in all folders above them, Go's also as files of its module cache or of a "vendor" there. Only plain
+// files are read (at most 256 MB). Never NULL: look at `error`.
 const struct ht_source_file *ht_sources_find(struct ht_sources *sources, const char *path);
 
 // The same if it was looked for before; else NULL.
