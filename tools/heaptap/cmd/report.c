@@ -180,6 +180,8 @@ int ht_report_run(const struct ht_report_settings *settings, const struct ht_rep
     ht_report_settle(kind, &options);
     if (ht_report_init(&report, profile, &options) < 0)
         return ht_cmd_usage_error(command, "%s", ht_error());
+    if (!(kind->flags & HT_REPORT_UNTRIMMED))
+        ht_report_tell_all_freed(&report);
     struct ht_report_form form = {
         .name = kind->name,
         .json = settings->json,

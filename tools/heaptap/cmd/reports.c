@@ -13,7 +13,7 @@ const struct ht_report_kind ht_reports[] = {
     {"traces", 0, -1, ht_write_traces},
     {"tags", 0, -1, ht_write_tags},
     {"raw", HT_REPORT_UNTRIMMED | HT_REPORT_INLINES, HT_BY_ADDRESSES, ht_write_raw},
-    {"comments", 0, -1, ht_write_comments},
+    {"comments", HT_REPORT_UNTRIMMED, -1, ht_write_comments},
     {"proto", HT_REPORT_BINARY | HT_REPORT_UNTRIMMED | HT_REPORT_INLINES, HT_BY_ADDRESSES, ht_write_proto},
     {"flame", HT_REPORT_BINARY | HT_REPORT_FLAME, -1, ht_write_flame},
     {"list", HT_REPORT_EXPRESSION | HT_REPORT_UNTRIMMED, HT_BY_LINES, ht_write_list},

@@ -73,8 +73,7 @@ static void warn_unit(const char *unit, const char *sample_unit)
                 unit);
 }
 
-// An empty report would leave its reader with nothing to go on.
-static void tell_all_freed(const struct ht_report *report)
+void ht_report_tell_all_freed(const struct ht_report *report)
 {
     const struct ht_profile *profile = report->profile;
     const char *type = ht_profile_text(profile, profile->sample_types[report->sample_index].type);
@@ -103,7 +102,6 @@ int ht_report_init(struct ht_report *report, struct ht_profile *profile,
     ht_filter_add_label_frames(profile, options->tag_root, options->tag_leaf, report->output_unit);
     if (!options->relative_percentages)
         report->total = compute_total(report);
-    tell_all_freed(report);
     if (ht_filter_apply(profile, &options->filter) < 0) {
         ht_report_free(report);
         return -1;

@@ -52,6 +52,9 @@ int ht_report_init(struct ht_report *report, struct ht_profile *profile,
                    const struct ht_view_options *options);
 void ht_report_free(struct ht_report *report);
 
+// Warns where nothing is in use any more: an empty report would leave its reader with nothing to go on.
+void ht_report_tell_all_freed(const struct ht_report *report);
+
 // A sample's value and, with mean, the number it is divided by (else 0).
 static inline int64_t ht_report_value(const struct ht_report *report, size_t sample)
 {
