@@ -171,7 +171,7 @@ def files():
     broken = {
         "truncated gzip": packed[:len(packed) // 2],
         "gzip without its end": packed[:-4],
-        "truncated message": gzip.compress(raw[:len(raw) // 2]),
+        "truncated message": gzip.compress(raw[:-1]),  # in the middle it may end with a field
         "truncated plain message": raw + b"\x32\x7f",
         "empty": b"",
         "a text": b"This is no profile.\n",

@@ -110,6 +110,15 @@ static void tell_jit(const struct nameless *nameless, void (*warn)(const char *t
     free(text);
 }
 
+// Without files, it is not said that an address lies outside of them.
+static bool has_files(const struct ht_profile *profile)
+{
+    for (size_t i = 0; i < profile->mapping_count; i++)
+        if (ht_profile_text(profile, profile->mappings[i].file)[0] == '/')
+            return true;
+    return false;
+}
+
 void ht_names_judge(const struct ht_profile *profile, const char *sample_index,
                     void (*warn)(const char *text))
 {
@@ -135,7 +144,7 @@ void ht_names_judge(const struct ht_profile *profile, const char *sample_index,
         tell_file(&nameless, worst, warn);
         nameless.of_file[worst] = 0;
     }
-    if (nameless.of_jit >= least && nameless.total > 0 && !nameless.has_jit_names)
+    if (nameless.of_jit >= least && nameless.total > 0 && !nameless.has_jit_names && has_files(profile))
         tell_jit(&nameless, warn);
     free(nameless.of_file);
     free(nameless.is_interpreter);
