@@ -32,6 +32,20 @@ __attribute__((noinline)) void *other(int n)
     return p;
 }
 """
+# Parts of inlined calls lie in several places, with addresses that count from the unit's first one.
+PARTED = """
+#include <stdlib.h>
+void last(int n);
+static volatile int kept;
+static inline __attribute__((always_inline)) void once(int n)
+{
+    kept = rand() + n;
+    if (n == 77) { srand(kept); abort(); }
+}
+__attribute__((noinline)) void first(int n) { once(n); if (kept == 9) abort(); last(n); }
+void last(int n) { static volatile int count; ++count; once(n + 3); }
+int main(int n, char **v) { (void)v; first(n); return 0; }
+"""
 CHAINS = {"outer": ("malloc", [("inner", 3), ("outer", 4)]), "other": ("calloc", [("deep", 5), ("other", 11)])}
 
 
@@ -141,6 +155,31 @@ def split(t):
         t.need(all(got[function] == chain for function, (_, chain) in CHAINS.items()), "what clang leaves in the program: %s", got)
 
 
+def same_everywhere(t):
+    """At each byte of the code the split program has the frames, files and lines of the one that is not."""
+    for compiler in ("gcc", "clang"):
+        for version in ("-gdwarf-4", "-gdwarf-5"):
+            for extra in ("-O2", "-ffunction-sections"):
+                if not shutil.which(compiler):
+                    continue
+                folder = t.new_folder("parted-%s%s%s" % (compiler, version, extra))
+                with open(folder + "/parted.c", "w") as file:
+                    file.write(PARTED)
+                answers = []
+                for name, split_flag in (("whole", "-g"), ("split", "-gsplit-dwarf")):
+                    for words in (["-c", "parted.c", "-o", name + ".o"], [name + ".o", "-o", name]):
+                        subprocess.run([compiler, "-O2", version, "-g", split_flag, extra, *words], cwd=folder, check=True)
+                    elf = symbols.Elf(folder + "/" + name)
+                    start, size = elf.text()
+                    symbols.write_profile(folder + "/in.pb.gz", folder + "/" + name, range(start, start + size), elf.code(), elf.build_id())
+                    done = t.run([COMMAND, "symbolize", "--no-cache", folder + "/in.pb.gz", "-o", folder + "/out.pb.gz"])
+                    t.need(done.returncode == 0 and not done.errors.count("warning"), "%s %s: %s", folder, name, done.errors)
+                    answers.append(symbols.read_profile(folder + "/out.pb.gz"))
+                differ = [a for a in answers[0] if answers[0][a] != answers[1].get(a)]
+                t.need(not differ and any(len(frames) > 1 for frames in answers[0].values()), "%s: %d addresses, %s: %s, split %s",
+                       folder, len(differ), differ[:1], [answers[0][a] for a in differ[:1]], [answers[1].get(a) for a in differ[:1]])
+
+
 def zstd(t):
     """Read where libelf can; else the symbols alone, and the reason."""
     program = Program(t, "zstd", "gcc")
@@ -181,5 +220,6 @@ def alternate(t):
 need_program("gcc", "objcopy", "objdump")
 with Test("foreign debug info") as test:
     split(test)
+    same_everywhere(test)
     zstd(test)
     alternate(test)

@@ -24,6 +24,7 @@ struct pass {
     struct ht_elf *module;
     struct ht_query *queries; // unit by unit, sorted by address in each
     uint64_t bias;            // query address = DWARF address + bias
+    uint64_t unit_bias;       // the same for addresses of functions in the unit at hand
     size_t first, end;        // the queries inside the unit at hand
     Dwarf_Die unit, lines;    // the unit at hand, and where its line table is
     bool has_lines;
@@ -41,6 +42,7 @@ struct unit {
     Dwarf_Die die;   // with the functions
     Dwarf_Die lines; // with the line table
     bool has_lines;  // false: without the functions, one that was inlined could pass for another
+    uint64_t base;   // what addresses of functions count from
     const char *folder;
     size_t query_count;
 };
@@ -61,9 +63,9 @@ static bool enter_range(struct pass *pass, const Dwarf_Die *die, enum scope_kind
                         uint64_t end)
 {
     size_t at = ht_lower_bound(pass->queries, sizeof *pass->queries, pass->first, pass->end,
-                               start + pass->bias),
+                               start + pass->unit_bias),
            stop = at;
-    while (stop < pass->end && pass->queries[stop].address < end + pass->bias)
+    while (stop < pass->end && pass->queries[stop].address < end + pass->unit_bias)
         stop++;
     for (size_t i = at; i < stop && kind != NO_SCOPE; i++) {
         HT_RESERVE(pass->scopes, pass->scope_capacity, pass->scope_count + 1);
@@ -294,7 +296,8 @@ static void resolve_unit(struct pass *pass)
     visit_all_of(pass, false);
     if (!all_found(pass)) // methods of local classes, nested functions
         visit_all_of(pass, true);
-    if (dwarf_getsrcfiles(&pass->unit, &files, &file_count) != 0)
+    if (dwarf_getsrcfiles(&pass->unit, &files, &file_count) != 0 &&
+        dwarf_getsrcfiles(&pass->lines, &files, &file_count) != 0) // clang's .dwo have no files of their own
         files = NULL;
     for (size_t i = pass->first; i < pass->end; i++)
         answer(pass, i, files, file_count);
@@ -315,6 +318,8 @@ static void open_unit(struct ht_elf *module, Dwarf_Die *die, struct unit *unit)
     if (is_split && ht_split_open(module, die, &unit->die) < 0) {
         unit->has_lines = dwarf_haschildren(die) > 0;
         module->is_complete = false;
+    } else if (is_split && dwarf_lowpc(die, &unit->base) != 0) {
+        unit->base = 0;
     }
 }
 
@@ -364,6 +369,7 @@ static void resolve_units(struct pass *pass, const struct unit *units, size_t un
         pass->unit = units[i].die;
         pass->lines = units[i].lines;
         pass->has_lines = units[i].has_lines;
+        pass->unit_bias = pass->bias + units[i].base;
         pass->last_name = NULL;
         pass->folder = units[i].folder;
         resolve_unit(pass);

@@ -214,12 +214,34 @@ static uint64_t base_of(Dwarf_Die *skeleton, unsigned name, unsigned gnu_name)
     return value;
 }
 
-// The program's part: from the unit's first address on, and its ranges.
-static void pieces_of_program(const struct ht_split *split, Dwarf_Die *skeleton, struct pieces *pieces)
+// The unit's addresses as they count from `base`, copied: its lists of ranges do so, and libdw cannot know
+// the base, which is in the program. Each address that the unit uses takes it a byte to name, at least.
+static void add_relative(struct ht_split *split, uint64_t at, uint64_t bytes, uint64_t base,
+                         struct pieces *pieces)
+{
+    uint64_t limit = pieces->count > 0 ? pieces->items[0].bytes * sizeof base : 0;
+    bytes = bytes < limit ? bytes : limit;
+    uint64_t *addresses = ht_alloc(bytes);
+    ssize_t got = pread(split->memory_fd, addresses, bytes, (off_t)at);
+    size_t count = got > 0 ? (size_t)got / sizeof base : 0;
+    for (size_t i = 0; i < count; i++)
+        addresses[i] -= base;
+    uint64_t copy = remember(split, addresses, count * sizeof base);
+    add_piece(pieces, ".debug_addr", split->memory_fd, copy, count * sizeof base);
+    free(addresses);
+}
+
+// The program's part: from the unit's first address on, and its ranges. Behind what the unit itself has.
+static void pieces_of_program(struct ht_split *split, Dwarf_Die *skeleton, struct pieces *pieces)
 {
     uint64_t address = base_of(skeleton, DW_AT_addr_base, DW_AT_GNU_addr_base);
     uint64_t ranges = base_of(skeleton, DW_AT_GNU_ranges_base, DW_AT_GNU_ranges_base);
-    if (address < split->address_bytes)
+    Dwarf_Addr base;
+    if (dwarf_lowpc(skeleton, &base) != 0)
+        base = 0;
+    if (address < split->address_bytes && base != 0)
+        add_relative(split, split->address_at + address, split->address_bytes - address, base, pieces);
+    else if (address < split->address_bytes)
         add_piece(pieces, ".debug_addr", split->memory_fd, split->address_at + address,
                   split->address_bytes - address);
     if (ranges < split->ranges_bytes)

@@ -37,6 +37,7 @@ struct ht_split {
 // Context: tool. Opens the other half of a unit of the module, whose part in the program is `skeleton`; it
 // stays open as long as the module. libdw would do so itself, for .dwo files alone, and would wait for a
 // FIFO. Fails if it is nowhere, and counts it. Bytes are foreign.
+// The unit's addresses count from the skeleton's low_pc.
 int ht_split_open(struct ht_elf *module, Dwarf_Die *skeleton, Dwarf_Die *ret_unit);
 void ht_split_close(struct ht_split *split);
 
