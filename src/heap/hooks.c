@@ -18,8 +18,10 @@ void free_aligned_sized(void *block, size_t align, size_t size);
 // A fast path fits into one cache line, and is fetched as one.
 #define HT_HOOK HT_EXPORT HT_ALIGNED(HT_CACHE_LINE)
 
-// The slow paths are entered by a tail call, so their return address is the host's.
 #define HT_SLOW static HT_COLD
+
+// Who has called the hook that this stands in.
+#define HT_CALLER __builtin_return_address(0)
 
 // The stack begins in the caller: the registers are those of the slow path that this is a part of.
 static inline __attribute__((always_inline)) void ht_record(const void *block, size_t size, float rate)
@@ -29,10 +31,10 @@ static inline __attribute__((always_inline)) void ht_record(const void *block, s
     ht_sample_record(block, size, rate, &start);
 }
 
-HT_SLOW void *ht_malloc_slow(size_t size)
+HT_SLOW void *ht_malloc_slow(size_t size, const void *caller)
 {
     float rate;
-    bool due = ht_sample_due(size, &rate);
+    bool due = ht_sample_due(size, caller, &rate);
     void *block = ht_real.malloc(size);
     if (due && block != NULL) {
         ht_record(block, size, rate);
@@ -43,16 +45,16 @@ HT_SLOW void *ht_malloc_slow(size_t size)
 HT_HOOK void *malloc(size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
-        return ht_malloc_slow(size);
+        return ht_malloc_slow(size, HT_CALLER);
     }
     return ht_real.malloc(size);
 }
 
-HT_SLOW void *ht_calloc_slow(size_t count, size_t size)
+HT_SLOW void *ht_calloc_slow(size_t count, size_t size, const void *caller)
 {
     float rate;
     size_t bytes;
-    bool due = !__builtin_mul_overflow(count, size, &bytes) && ht_sample_due(bytes, &rate);
+    bool due = !__builtin_mul_overflow(count, size, &bytes) && ht_sample_due(bytes, caller, &rate);
     void *block = ht_real.calloc(count, size);
     if (due && block != NULL) {
         ht_record(block, bytes, rate);
@@ -64,16 +66,16 @@ HT_HOOK void *calloc(size_t count, size_t size)
 {
     size_t bytes;
     if (ht_unlikely(__builtin_mul_overflow(count, size, &bytes) || ht_charge(bytes))) {
-        return ht_calloc_slow(count, size);
+        return ht_calloc_slow(count, size, HT_CALLER);
     }
     return ht_real.calloc(count, size);
 }
 
 // The slow path of the three aligned allocations that return the block.
-HT_SLOW void *ht_aligned_slow(void *(*real)(size_t, size_t), size_t align, size_t size)
+HT_SLOW void *ht_aligned_slow(void *(*real)(size_t, size_t), size_t align, size_t size, const void *caller)
 {
     float rate;
-    bool due = ht_sample_due(size, &rate);
+    bool due = ht_sample_due(size, caller, &rate);
     void *block = real(align, size);
     if (due && block != NULL) {
         ht_record(block, size, rate);
@@ -84,7 +86,7 @@ HT_SLOW void *ht_aligned_slow(void *(*real)(size_t, size_t), size_t align, size_
 HT_HOOK void *aligned_alloc(size_t align, size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
-        return ht_aligned_slow(ht_real.aligned_alloc, align, size);
+        return ht_aligned_slow(ht_real.aligned_alloc, align, size, HT_CALLER);
     }
     return ht_real.aligned_alloc(align, size);
 }
@@ -92,15 +94,15 @@ HT_HOOK void *aligned_alloc(size_t align, size_t size)
 HT_HOOK void *memalign(size_t align, size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
-        return ht_aligned_slow(ht_real.memalign, align, size);
+        return ht_aligned_slow(ht_real.memalign, align, size, HT_CALLER);
     }
     return ht_real.memalign(align, size);
 }
 
-HT_SLOW int ht_posix_memalign_slow(void **ret_block, size_t align, size_t size)
+HT_SLOW int ht_posix_memalign_slow(void **ret_block, size_t align, size_t size, const void *caller)
 {
     float rate;
-    bool due = ht_sample_due(size, &rate);
+    bool due = ht_sample_due(size, caller, &rate);
     int result = ht_real.posix_memalign(ret_block, align, size);
     if (due && result == 0 && *ret_block != NULL) {
         ht_record(*ret_block, size, rate);
@@ -111,15 +113,15 @@ HT_SLOW int ht_posix_memalign_slow(void **ret_block, size_t align, size_t size)
 HT_HOOK int posix_memalign(void **ret_block, size_t align, size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
-        return ht_posix_memalign_slow(ret_block, align, size);
+        return ht_posix_memalign_slow(ret_block, align, size, HT_CALLER);
     }
     return ht_real.posix_memalign(ret_block, align, size);
 }
 
-HT_SLOW void *ht_valloc_slow(void *(*real)(size_t), size_t size)
+HT_SLOW void *ht_valloc_slow(void *(*real)(size_t), size_t size, const void *caller)
 {
     float rate;
-    bool due = ht_sample_due(size, &rate);
+    bool due = ht_sample_due(size, caller, &rate);
     void *block = real(size);
     if (due && block != NULL) {
         ht_record(block, size, rate);
@@ -130,7 +132,7 @@ HT_SLOW void *ht_valloc_slow(void *(*real)(size_t), size_t size)
 HT_HOOK void *valloc(size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
-        return ht_valloc_slow(ht_real.valloc, size);
+        return ht_valloc_slow(ht_real.valloc, size, HT_CALLER);
     }
     return ht_real.valloc(size);
 }
@@ -138,7 +140,7 @@ HT_HOOK void *valloc(size_t size)
 HT_HOOK void *pvalloc(size_t size)
 {
     if (ht_unlikely(ht_charge(size))) {
-        return ht_valloc_slow(ht_real.pvalloc, size);
+        return ht_valloc_slow(ht_real.pvalloc, size, HT_CALLER);
     }
     return ht_real.pvalloc(size);
 }
@@ -156,13 +158,13 @@ static void *ht_realloc_arena(void *block, size_t size)
 
 // A realloc is a free and an allocation. The old record is out before the real call, for the address may be
 // another thread's as soon as that returns; it is put back when the call fails.
-HT_SLOW void *ht_realloc_slow(void *block, size_t size)
+HT_SLOW void *ht_realloc_slow(void *block, size_t size, const void *caller)
 {
     struct ht_live_copy old;
     bool had =
         block != NULL && ht_filter_hit(block) && !ht_arena_owns(block) && ht_sample_forget(block, &old);
     float rate;
-    bool due = ht_charge(size) && ht_sample_due(size, &rate);
+    bool due = ht_charge(size) && ht_sample_due(size, caller, &rate);
     void *fresh =
         block != NULL && ht_arena_owns(block) ? ht_realloc_arena(block, size) : ht_real.realloc(block, size);
     if (fresh == NULL) {
@@ -181,7 +183,7 @@ HT_SLOW void *ht_realloc_slow(void *block, size_t size)
 HT_HOOK void *realloc(void *block, size_t size)
 {
     if (ht_unlikely(ht_filter_hit(block) || ht_charge(size))) {
-        return ht_realloc_slow(block, size);
+        return ht_realloc_slow(block, size, HT_CALLER);
     }
     return ht_real.realloc(block, size);
 }
@@ -193,7 +195,7 @@ HT_HOOK void *reallocarray(void *block, size_t count, size_t size)
         return ht_real.reallocarray(block, count, size); // fails as it should
     }
     if (ht_unlikely(ht_filter_hit(block) || ht_charge(bytes))) {
-        return ht_realloc_slow(block, bytes);
+        return ht_realloc_slow(block, bytes, HT_CALLER);
     }
     return ht_real.realloc(block, bytes);
 }

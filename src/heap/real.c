@@ -286,6 +286,8 @@ static const struct ht_real ht_lacking = {
 // another caller, and is recorded.)
 static struct ht_real ht_interposed;
 uintptr_t ht_real_interposer;
+static bool ht_keeps_frames;
+struct ht_code_range ht_real_code;
 
 #define X(name, result, parameters, arguments)                                                               \
     static result ht_whole_##name parameters                                                                 \
@@ -342,9 +344,12 @@ void ht_real_take(void *(*next)(const char *name))
     ht_take(next, "free", &found.free);
     ht_take(next, "free_sized", &found.free_sized);
     ht_take(next, "free_aligned_sized", &found.free_aligned_sized);
-    if (ht_may_come_back(&found)) {
-        ht_interposed = found;
+    bool may_come_back = ht_may_come_back(&found);
+    if (may_come_back) {
         memcpy(&ht_real_interposer, &found.calloc, sizeof ht_real_interposer);
+    }
+    if (may_come_back || ht_keeps_frames) {
+        ht_interposed = found;
 #define X(name, result, parameters, arguments) found.name = ht_whole_##name;
         HT_REAL_TABLE(X)
 #undef X
@@ -367,4 +372,10 @@ void ht_real_find(void)
     ht_store_release(&ht_finding, 0);
     ht_thread.inside = inside;
     errno = saved;
+}
+
+void ht_real_keep_frames(void)
+{
+    ht_keeps_frames = true;
+    ht_real_find();
 }

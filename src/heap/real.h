@@ -36,12 +36,30 @@ extern struct ht_real ht_real HT_HIDDEN;
 // Code of the interposer behind us that may come back to our hooks; 0: there is none such.
 extern uintptr_t ht_real_interposer HT_HIDDEN;
 
+// Where code lies; all zero: nowhere.
+struct ht_code_range {
+    uintptr_t start, limit;
+};
+
+static inline bool ht_code_has(const struct ht_code_range *range, uintptr_t address)
+{
+    return address - range->start < range->limit - range->start;
+}
+
+// The library of the real malloc, unless it is libc. Set once, at load.
+extern struct ht_code_range ht_real_code HT_HIDDEN;
+
 // Looks everything up (dlsym RTLD_NEXT). Context: the first allocation or the constructor; keeps errno.
 void ht_real_find(void);
 
 // Settles the table by what `next` gives for each name; a member that it does not know (other libcs lack
 // some) is made of others, or fails as without memory. Context: as ht_real_find, and tests.
 void ht_real_take(void *(*next)(const char *name));
+
+// From now on all members but malloc are called with our frame on the stack, also on the fast path: an
+// allocator that goes on to a name of its own by a jump (mimalloc: memalign to mi_memalign) has then been
+// called by us. Context: load.
+void ht_real_keep_frames(void);
 
 // Any function of the process by name, or NULL. Context: load.
 void *ht_real_symbol(const char *name);

@@ -5,6 +5,7 @@
 #include "core/guard.h"
 #include "core/process.h"
 #include "core/scratch.h"
+#include "heap/link.h"
 #include "heap/real.h"
 #include "record/held.h"
 #include "record/live.h"
@@ -146,7 +147,7 @@ static void ht_timed_end(struct ht_region *region, uint64_t begun_ns)
     }
 }
 
-bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
+bool ht_sample_due(size_t size_bytes, const void *caller, float *ret_rate_bytes)
 {
     struct ht_thread *thread = &ht_thread;
     if (thread->inside) {
@@ -172,8 +173,9 @@ bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes)
     ht_draw_distance(thread, ht_rate_now(region));
     ht_guard_leave(guard);
     // Dormant: the distances are drawn as ever and their samples thrown away, so that figures are exact from
-    // the moment of the start on.
-    return region != NULL && ht_load_relaxed(&region->header->active);
+    // the moment of the start on. So are those of what an allocator asks for on its way: it was charged on
+    // the fast path as well.
+    return region != NULL && ht_load_relaxed(&region->header->active) && !ht_link_is_inside(caller);
 }
 
 // The calling thread's name, remembered in the region once for each name.
@@ -213,9 +215,19 @@ static bool HT_COLD ht_came_back(const struct ht_unwind_scratch *scratch, unsign
     return object != HT_OBJECT_NONE && object == ht_objects_resolve(ht_real_interposer);
 }
 
+// A callback of the allocator's, then, of the host's own making.
+static bool ht_goes_through_allocator(const struct ht_unwind_scratch *scratch, unsigned frame_count)
+{
+    bool goes = false;
+    for (unsigned i = 0; i < frame_count; i++) {
+        goes |= ht_code_has(&ht_real_code, scratch->pcs[i]);
+    }
+    return goes;
+}
+
 // 0: not to be recorded.
 static uint32_t ht_entry_of_stack(struct ht_region *region, struct ht_thread *thread, uint64_t size_bytes,
-                                  const struct ht_unwind_start *start)
+                                  const struct ht_unwind_start *start, bool *ret_is_calm)
 {
     uint32_t bit = 0;
     struct ht_unwind_scratch *scratch = ht_scratch_take(region, &bit);
@@ -238,7 +250,9 @@ static uint32_t ht_entry_of_stack(struct ht_region *region, struct ht_thread *th
         ht_health_add(region->header, HT_HEALTH_FAILED_UNWINDS, 1);
     }
     uint32_t label_ref = (region->header->labels & HT_LABELS_THREAD) ? ht_thread_label(region, thread) : 0;
-    uint32_t ref = ht_entry_intern(region, HT_KIND_HEAP, scratch->pcs, result.frame_count, flags,
+    *ret_is_calm = result.is_calm && !ht_goes_through_allocator(scratch, result.frame_count);
+    unsigned frames = ht_link_drop_frames(scratch->pcs, result.frame_count);
+    uint32_t ref = ht_entry_intern(region, HT_KIND_HEAP, scratch->pcs, frames, flags,
                                    ht_size_class(size_bytes), label_ref);
     ht_scratch_give(bit);
     return ref;
@@ -258,7 +272,8 @@ void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
     struct ht_guard guard = ht_guard_enter(HT_RECORDING);
     uint64_t begun_ns = ht_timed_begin(thread);
     struct ht_region *region = ht_process_region(); // sound a moment ago, in ht_sample_due
-    uint32_t entry_ref = region != NULL ? ht_entry_of_stack(region, thread, size_bytes, start) : 0;
+    bool is_calm = false;
+    uint32_t entry_ref = region != NULL ? ht_entry_of_stack(region, thread, size_bytes, start, &is_calm) : 0;
     if (entry_ref != 0) {
         double rate = (double)rate_bytes;
         double probability = ht_probability(size_bytes, rate);
@@ -277,7 +292,7 @@ void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,
         }
     }
     if (region != NULL) {
-        ht_callbacks.after_event(region);
+        ht_callbacks.after_event(region, is_calm);
     }
     ht_timed_end(region, begun_ns);
     ht_guard_leave(guard);
@@ -320,6 +335,6 @@ void ht_sample_freed(void)
         return;
     }
     struct ht_guard guard = ht_guard_enter(HT_RECORDING);
-    ht_callbacks.after_event(region);
+    ht_callbacks.after_event(region, false);
     ht_guard_leave(guard);
 }

@@ -9,8 +9,9 @@
 // Context of all: hook; errno is kept. Hand-written and generated code does not always align its stack as the
 // ABI asks for, which the common allocators do not mind: hence HT_REALIGN.
 
-// Charges the allocation on the slow path. True: record it, drawn with *ret_rate_bytes.
-HT_REALIGN bool ht_sample_due(size_t size_bytes, float *ret_rate_bytes);
+// Charges the allocation on the slow path. True: record it, drawn with *ret_rate_bytes. `caller`: whoever
+// called the hook; samples of what an allocator asks for on its way (heap/link.h) are thrown away.
+HT_REALIGN bool ht_sample_due(size_t size_bytes, const void *caller, float *ret_rate_bytes);
 
 // Records the block. `start` is the register state of the hook that the host called.
 HT_REALIGN void ht_sample_record(const void *block, size_t size_bytes, float rate_bytes,

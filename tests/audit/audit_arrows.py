@@ -48,7 +48,7 @@ for path in sources("src") + sources("tools/heaptap"):
         if include not in PUBLIC and tree and other in ALL:
             need(ALL[other].path.startswith("src/"), "%s includes %s of the command", path, include)
 
-# Every name. What the shim defines in libc's stead is libc's for everybody.
+# Every name. What the shim defines in libc's stead is libc's for everybody, what a companion defines the allocator's.
 FAMILY = set(re.findall(r"[a-z_]+", re.search(r"global:(.*?)local:", read("src/exports.map"), re.S)[1])) - {"heaptap_"}
 defined = {}
 wanted = {}
@@ -56,7 +56,7 @@ for room in ROOMS:
     need(room.objects, "%s has no objects", room.name)
     for path in room.objects:
         for name, kind in symbols(path):
-            if name in FAMILY:
+            if name in FAMILY or room.name == "companion" and kind not in "Uwv" and not name.startswith("ht_"):
                 continue
             if kind in "Uwv":
                 wanted.setdefault((room.name, name), path)

@@ -16,7 +16,14 @@ PURE = {"memcpy", "memset", "memcmp", "memmove", "memchr", "memrchr", "strlen", 
         "nextafterf", "_end", "_edata", "__bss_start"}
 # What one file alone may call, and why: at load, at exit and in the handler, never on a sampled path.
 SOMETIMES = {
-    "sys/libdl": {"dlsym": "for those that may use ht_dlsym", "dlopen": "for those that may use ht_dlopen"},
+    "sys/libdl": {name: "for those that may use ht_" + name for name in ("dlsym", "dlopen", "dlclose", "dladdr")},
+    "companion/find": {**{name: "finds the allocator, at load; what it offers, where bare would end"
+                          for name in ("ht_dlsym", "ht_dladdr", "ht_dlopen", "ht_dlclose")},
+                       "__start_ht_rows": "the linker's", "__stop_ht_rows": "the linker's"},
+    "companion/operators": {name: "what C++ libraries do, in a process without one" for name in ("malloc", "aligned_alloc", "free")},
+    "companion/jemalloc": {name: "for who asks for jemalloc in a process without it"
+                           for name in ("malloc", "aligned_alloc", "realloc", "free", "malloc_usable_size")},
+    "companion/mimalloc": {"mi_heap_visit_blocks": "weak: the host's call destroys a heap"},
     "heap/real": {"ht_dlsym": "finds the host's allocator, at load", "mallocx": "weak, its address only",
                   "tc_malloc": "the same", "mi_malloc": "the same", "__libc_calloc": "the same"},
     "unwind/permanent": {"dl_iterate_phdr": "once, at load, before any thread"},
@@ -25,6 +32,9 @@ SOMETIMES = {
     "trigger/start": {"pthread_atfork": "at load", "__register_atfork": "at load", "at_quick_exit": "at load",
                       "atexit": "at load", "__cxa_at_quick_exit": "at load", "__dso_handle": "at load",
                       "__cxa_atexit": "at load", "malloc": "its address only: whose is it?"},
+    "trigger/allocator": {**{name: "weak, its address only" for name in ("_Znwm", "mallctl", "MallocExtension_GetNumericProperty",
+                                                                         "mi_process_info")},
+                          "ht_dladdr": "whose they are, at load"},
     "trigger/signal": {"sigaction": "one system call, async-signal-safe", "sigemptyset": "async-signal-safe"},
     "trigger/fault": {"sigaction": "the same", "sigemptyset": "the same"},
     "snapshot/gzip": {"deflate": "zlib with our allocator", "deflateInit2_": "the same", "deflateEnd": "the same",
@@ -51,7 +61,7 @@ for room in rooms():
             else:
                 defined[name] = short
 # ... and what our own library functions stand for.
-hooks = {n for n in defined if FORBIDDEN.match(n) or n in ("ht_dlopen", "ht_dlsym")}
+hooks = {n for n in defined if FORBIDDEN.match(n) or n.startswith("ht_dl")}
 for short, names in sorted(wanted.items()):
     for name in sorted(names):
         if name in defined and name not in hooks:

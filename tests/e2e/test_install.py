@@ -101,6 +101,9 @@ def test_files(test, root):
     for command in commands:
         test.need("usr/share/man/man1/heaptap-%s.1" % command in files, "heaptap-%s(1) is missing", command)
     test.need("usr/include/heaptap/heaptap.h" in files, "heaptap.h is missing")
+    shim = [path for path in files if path.endswith("/libheaptap.so")][0]
+    for name in ("cxx", "jemalloc", "tcmalloc", "mimalloc"):
+        test.need(shim.replace(".so", "-%s.so" % name) in files, "libheaptap-%s.so is not beside the shim", name)
     for path in files:
         with open(os.path.join(root, path), "rb") as file:
             content = file.read()

@@ -1,6 +1,7 @@
 // A program linked with an allocator that has its own operator new and its own calls (jemalloc): blocks of
 // all of them meet in free, delete and realloc.
 //@ ldflags -l:libjemalloc.so.2
+//@ allocators linked:jemalloc
 #include "self.h"
 
 #include <memory>

@@ -1,5 +1,6 @@
 // A program with its own operator new and delete above malloc: each pair finds the other, with sizes,
 // alignments and a new handler, from several threads.
+//@ allocators jemalloc tcmalloc mimalloc alone
 #include "self.h"
 
 #include <atomic>

@@ -15,6 +15,9 @@ A program says in its own head what it needs, in lines that start with `//@`:
     //@ absent KEY               no profile has a comment `# heaptap: KEY=...`
     //@ out full|readonly|file|missing  HEAPTAP_OUT is a full disk, a read-only one, no directory, not there yet
     //@ garbled                  its profiles need not make sense, for it writes over our tables: only be whole files
+    //@ allocators WORDS         every variant once more behind a companion: jemalloc, tcmalloc and mimalloc with that
+                                 allocator (where it is installed), alone: each companion without one, linked:NAME: the
+                                 program is linked with it
     //@ unwiped                  every variant once more where MADV_WIPEONFORK is answered with 0 and not done
     //@ says TEXT                one line "heaptap: TEXT..." is what the shim adds to standard error
     //@ cflags FLAGS             for the compiler and //@ ldflags FLAGS for the linker (tests/CMakeLists.txt)
@@ -37,6 +40,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from e2e import BUILD, SHIM, Test, clean_environment  # noqa: E402
 
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+ALLOCATORS = {"jemalloc": ("libjemalloc.so.2",), "tcmalloc": ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4"),
+              "mimalloc": ("libmimalloc.so.2", "libmimalloc.so.3")}
 EMPTY_HANDLER = BUILD + "/libempty_handler.so"
 # A filter that the program inherits (support/refusing.c): madvise(..., MADV_WIPEONFORK) returns 0 and does nothing.
 UNWIPED = [BUILD + "/refusing", "%d/2=18:0" % {"x86_64": 28, "aarch64": 233}[os.uname().machine], "--"]
@@ -58,6 +63,7 @@ class Needs:
         self.arguments, self.tree, self.root, self.profiles = [], False, False, "any"
         self.inuse = self.objects = None
         self.out, self.says, self.absent, self.unwiped, self.garbled = None, None, None, False, False
+        self.allocators, self.companion, self.allocator = [], [], []  # the latter two: of the turn that is run
         with open(path) as file:
             lines = [line[3:].strip() for line in file if line.startswith("//@")]
         for line in lines:
@@ -90,6 +96,8 @@ class Needs:
                 self.root = self.root or rest in ("full", "readonly")
             elif word in ("unwiped", "garbled"):
                 setattr(self, word, True)
+            elif word == "allocators":
+                self.allocators = rest.split()
             elif word == "says":
                 self.says = rest
             elif word == "absent":
@@ -98,7 +106,24 @@ class Needs:
                 assert word in ("cflags", "ldflags"), line
 
     def preload(self, *libraries):
-        return " ".join(self.before + list(libraries) + self.after)
+        """The shim, if it is among the libraries, brings the companion of this turn."""
+        companion = self.companion if SHIM in libraries else []
+        return " ".join(self.before + list(libraries) + companion + self.allocator + self.after)
+
+    def turns(self):
+        """Name, companion and allocator: one turn without both, and what the head asks for."""
+        yield "", [], []
+        for word in self.allocators:
+            linked, _, name = word.rpartition(":")
+            for one in ("cxx", *ALLOCATORS) if word == "alone" else (name,):
+                companion = ["%s/libheaptap-%s.so" % (BUILD, one)]
+                if linked or word == "alone":
+                    yield "%s %s" % (linked or word, one), companion, []
+                    continue
+                for library in ALLOCATORS[one]:
+                    paths = glob.glob("/usr/lib/*-linux-gnu/" + library)
+                    if paths:
+                        yield library, companion, paths[:1]
 
 
 def descendants(pid):
@@ -189,12 +214,13 @@ def bare_for(variant, unwiped):
         return run(clean_environment(LD_PRELOAD=needs.preload(JEMALLOC)), False, unwiped)
     if variant == "signals":
         return run(clean_environment(LD_PRELOAD=needs.preload(EMPTY_HANDLER)), True, unwiped)
+    preload = {"LD_PRELOAD": needs.preload()} if needs.preload() else {}
     return run(clean_environment(**preload), False, unwiped) if unwiped else bare
 
 
-def check_variant(variant, unwiped):
+def check_variant(turn, variant, unwiped):
     """Holds the program in this variant against the bare one; unwiped: both under the filter."""
-    shown_as = variant + ", unwiped" if unwiped else variant
+    shown_as = ", ".join(word for word in (variant, turn, "unwiped" if unwiped else "") if word)
     out = output_of(shown_as)
     env = test.shim(out, **{**VARIANTS[variant], **needs.set})
     env["LD_PRELOAD"] = needs.preload(SHIM, JEMALLOC) if variant == "jemalloc" else needs.preload(SHIM)
@@ -225,7 +251,9 @@ needs = Needs([p for p in (here + "/%s.c" % name, here + "/%s.cpp" % name) if os
 if needs.root and os.geteuid() != 0:
     print("SKIPPED: needs root")
     sys.exit(77)
-with Test(name) as test:
+def run_turn(turn):
+    """The program bare, and under the shim in every variant."""
+    global bare
     preload = {"LD_PRELOAD": needs.preload()} if needs.preload() else {}
     bare = run(clean_environment(**preload))
     test.need(bare.returncode != 77 or bare.output, "bare: a skip has to say why")
@@ -238,10 +266,15 @@ with Test(name) as test:
     for variant in VARIANTS:
         if variant in needs.skip or len(sys.argv) > 2 and sys.argv[2] != variant:
             continue
-        if variant == "jemalloc" and not os.path.exists(JEMALLOC):
+        if variant == "jemalloc" and (turn or not os.path.exists(JEMALLOC)):
             continue
         for unwiped in (False, True) if needs.unwiped else (False,):
-            check_variant(variant, unwiped)
+            check_variant(turn, variant, unwiped)
+
+
+with Test(name) as test:
+    for turn, needs.companion, needs.allocator in needs.turns():
+        run_turn(turn)
     # Regions stay behind where no file could be written, also those of grandchildren.
     for path in glob.glob("/dev/shm/heaptap.%s.*.live" % name[:40]):
         if not os.path.exists("/proc/" + path.split(".")[-3]):

@@ -9,6 +9,7 @@ sys.dont_write_bytecode = True
 BUILD = os.path.abspath(os.environ.get("HT_BUILD") or os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 SOURCE = os.path.abspath(os.environ.get("HT_SOURCE", os.path.join(os.path.dirname(__file__), "..", "..")))
 SHIM = BUILD + "/libheaptap.so"
+COMPANIONS = {name: "%s/libheaptap-%s.so" % (BUILD, name) for name in ("cxx", "jemalloc", "tcmalloc", "mimalloc")}
 NM = os.environ.get("HT_NM", "nm")  # one that reads the compiler's objects, whatever is in them (LTO)
 
 findings = []

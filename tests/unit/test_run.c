@@ -34,7 +34,8 @@ static struct ht_run_settings nothing(void)
 
 static void assert_preload(const char *allocator, const char *existing, const char *expected)
 {
-    char *text = ht_run_preload("/x/libheaptap.so", allocator, existing);
+    const struct ht_run_libraries libraries = {.shim = "/x/libheaptap.so", .allocator = allocator};
+    char *text = ht_run_preload(&libraries, existing);
     assert_string_equal(text, expected);
     free(text);
 }
@@ -49,6 +50,27 @@ static void test_preload(void **state)
     assert_preload(NULL, " /a.so  b.so ", "/x/libheaptap.so:/a.so:b.so");
     assert_preload("/j", "/old/libheaptap.so:/a.so", "/x/libheaptap.so:/j:/a.so"); // run inside run
     assert_preload(NULL, "libheaptap.so", "/x/libheaptap.so");
+}
+
+// The companion stands directly before its allocator, wherever that is.
+static void test_companion(void **state)
+{
+    (void)state;
+    struct ht_run_libraries libraries = {
+        .shim = "/x/libheaptap.so", .companion = "/x/libheaptap-jemalloc.so", .of = "libjemalloc.so.2"};
+    static const char *const cases[][3] = {
+        {"/l/libjemalloc.so.2", NULL, ":/x/libheaptap-jemalloc.so:/l/libjemalloc.so.2"},
+        {"/l/libjemalloc.so.2", "/a.so", ":/x/libheaptap-jemalloc.so:/l/libjemalloc.so.2:/a.so"},
+        {NULL, "/a.so libjemalloc.so.2 b.so", ":/a.so:/x/libheaptap-jemalloc.so:libjemalloc.so.2:b.so"},
+        {NULL, "/a.so", ":/a.so:/x/libheaptap-jemalloc.so"}, // linked with the program
+        {NULL, "/old/libheaptap.so:/old/libheaptap-jemalloc.so", ":/x/libheaptap-jemalloc.so"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        libraries.allocator = cases[i][0];
+        char *text = ht_run_preload(&libraries, cases[i][1]);
+        assert_string_equal(text + strlen(libraries.shim), cases[i][2]);
+        free(text);
+    }
 }
 
 static void test_environment_stays(void **state)
@@ -419,6 +441,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_preload),
+        cmocka_unit_test(test_companion),
         cmocka_unit_test(test_environment_stays),
         cmocka_unit_test(test_environment_marks_the_run),
         cmocka_unit_test(test_environment_of_options),

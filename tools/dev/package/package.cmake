@@ -1,11 +1,12 @@
 # What `cmake --install` puts where, and the .deb that `cpack` makes. Included by the top CMakeLists.txt.
 include(CMakePackageConfigHelpers)
 
-# The installed command looks for libheaptap.so from where it lies itself, so the tree can be moved as a whole.
+# The installed command looks for libheaptap.so and its companions from where it lies itself, so the tree can be moved as a whole.
 file(RELATIVE_PATH LIB_FROM_BIN ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 target_compile_definitions(room_launch PRIVATE HT_LIB_FROM_BIN="${LIB_FROM_BIN}")
 
-install(TARGETS heaptap_shim LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS heaptap_shim heaptap_cxx heaptap_jemalloc heaptap_tcmalloc heaptap_mimalloc
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS heaptap RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES ${CMAKE_SOURCE_DIR}/include/heaptap/heaptap.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/heaptap)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

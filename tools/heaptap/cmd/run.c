@@ -40,7 +40,8 @@ static const struct ht_option option_table[] = {
     {"labels", 0, HT_OPT_STRING, AT(labels), 0, "thread", "label samples with the name of their thread"},
     {"memory", 0, HT_OPT_SIZE, AT(memory_bytes), 0, "SIZE",
      "limit of the profiler's own memory (default 64M; 1G at rate 1)"},
-    {"allocator", 0, HT_OPT_STRING, AT(allocator), 0, "jemalloc", "put another allocator below the profiler"},
+    {"allocator", 0, HT_OPT_STRING, AT(allocator), 0, "NAME|PATH",
+     "put another allocator below the profiler: jemalloc, tcmalloc, mimalloc, or a library"},
     {"unwind", 0, HT_OPT_STRING, AT(unwind), 0, "auto|cfi|fp|libunwind",
      "how stacks are walked (default auto)"},
     {"no-symbolize", 0, HT_OPT_FLAG, AT(no_symbolize), 0, NULL,
@@ -112,8 +113,8 @@ static int prepare_out(const char *given, char directory[PATH_MAX])
     return 0;
 }
 
-// 0, or the exit status after a message.
-static int find_program(const char *program, char path[PATH_MAX])
+// 0, or the exit status after a message. `about`: the ELF file that runs, of a script its interpreter.
+static int find_program(const char *program, char path[PATH_MAX], char about[PATH_MAX])
 {
     int status = ht_program_find(program, getenv("PATH"), path);
     if (status == HT_RUN_NOT_FOUND) {
@@ -130,7 +131,6 @@ static int find_program(const char *program, char path[PATH_MAX])
         return status;
     }
     struct ht_elf_caller caller = ht_elf_this_caller();
-    char about[PATH_MAX];
     enum ht_elf_verdict verdict = ht_elf_check_program(path, &caller, about);
     if (ht_elf_complaint(verdict) == NULL)
         return 0;
@@ -145,7 +145,8 @@ static int find_program(const char *program, char path[PATH_MAX])
 // What the callbacks need.
 struct run {
     struct ht_recovery recovery;
-    struct timespec started; // CLOCK_REALTIME
+    struct timespec started;   // CLOCK_REALTIME
+    char unseen[NAME_MAX + 1]; // an allocator whose own functions are not seen; "": none
     struct ht_family_watcher watcher;
 };
 
@@ -176,11 +177,14 @@ static void on_tick(pid_t child, void *arg)
 }
 
 // One line: how many profiles appeared in the directory meanwhile, and which is the newest.
-static void report(const char *directory, struct timespec started)
+static void report(const char *directory, const struct run *run)
 {
     struct ht_written_files list = {0};
-    ht_run_list_written(directory, started, &list);
-    if (list.count == 0)
+    ht_run_list_written(directory, run->started, &list);
+    if (list.count == 0 && run->unseen[0] != '\0')
+        ht_cmd_say("run", "no profile was written (what goes through %s's own functions is not seen)",
+                   run->unseen);
+    else if (list.count == 0)
         ht_cmd_say("run", "no profile was written (nothing was sampled; a lower --rate sees more)");
     else
         ht_cmd_say("run", "%zu profile%s in %s; heaptap top %s/%s", list.count, list.count == 1 ? "" : "s",
@@ -201,10 +205,24 @@ static void on_end(pid_t child, const siginfo_t *info, void *arg)
     if (!run->recovery.settings->no_symbolize)
         ht_run_symbolize(directory, run->recovery.settings->run_id, run->started, say);
     if (run->recovery.talks)
-        report(directory, run->started);
+        report(directory, run);
 }
 
-static int run_program(const struct ht_run_settings *settings, const char *path, char **argv)
+// The companion that the program's allocator needs. Without it the program runs all the same.
+static void find_companion(struct run *run, const char *about, struct ht_run_libraries *libraries)
+{
+    const char *verbose = getenv("HEAPTAP_VERBOSE");
+    ht_run_find_companion(about, libraries);
+    if (!libraries->is_missing)
+        return;
+    snprintf(run->unseen, sizeof run->unseen, "%s", libraries->of);
+    if (run->recovery.settings->verbose || (verbose != NULL && strcmp(verbose, "1") == 0))
+        ht_cmd_say("run", "operator new and the like of %s are not seen: its companion is not beside %s",
+                   libraries->of, libraries->shim);
+}
+
+static int run_program(const struct ht_run_settings *settings, const char *path, const char *about,
+                       char **argv)
 {
     char directory[PATH_MAX], shim[PATH_MAX], allocator[PATH_MAX];
     if (ht_proc_own_folder(directory) != 0 || ht_run_find_shim(directory, shim) != 0 ||
@@ -214,8 +232,10 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
     }
     struct run run = {
         .recovery = {.settings = settings, .talks = settings->verbose || isatty(STDERR_FILENO), .say = say}};
-    char *preload =
-        ht_run_preload(shim, settings->allocator != NULL ? allocator : NULL, getenv("LD_PRELOAD"));
+    struct ht_run_libraries libraries = {.shim = shim,
+                                         .allocator = settings->allocator != NULL ? allocator : NULL};
+    find_companion(&run, about, &libraries);
+    char *preload = ht_run_preload(&libraries, getenv("LD_PRELOAD"));
     bool outside = settings->interval_ns != HT_RUN_UNSET && *ht_run_live_directory(environ) != '\0';
     char **environment = ht_run_environment(environ, settings, preload, outside);
     run.recovery.environment = environment;
@@ -250,7 +270,7 @@ static int command(int argc, char **argv)
         .keep = -1,
     };
     struct ht_operands operands;
-    char out[PATH_MAX], path[PATH_MAX];
+    char out[PATH_MAX], path[PATH_MAX], about[PATH_MAX];
     if (getrandom(&settings.run_id, sizeof settings.run_id, GRND_NONBLOCK) != (ssize_t)sizeof settings.run_id)
         settings.run_id = (uint64_t)time(NULL) << 32 | (uint64_t)getpid();
     settings.run_id = (settings.run_id & INT64_MAX) | 1; // neither "none" nor HT_RUN_UNSET
@@ -263,7 +283,7 @@ static int command(int argc, char **argv)
     }
     status = check_settings(&settings);
     if (status == 0)
-        status = find_program(operands.items[0], path);
+        status = find_program(operands.items[0], path, about);
     if (status == 0 && settings.out != NULL) {
         status = prepare_out(settings.out, out);
         settings.out = out;
@@ -273,7 +293,7 @@ static int command(int argc, char **argv)
     // The parser has moved the operands to the front of argv: behind them stand options, not the end.
     char **program_argv = ht_alloc_zero((size_t)operands.count + 1, sizeof *program_argv);
     memcpy(program_argv, operands.items, (size_t)operands.count * sizeof *program_argv);
-    status = run_program(&settings, path, program_argv);
+    status = run_program(&settings, path, about, program_argv);
     free(program_argv);
     return status;
 }
@@ -289,6 +309,10 @@ const struct ht_command ht_command_run = {
         "\n"
         "Programs that cannot be profiled are refused with the reason and the remedy: static, 32-bit and sanitizer\n"
         "builds, those that define malloc themselves, setuid and setgid programs, and those with file capabilities.\n"
+        "\n"
+        "jemalloc, tcmalloc, mimalloc and other allocators with an operator new of their own, chosen by --allocator or\n"
+        "linked with PROGRAM, get a companion library of the profiler directly before them, which sees what they give\n"
+        "out beside malloc. For a program that a script starts, name the program itself, or --allocator.\n"
         "\n"
         "The program keeps its terminal, its standard streams and its process group. Signals sent to heaptap by other\n"
         "processes are passed on (SIGCONT only to a stopped program); those that the terminal sends reach the program\n"

@@ -54,7 +54,8 @@ static void start_environment(struct child_environment *environment, const char 
     for (char **at = environ; *at != NULL; at++)
         if (!is_ours(*at) && strncmp(*at, "LD_PRELOAD=", 11) != 0)
             add_variable(environment, ht_strdup(*at));
-    char *preload = ht_run_preload(shim, NULL, getenv("LD_PRELOAD"));
+    const struct ht_run_libraries libraries = {.shim = shim};
+    char *preload = ht_run_preload(&libraries, getenv("LD_PRELOAD"));
     add_variable(environment, ht_format("LD_PRELOAD=%s", preload));
     free(preload);
 }

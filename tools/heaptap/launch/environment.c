@@ -62,36 +62,40 @@ int ht_run_find_shim(const char *directory, char ret_path[PATH_MAX])
     return 0;
 }
 
-int ht_run_find_allocator(const char *name, char ret_path[PATH_MAX])
+bool ht_run_find_installed(const char *name, char ret_path[PATH_MAX])
 {
-    if (name[0] == '/' && is_file(name) && strpbrk(name, " :") == NULL) {
-        snprintf(ret_path, PATH_MAX, "%s", name);
-        return 0;
-    }
-    if (strcmp(name, "jemalloc") != 0)
-        return ht_fail("--allocator=%s: use 'jemalloc' or the absolute path of a library", name);
-    for (size_t i = 0; i < INSTALLED_COUNT; i++) {
-        snprintf(ret_path, PATH_MAX, "%s/libjemalloc.so.2", installed[i]);
-        if (is_file(ret_path))
-            return 0;
-    }
-    return ht_fail("--allocator=jemalloc: libjemalloc.so.2 is not installed; apt-get install libjemalloc2");
+    for (size_t i = 0; i < INSTALLED_COUNT; i++)
+        if (snprintf(ret_path, PATH_MAX, "%s/%s", installed[i], name) < PATH_MAX && is_file(ret_path))
+            return true;
+    return false;
 }
 
-char *ht_run_preload(const char *shim, const char *allocator, const char *existing)
+char *ht_run_preload(const struct ht_run_libraries *libraries, const char *existing)
 {
     struct ht_buffer text = {0};
-    ht_buffer_text(&text, shim);
-    if (allocator != NULL)
-        ht_buffer_printf(&text, ":%s", allocator);
+    const char *companion = libraries->companion[0] != '\0' ? libraries->companion : NULL;
+    ht_buffer_text(&text, libraries->shim);
+    if (companion != NULL && libraries->allocator != NULL)
+        ht_buffer_printf(&text, ":%s", companion);
+    if (libraries->allocator != NULL)
+        ht_buffer_printf(&text, ":%s", libraries->allocator);
+    bool is_placed = companion == NULL || libraries->allocator != NULL;
     for (const char *at = existing != NULL ? existing : ""; *at != '\0';) {
         size_t length = strcspn(at, ": ");
         char *library = ht_format("%.*s", (int)length, at);
-        if (length > 0 && !ht_text_starts_with(ht_path_name(library), SHIM_NAME))
+        const char *name = ht_path_name(library);
+        if (!is_placed && strcmp(name, libraries->of) == 0) {
+            ht_buffer_printf(&text, ":%s", companion);
+            is_placed = true;
+        }
+        if (length > 0 && !ht_text_starts_with(name, SHIM_NAME) &&
+            !(companion != NULL && ht_text_starts_with(name, "libheaptap-")))
             ht_buffer_printf(&text, ":%s", library);
         free(library);
         at += length + (at[length] != '\0');
     }
+    if (!is_placed) // before what the program itself needs
+        ht_buffer_printf(&text, ":%s", companion);
     return text.data;
 }
 

@@ -2,6 +2,7 @@
 #ifndef HT_LAUNCH_LAUNCH_H
 #define HT_LAUNCH_LAUNCH_H
 
+#include "elf/image.h"
 #include "record/layout.h"
 
 #include <limits.h>
@@ -36,12 +37,30 @@ struct ht_run_settings {
 // libheaptap.so beside the command (`directory`: where the command is), in ../lib, or installed.
 int ht_run_find_shim(const char *directory, char ret_path[PATH_MAX]);
 
-// The allocator to preload behind the shim: "jemalloc", or a path.
+// A library by its name in the folders of the system; false: it is not there.
+bool ht_run_find_installed(const char *name, char ret_path[PATH_MAX]);
+
+// The allocator to preload behind the shim: jemalloc, tcmalloc, mimalloc, or a path.
 int ht_run_find_allocator(const char *name, char ret_path[PATH_MAX]);
 
-// LD_PRELOAD: shim, allocator (NULL: none), then what was there; an older libheaptap.so in it is dropped.
-// free() it.
-char *ht_run_preload(const char *shim, const char *allocator, const char *existing);
+// What is preloaded.
+struct ht_run_libraries {
+    const char *shim, *allocator; // allocator: NULL, none
+    char companion[PATH_MAX];     // "": none
+    char of[NAME_MAX + 1];        // the library that it stands before, "": none
+    bool is_missing;              // it would be needed, and does not lie beside the shim
+};
+
+// The companion that sees what an allocator gives out beside malloc; NULL: none is needed.
+const char *ht_run_companion_of(const struct ht_elf_image *image);
+
+// Fills in the companion for the allocator, without one for the first library of an allocator that the
+// program (an ELF file) loads.
+void ht_run_find_companion(const char *program, struct ht_run_libraries *libraries);
+
+// LD_PRELOAD: shim, companion and allocator, then what was there; a companion without --allocator stands
+// directly before its allocator, or last. An older libheaptap.so in it is dropped. free() it.
+char *ht_run_preload(const struct ht_run_libraries *libraries, const char *existing);
 
 // The environment of the program: `base` with LD_PRELOAD and the HEAPTAP_ variables of the settings. free()
 // the array and its strings with ht_run_environment_free. With `outside` the command itself takes the
