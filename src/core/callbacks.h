@@ -15,9 +15,9 @@ struct ht_callbacks {
     // or another thread is at it. Context: the first allocation of a thread, or the constructor; `inside`
     // set.
     bool (*start)(void);
-    // After each sample and each free of a sampled block (interval, growth, requests). Context: hook,
-    // `inside` set.
-    void (*after_event)(struct ht_region *region);
+    // After each sample and each free of a sampled block (interval, growth, requests). `is_calm`: the thread
+    // is in no signal handler and not in the allocator, for certain. Context: hook, `inside` set.
+    void (*after_event)(struct ht_region *region, bool is_calm);
     // Once in each process, when it has made its region (cleaning up behind dead processes). Context: hook,
     // `inside` set.
     void (*after_create)(struct ht_region *region);

@@ -38,6 +38,7 @@
 #define HT_SIZE_CLASSES          512u
 #define HT_BUCKET_SLOTS          8u
 #define HT_HEALTH_ROOM           40u
+#define HT_ALLOCATOR_FIGURES     4u
 #define HT_SLOT_BUSY             UINT64_C(1) // a key that is being written; no allocator returns address 1
 
 // Why something was not recorded, or a figure of our own work. One table: name in comments, meaning.
@@ -283,7 +284,13 @@ struct ht_region_header {
     uint64_t inherited_start; // start_ticks of that process
     int64_t held_bytes;       // live heap, estimated (hooks)
     struct ht_recent recent[HT_RECENT_SLOTS];
-    uint64_t spare[20];                    // zero in version 1
+    uint64_t spare[9]; // zero in version 1
+    // The allocator behind the recorder (trigger/allocator.c); zero: written before there were these words.
+    uint32_t allocator;         // enum ht_allocator
+    uint32_t allocator_flags;   // HT_ALLOCATOR_UNSEEN, ...
+    uint64_t allocator_unix_ns; // when it was last asked for its figures, 0: never
+    uint64_t allocator_figures[HT_ALLOCATOR_FIGURES];
+    char allocator_name[40];               // its library
     uint32_t unused_refs[HT_SIZE_CLASSES]; // overflow entries, before there were rows
     struct ht_stripe stripes[HT_STRIPES];
     char arguments[512]; // argv, one blank between two, controls escaped; "": unknown, or left out
@@ -292,6 +299,20 @@ struct ht_region_header {
     uint32_t module_bytes;                 // of a struct ht_module; 0: HT_MODULE_LEAST_BYTES
     uint64_t fork_ns[HT_FORKS_REMEMBERED]; // by fork_count
 };
+
+// What its figures mean: snapshot/comments.c.
+enum ht_allocator {
+    HT_ALLOCATOR_UNKNOWN = 0,
+    HT_ALLOCATOR_OTHER, // without figures
+    HT_ALLOCATOR_GLIBC,
+    HT_ALLOCATOR_JEMALLOC,
+    HT_ALLOCATOR_TCMALLOC,
+    HT_ALLOCATOR_MIMALLOC,
+    HT_ALLOCATORS
+};
+
+#define HT_ALLOCATOR_UNSEEN  1u // it has an operator new, and no companion stands before it
+#define HT_ALLOCATOR_UNASKED 2u // it cannot be asked safely (any more): several threads, and signal handlers
 
 // What is done with the snapshot signal in the process; a program may change it at any time after load.
 enum ht_signal_owner {

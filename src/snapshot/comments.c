@@ -92,6 +92,39 @@ static void ht_comments_gaps(struct ht_message *message, const struct ht_region_
     }
 }
 
+// The allocator, what of it is not seen, and its own figures with their age.
+static void ht_comments_allocator(struct ht_message *message, const struct ht_region_header *header,
+                                  uint64_t time_unix_ns)
+{
+    static const char *const names[HT_ALLOCATORS][HT_ALLOCATOR_FIGURES] = {
+        [HT_ALLOCATOR_GLIBC] = {"glibc_in_use_bytes", "glibc_free_bytes", "glibc_arena_bytes",
+                                "glibc_mapped_bytes"},
+        [HT_ALLOCATOR_JEMALLOC] = {"jemalloc_allocated_bytes", "jemalloc_active_bytes",
+                                   "jemalloc_resident_bytes", "jemalloc_retained_bytes"},
+        [HT_ALLOCATOR_TCMALLOC] = {"tcmalloc_allocated_bytes", "tcmalloc_heap_bytes", "tcmalloc_free_bytes",
+                                   "tcmalloc_unmapped_bytes"},
+        [HT_ALLOCATOR_MIMALLOC] = {"mimalloc_committed_bytes", "mimalloc_peak_committed_bytes"},
+    };
+    uint32_t kind = header->allocator, flags = ht_load_relaxed(&header->allocator_flags);
+    ht_comment_text(message, "allocator", header->allocator_name, sizeof header->allocator_name);
+    if (flags & HT_ALLOCATOR_UNSEEN) {
+        ht_comment_text(message, "unseen", "operator new of the allocator, unless it comes through malloc",
+                        SIZE_MAX);
+    }
+    if (flags & HT_ALLOCATOR_UNASKED) {
+        ht_comment_text(message, "allocator_unasked", "several threads, and signal handlers", SIZE_MAX);
+    }
+    uint64_t asked_ns = ht_load_relaxed(&header->allocator_unix_ns);
+    if (kind >= HT_ALLOCATORS || names[kind][0] == NULL || asked_ns == 0) {
+        return;
+    }
+    for (unsigned i = 0; i < HT_ALLOCATOR_FIGURES && names[kind][i] != NULL; i++) {
+        ht_comment_always(message, names[kind][i], ht_load_relaxed(&header->allocator_figures[i]));
+    }
+    ht_comment_always(message, "allocator_age_ms",
+                      time_unix_ns > asked_ns ? (time_unix_ns - asked_ns) / 1000000 : 0);
+}
+
 struct ht_sample_sum {
     uint32_t kind;
     uint64_t samples;
@@ -127,6 +160,7 @@ void ht_comments_add(struct ht_message *message, const struct ht_view *view,
     ht_comment_number(message, "own_bytes", ht_load_relaxed(&header->backed_bytes));
     ht_comment_number(message, "held_lately", options->held_lately_bytes);
     ht_comments_gaps(message, header, options->time_unix_ns, floor_bytes);
+    ht_comments_allocator(message, header, options->time_unix_ns);
     if (locations_full) {
         ht_comment_always(message, "locations_full", 1);
     }

@@ -7,6 +7,7 @@
 #include "sys/compiler.h"
 #include "sys/raw.h"
 #include "trigger/request.h"
+#include "unwind/objects.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -63,6 +64,25 @@ static void ht_on_signal(int signal, siginfo_t *info, void *context)
         ht_raw_open6(SYS_tgkill, pid, ht_raw_open6(SYS_gettid, 0, 0, 0, 0, 0, 0), signal, 0, 0, 0);
     }
     errno = saved;
+}
+
+static bool ht_is_of_host(uintptr_t handler)
+{
+    return handler != (uintptr_t)SIG_DFL && handler != (uintptr_t)SIG_IGN &&
+           handler - ht_objects_own_start >= ht_objects_own_limit - ht_objects_own_start;
+}
+
+bool ht_signal_none_of_host(void)
+{
+    bool none = true;
+    for (int signal = 1; signal <= 64 && none; signal++) {
+        uintptr_t handler = (uintptr_t)SIG_DFL;
+        // 32 and 33 are libc's own (nptl): their handlers wait for nobody. KILL and STOP have none.
+        if (signal != SIGKILL && signal != SIGSTOP && signal != 32 && signal != 33) {
+            none = ht_signal_handler(signal, &handler) && !ht_is_of_host(handler);
+        }
+    }
+    return none;
 }
 
 void ht_signal_install(int signal)

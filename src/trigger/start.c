@@ -12,6 +12,7 @@
 #include "sys/clock.h"
 #include "sys/fmt.h"
 #include "sys/raw.h"
+#include "trigger/allocator.h"
 #include "trigger/config.h"
 #include "trigger/fault.h"
 #include "trigger/leftovers.h"
@@ -35,9 +36,10 @@ static uint64_t ht_next_interval_ns;
 static int64_t ht_growth_base_bytes;
 
 // HEAPTAP_INTERVAL and HEAPTAP_GROWTH, looked at with each sample and each free of a sampled block.
-static void ht_on_event(struct ht_region *region)
+static void ht_on_event(struct ht_region *region, bool is_calm)
 {
     ht_signal_tell(region);
+    ht_allocator_look(region, is_calm);
     if (ht_config.interval_ns != 0) {
         uint64_t now = ht_clock_monotonic_ns();
         uint64_t next = ht_load_relaxed(&ht_next_interval_ns);
@@ -58,6 +60,7 @@ static void ht_on_event(struct ht_region *region)
 
 static void ht_on_create(struct ht_region *region)
 {
+    ht_allocator_describe(region->header);
     ht_request_region_made(region);
     uint32_t program = ht_objects_resolve(getauxval(AT_PHDR));
     if (program != HT_OBJECT_NONE) {
@@ -71,6 +74,7 @@ static void ht_on_fork_child(void)
     ht_fork_child();
     ht_objects_forget_modules();
     ht_request_fork_child();
+    ht_allocator_fork_child();
     if (ht_config.interval_ns != 0) {
         ht_next_interval_ns = ht_clock_monotonic_ns() + ht_config.interval_ns;
     }
@@ -85,6 +89,7 @@ static void ht_on_exit(void)
             region != NULL && ht_config.exit && ht_load_relaxed(&region->header->first_active_ns) != 0;
         if (region != NULL) { // nobody writes an interval snapshot behind the last one
             ht_store_release(&region->header->exiting, 1);
+            ht_allocator_look_at_exit(region);
         }
         bool written = ht_request_exit(last);
         // A last snapshot that could not be written leaves the region behind for `heaptap top FILE.live`.
@@ -198,6 +203,7 @@ __attribute__((constructor)) static void ht_load(void)
         // Only here: the loader's lock is ours, and what is loaded now stays for the life of the process.
         ht_objects_init(ht_real_symbol("_dl_find_object"), ht_on_module);
         ht_unwind_load();
+        ht_allocator_find();
     }
     ht_guard_leave(guard);
 }

@@ -44,6 +44,7 @@ void ht_walk_begin(struct ht_walk *walk, struct ht_unwind_scratch *scratch, stru
     walk->exact = true;
     walk->is_home = true;
     walk->checked_any = false;
+    walk->in_handler = false;
     walk->count = 0;
     walk->lo = window->lo;
     walk->hi = window->hi;
@@ -201,4 +202,5 @@ void ht_unwind(struct ht_unwind_scratch *scratch, struct ht_unwind_window *windo
     ret_result->frame_count = walk.count;
     ret_result->truncated = step == HT_STEP_TRUNCATED;
     ret_result->failed = step == HT_STEP_FAILED;
+    ret_result->is_calm = step == HT_STEP_END && !walk.in_handler && ht_mode <= HT_UNWIND_CFI;
 }

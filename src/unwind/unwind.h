@@ -54,6 +54,7 @@ struct ht_unwind_result {
     unsigned frame_count;
     bool truncated; // more than HT_MAX_FRAMES frames
     bool failed;    // stopped before a proper end of the stack
+    bool is_calm;   // reached it, by unwind tables, and met no signal handler
 };
 
 // Sets the mode (once, before the first walk). Any context; makes no call that could allocate.

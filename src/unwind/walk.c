@@ -181,6 +181,7 @@ static HT_COLD enum ht_step ht_step_signal(struct ht_walk *walk)
 {
     struct ht_unwind_scratch *s = walk->scratch;
     uintptr_t sp = walk->sp;
+    walk->in_handler = true;
     if ((sp & 7) != 0) {
         return HT_STEP_FAILED;
     }

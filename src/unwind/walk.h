@@ -25,6 +25,7 @@ struct ht_walk {
     bool is_home;     // lo to hi is one piece with the stack pointer that the walk began with
     bool exact;       // `pc` is where the frame was interrupted, not the byte before a return address
     bool checked_any; // scratch->verified has been cleared
+    bool in_handler;  // a signal frame was met
     uintptr_t pc;     // inside the frame's current instruction
     uintptr_t sp, fp; // of the frame
     unsigned count;   // frames delivered

@@ -496,6 +496,39 @@ static void test_labels_and_zero(void **state)
     done_made_up(&region, profile);
 }
 
+// The allocator's words, a kind that this build does not know among them.
+static void test_allocator(void **state)
+{
+    (void)state;
+    struct ht_region region = make_region(4096, 4 * MIB);
+    struct ht_region_header *header = region.header;
+    pb_profile *profile = encode_and_check(&region);
+    assert_null(comment_of(profile, "allocator"));
+    assert_null(comment_of(profile, "allocator_age_ms"));
+    perftools__profiles__profile__free_unpacked(profile, NULL);
+    memcpy(header->allocator_name, "libjemalloc.so.2", 17);
+    header->allocator = HT_ALLOCATOR_JEMALLOC;
+    header->allocator_flags = HT_ALLOCATOR_UNSEEN | HT_ALLOCATOR_UNASKED;
+    header->allocator_unix_ns = plain.time_unix_ns - 1500000000;
+    for (unsigned i = 0; i < HT_ALLOCATOR_FIGURES; i++) {
+        header->allocator_figures[i] = 100 + i;
+    }
+    profile = encode_and_check(&region);
+    assert_comment(profile, "allocator", "libjemalloc.so.2");
+    assert_comment(profile, "unseen", "operator new of the allocator, unless it comes through malloc");
+    assert_comment(profile, "allocator_unasked", "several threads, and signal handlers");
+    assert_comment(profile, "jemalloc_allocated_bytes", "100");
+    assert_comment(profile, "jemalloc_retained_bytes", "103");
+    assert_comment(profile, "allocator_age_ms", "1500");
+    perftools__profiles__profile__free_unpacked(profile, NULL);
+    header->allocator = HT_ALLOCATORS + 7;
+    memset(header->allocator_name, 'x', sizeof header->allocator_name);
+    profile = encode_and_check(&region);
+    assert_int_equal(strlen(comment_of(profile, "allocator")), sizeof header->allocator_name);
+    assert_null(comment_of(profile, "allocator_age_ms"));
+    done(&region, profile);
+}
+
 static void test_gaps_and_counters(void **state)
 {
     (void)state;
@@ -788,6 +821,7 @@ int main(void)
         cmocka_unit_test(test_large),           cmocka_unit_test(test_little_memory),
         cmocka_unit_test(test_failures),        cmocka_unit_test(test_pprof_reads_it),
         cmocka_unit_test(test_damaged),         cmocka_unit_test(test_circle),
+        cmocka_unit_test(test_allocator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
