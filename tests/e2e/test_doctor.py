@@ -31,6 +31,9 @@ static char pool[4096]; void *je_malloc(unsigned long n) { (void)n; return pool;
 const char *volatile text = "<jemalloc>: out of memory";
 int main(void) { return je_malloc(1) == 0; }
 """
+WAITING = """#include <cstdio>
+int main() { delete new int(3); std::puts("ready"); std::fflush(stdout); return std::getchar() == 'x'; }
+"""
 CXX = "int main(int n, char **v) { int *p = new int[n]; int r = p[0]; delete[] p; return r && v == 0; }\n"
 # Enough code to matter: small programs have start files without tables.
 MUCH = "".join("int f%d(int a) { volatile int x[4] = {a, %d, a * %d, 1}; return x[1] + x[2] * x[a & 3]; }\n" % (i, i, i + 3)
@@ -203,16 +206,16 @@ def check_allocators(t, doctor):
         doctor.expect(doctor.compile("withje", OWN_MALLOC.split("static char")[0] + "#include <stdlib.h>\n" + PLAIN,
                                      "-Wl,--no-as-needed", jemalloc[0]), "yes", "allocator", "ok", "libjemalloc.so.2: malloc")
         doctor.expect(doctor.compile("mallocx", "void *mallocx(unsigned long, int); int main(void) { return !mallocx(9, 0); }",
-                                     jemalloc[0]), "partly", "allocator", "warning", "mallocx calls mallocx of jemalloc")
+                                     jemalloc[0]), "yes", "allocator", "ok", "own functions by libheaptap-jemalloc.so, which")
         doctor.compile("libweak.so", "void *mallocx(unsigned long, int) __attribute__((weak));"
                        "int weak(void) { return mallocx != 0; }", "-shared", "-fPIC")
         weak = "int weak(void); int main(void) { return weak(); }"
         doctor.expect(doctor.compile("weak", weak, doctor.path("libweak.so"), "-Wl,-rpath,$ORIGIN"), "yes", "allocator", "ok",
                       "libc")
         doctor.expect(doctor.compile("weakje", weak, doctor.path("libweak.so"), "-Wl,-rpath,$ORIGIN", "-Wl,--no-as-needed",
-                                     jemalloc[0]), "partly", "allocator", "warning", "libweak.so calls mallocx")
-        doctor.expect(doctor.compile("newje", CXX, jemalloc[0], compiler="g++", suffix=".cc"), "partly", "allocator",
-                      "warning", "operator new")
+                                     jemalloc[0]), "yes", "allocator", "ok", "libheaptap-jemalloc.so")
+        doctor.expect(doctor.compile("newje", CXX, jemalloc[0], compiler="g++", suffix=".cc"), "yes", "allocator",
+                      "ok", "operator new and its own functions by libheaptap-jemalloc.so")
         doctor.expect(doctor.path("plain"), "yes", "preload", "ok", "comes behind",
                       env=clean_environment(LD_PRELOAD=jemalloc[0]))
     doctor.expect(doctor.compile("cxx", CXX, compiler="g++", suffix=".cc"), "yes", "allocator", "ok", "libc")
@@ -513,6 +516,14 @@ def check_processes(t, doctor):
         t.need("libheaptap.so calls" not in json.dumps(answer), "the profiler blames itself: %s", answer)
         before = Host(t, grown, env=dict(shim, LD_PRELOAD=jemalloc[0] + " " + SHIM))
         doctor.expect(before.pid, "no", "preload", "problem", "comes before the profiler")
+        doctor.compile("newje", WAITING, jemalloc[0], compiler="g++", suffix=".cc")
+        bare = t.start([doctor.path("newje")], env=shim, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        bare.stdout.readline()
+        doctor.expect(bare.pid, "partly", "allocator", "warning", "has an operator new that need not pass through malloc")
+        companion = SHIM + " " + SHIM.replace(".so", "-jemalloc.so")
+        seen = t.start([doctor.path("newje")], env=dict(shim, LD_PRELOAD=companion), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        seen.stdout.readline()
+        doctor.expect(seen.pid, "yes", "allocator", "ok", "by libheaptap-jemalloc.so$")
     open_files = Host(t, "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
                       "try:\n    while True: os.dup(0)\nexcept OSError: pass", env=shim)
     doctor.expect(open_files.pid, "yes", "limits", "warning", "descriptors are open")

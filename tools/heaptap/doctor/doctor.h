@@ -37,7 +37,8 @@ struct ht_doctor_file {
     bool is_system;   // of the loader and libc: they define malloc for everybody
     bool has_build_id, defines_malloc, defines_new, wants_new, is_symbolic;
     const char *own_call,
-        *own_call_of; // a function that gives out memory and is not malloc, and its allocator; or NULL
+        *own_call_of;      // a function that gives out memory and is not malloc, and its allocator; or NULL
+    const char *companion; // of an allocator: the library that sees such functions of it; NULL
     enum ht_doctor_debug debug;
     struct ht_elf_unwind unwind;
 };

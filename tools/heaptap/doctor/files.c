@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "doctor/doctor.h"
+#include "launch/launch.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -82,9 +83,11 @@ static void digest(struct ht_doctor_file *file, const struct ht_elf_image *image
     file->wants_new = ht_elf_image_imports(image, operator_new, 4) != 0;
     file->is_symbolic = image->is_symbolic;
     file->is_system = ht_text_starts_with(file->name, "libc.so") || ht_text_starts_with(file->name, "ld-") ||
-                      ht_text_starts_with(file->name, "libheaptap.so");
-    if (!file->is_system) // the recorder asks for such functions itself, to see what they give out
+                      ht_text_starts_with(file->name, "libheaptap");
+    if (!file->is_system) { // the recorder asks for such functions itself, to see what they give out
         ht_doctor_find_own_call(file, image);
+        file->companion = ht_run_companion_of(image);
+    }
     file->debug = debug_of(file->path, image, build_id);
     ht_elf_image_unwind(image, &file->unwind);
 }

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "doctor/doctor.h"
+#include "launch/launch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,31 +242,77 @@ void ht_doctor_find_own_call(struct ht_doctor_file *file, const struct ht_elf_im
     }
 }
 
-// Some ask for such a function in case that it is there (a weak symbol): only with one that gives it this
-// matters.
-static bool is_given(const struct ht_doctor *doctor, const char *function)
+static bool loads(const struct ht_doctor *doctor, const char *library)
 {
-    bool given = false;
-    for (size_t i = 0; i < doctor->file_count && !given; i++) {
+    for (size_t i = 1; i < doctor->file_count; i++)
+        if (strcmp(doctor->files[i].name, library) == 0)
+            return true;
+    return false;
+}
+
+// Whether what this allocator gives out beside malloc is seen: the companion is loaded, or will be.
+static bool has_companion(const struct ht_doctor *doctor, const struct ht_doctor_file *allocator)
+{
+    char folder[PATH_MAX], shim[PATH_MAX];
+    if (allocator->companion == NULL)
+        return false;
+    if (doctor->pid != 0)
+        return loads(doctor, allocator->companion);
+    if (ht_proc_own_folder(folder) != 0 || ht_run_find_shim(folder, shim) != 0)
+        return false;
+    char *path = ht_format("%.*s%s", (int)(ht_path_name(shim) - shim), shim, allocator->companion);
+    bool is_there = access(path, R_OK) == 0;
+    free(path);
+    return is_there;
+}
+
+static const char companion_advice[] =
+    "start it with 'heaptap run', which puts a companion before the allocator; or put that behind libheaptap.so "
+    "in LD_PRELOAD";
+
+// Some ask for such a function in case that it is there (a weak symbol): only with one that gives it this
+// matters. NULL: there is none.
+static const struct ht_doctor_file *giver_of(const struct ht_doctor *doctor, const char *function)
+{
+    const struct ht_doctor_file *giver = NULL;
+    for (size_t i = 0; i < doctor->file_count && giver == NULL; i++) {
         struct ht_elf_image image;
-        given = ht_elf_image_open(&image, doctor->files[i].open_path) == HT_ELF_WHOLE &&
-                ht_elf_image_exports(&image, function);
-        ht_elf_image_close(&image);
+        if (!doctor->files[i].is_system &&
+            ht_elf_image_open(&image, doctor->files[i].open_path) == HT_ELF_WHOLE) {
+            giver = ht_elf_image_exports(&image, function) ? &doctor->files[i] : NULL;
+            ht_elf_image_close(&image);
+        }
     }
-    return given;
+    return giver;
 }
 
 static void check_own_calls(struct ht_doctor *doctor)
 {
     for (size_t i = 0; i < doctor->file_count; i++) {
         const struct ht_doctor_file *file = &doctor->files[i];
-        if (file->own_call == NULL || !is_given(doctor, file->own_call))
+        if (file->own_call == NULL || file->is_system)
             continue;
-        ht_doctor_say(doctor, HT_DOCTOR_PARTLY, "build it to call malloc and free for all that is to be seen",
+        const struct ht_doctor_file *giver = giver_of(doctor, file->own_call);
+        if (giver == NULL || has_companion(doctor, giver))
+            continue;
+        ht_doctor_say(doctor, HT_DOCTOR_PARTLY,
+                      giver->companion != NULL
+                          ? companion_advice
+                          : "build it to call malloc and free for all that is to be seen",
                       "%s calls %s of %s directly: that does not pass through malloc and stays unseen",
                       file->name, file->own_call, file->own_call_of);
         return;
     }
+}
+
+// Who calls operator new, libstdc++ aside; NULL: nobody.
+static const char *wanted_by(const struct ht_doctor *doctor, const struct ht_doctor_file *allocator)
+{
+    for (size_t i = 0; i < doctor->file_count; i++)
+        if (&doctor->files[i] != allocator && doctor->files[i].wants_new && !doctor->files[i].is_system &&
+            strncmp(doctor->files[i].name, "libstdc++", 9) != 0)
+            return doctor->files[i].name;
+    return NULL;
 }
 
 // Shared allocators come behind the preload, so their malloc is seen. Their operator new may not be: it calls
@@ -276,17 +323,19 @@ static void check_shared(struct ht_doctor *doctor)
         const struct ht_doctor_file *file = &doctor->files[i];
         if (!file->defines_malloc || file->is_system)
             continue;
-        const char *wanted_by = NULL;
-        for (size_t j = 0; j < doctor->file_count && wanted_by == NULL; j++)
-            if (j != i && doctor->files[j].wants_new && strncmp(doctor->files[j].name, "libstdc++", 9) != 0)
-                wanted_by = doctor->files[j].name;
-        if (file->defines_new && wanted_by != NULL)
+        const char *user = wanted_by(doctor, file);
+        if (has_companion(doctor, file))
             ht_doctor_say(
-                doctor, HT_DOCTOR_PARTLY,
-                "run it without that library (link it without, or take it out of LD_PRELOAD)",
-                "%s has an operator new that does not pass through malloc: what C++ code allocates (%s) stays "
-                "unseen",
-                file->name, wanted_by);
+                doctor, HT_DOCTOR_OK, NULL,
+                "%s: malloc and free are seen on their way to it, operator new and its own functions "
+                "by %s%s",
+                file->name, file->companion, doctor->pid == 0 ? ", which 'heaptap run' puts before it" : "");
+        else if (file->defines_new && user != NULL)
+            ht_doctor_say(
+                doctor, HT_DOCTOR_PARTLY, companion_advice,
+                "%s has an operator new that need not pass through malloc, and no companion before it: "
+                "what C++ code allocates (%s) stays unseen",
+                file->name, user);
         else
             ht_doctor_say(doctor, HT_DOCTOR_OK, NULL, "%s: malloc and free are seen on their way to it%s",
                           file->name, file->is_symbolic ? "; its own (-Bsymbolic) are not" : "");
