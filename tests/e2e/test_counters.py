@@ -62,6 +62,8 @@ def failures():
     os.kill(host.pid, signal.SIGUSR2)
     line = host.stderr.readline()
     test.need("cannot write a snapshot" in line, "the log has %r", line)
+    shown = test.heaptap("ps", host.pid).output
+    test.need("1 snapshot could not be written into %s;" % out in shown, "ps says: %s", shown)
     os.unlink(out)
     os.kill(host.pid, signal.SIGUSR2)
     for path in test.wait_for(lambda: os.path.isdir(out) and test.files(out), "a profile") or []:

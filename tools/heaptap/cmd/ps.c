@@ -269,6 +269,21 @@ static void print_private_lines(const struct ht_ps_rows *rows)
             printf("%" PRIu32 ": %s\n", rows->items[i].process.pid, rows->items[i].note);
 }
 
+// Daemons have no standard error on which the shim could say so.
+static void print_unwritten_lines(const struct ht_ps_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct ht_ps_row *row = &rows->items[i];
+        uint64_t count = row->alive && row->has_figures ? row->health[HT_HEALTH_SNAPSHOT_FAILURES] : 0;
+        if (count != 0)
+            printf("%s %" PRIu32 ": %" PRIu64
+                   " snapshot%s could not be written into %s; 'heaptap snap %" PRIu32
+                   " -o DIR' writes one elsewhere\n",
+                   row->process.program, row->process.pid, count, count == 1 ? "" : "s", row->out_dir,
+                   row->process.pid);
+    }
+}
+
 static void print_unseen_lines(const struct ht_ps_rows *rows)
 {
     struct ht_unseen_row *lines = ht_alloc_zero(rows->count + 1, sizeof *lines);
@@ -379,6 +394,7 @@ static int command(int argc, char **argv)
         print_table(&rows, settings.verbose);
         print_signal_lines(&rows);
         print_private_lines(&rows);
+        print_unwritten_lines(&rows);
         print_unseen_lines(&rows);
     } else if (all) {
         ht_cmd_say("ps", "nothing%s is being profiled; start a program with 'heaptap run PROGRAM'%s",
