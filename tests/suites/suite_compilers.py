@@ -40,12 +40,12 @@ int main()
 MAKEFILE = """
 C := $(wildcard c/*.c)
 all: program libparts.a libparts.so cxx partly
-%.o: %.c ; gcc -O2 -g -Wall -Iinc -fPIC -frandom-seed=$@ -c -o $@ $<
+%.o: %.c ; gcc -O2 -g -Wall -D_GNU_SOURCE -Iinc -fPIC -frandom-seed=$@ -c -o $@ $<
 libparts.a: $(C:.c=.o) ; ar rcsD $@ $^
 libparts.so: $(C:.c=.o) ; gcc -shared -Wl,--build-id=sha1 -o $@ $^
 cxx.o: cxx.cpp ; g++ -O2 -g -std=c++17 -c -o $@ $<
 cxx: cxx.o ; g++ -o $@ $^ -pthread
-partly: c/fmt.c main.c ; gcc -O2 -flto=2 -frandom-seed=1 -Iinc -o $@ $^
+partly: c/fmt.c main.c ; gcc -O2 -flto=2 -frandom-seed=1 -D_GNU_SOURCE -Iinc -o $@ $^
 program: main.o libparts.a ; gcc -o $@ $^ -Wl,-Map=program.map
 """
 
