@@ -31,6 +31,8 @@ void ht_dlclose(void *handle)
     dlclose(handle);
 }
 
+// It takes the loader's lock: what uses it (companion/find.c, trigger/allocator.c) does so once, at load or
+// at the program's first call.
 int ht_dladdr(const void *address, Dl_info *ret_info)
 {
     return dladdr(address, ret_info);

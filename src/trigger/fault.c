@@ -8,33 +8,22 @@
 #include "core/process.h"
 #include "sys/compiler.h"
 #include "sys/raw.h"
+#include "trigger/handler.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
-
-static void ht_on_fault(int signal, siginfo_t *info, void *context);
-
-// The handler that the kernel has: unlike libc's, its struct begins with it.
-static bool ht_fault_is_ours(void)
-{
-    uintptr_t installed[4];
-    return ht_raw_open6(SYS_rt_sigaction, SIGBUS, 0, (long)installed, 8, 0, 0) == 0 &&
-           installed[0] == (uintptr_t)ht_on_fault;
-}
 
 // Also in a process that shares its maker's memory: its touch has found out what the other would have.
 static void ht_on_fault(int signal, siginfo_t *info, void *context)
 {
     (void)context;
     int saved = errno;
-    // Called by a handler that the host installed later, `info` may be anything.
-    bool ours = ht_fault_is_ours();
+    // Called by a handler that the host installed later, `info` may be anything. Where the kernel may not be
+    // asked (trigger/sandbox.h), it is ours as far as anybody knows.
+    uintptr_t handler;
+    bool ours = !ht_handler_of(SIGBUS, &handler) || handler == (uintptr_t)ht_on_fault;
     if (!ours || info->si_code != BUS_ADRERR || !ht_process_replace_region((uintptr_t)info->si_addr)) {
-        struct sigaction fallback;
-        memset(&fallback, 0, sizeof fallback);
-        fallback.sa_handler = SIG_DFL;
-        sigaction(signal, &fallback, NULL);
+        ht_handler_put_default(signal);
         // A fault comes again when the handler returns; what was sent does not.
         if (ours && info->si_code <= 0) {
             ht_raw_open6(SYS_tgkill, ht_raw_open6(SYS_getpid, 0, 0, 0, 0, 0, 0),
@@ -46,20 +35,12 @@ static void ht_on_fault(int signal, siginfo_t *info, void *context)
 
 void ht_fault_install(int signal)
 {
-    struct sigaction old;
-    if (signal == 0 || ht_settings.live_dir[0] == '\0' || sigaction(SIGBUS, NULL, &old) != 0 ||
-        (old.sa_flags & SA_SIGINFO) != 0 || old.sa_handler != SIG_DFL) {
-        return;
+    if (signal != 0 && ht_settings.live_dir[0] != '\0') {
+        ht_handler_install(SIGBUS, ht_on_fault);
     }
-    struct sigaction ours;
-    memset(&ours, 0, sizeof ours);
-    ours.sa_sigaction = ht_on_fault;
-    ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-    sigemptyset(&ours.sa_mask);
-    sigaction(SIGBUS, &ours, NULL);
 }
 
 uint64_t ht_fault_mask(void)
 {
-    return ht_fault_is_ours() ? UINT64_C(1) << (SIGBUS - 1) : 0;
+    return ht_handler_is(SIGBUS, ht_on_fault) ? UINT64_C(1) << (SIGBUS - 1) : 0;
 }

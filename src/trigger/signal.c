@@ -6,34 +6,23 @@
 #include "sys/atomic.h"
 #include "sys/compiler.h"
 #include "sys/raw.h"
+#include "trigger/handler.h"
 #include "trigger/request.h"
 #include "unwind/objects.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 
 static void ht_on_signal(int signal, siginfo_t *info, void *context);
 
 static int ht_snapshot_signal; // 0: none is wanted
-
-// The handler that the kernel has: unlike libc's, its struct begins with it.
-static bool ht_signal_handler(int signal, uintptr_t *ret_handler)
-{
-    uintptr_t installed[4];
-    if (ht_raw4(SYS_rt_sigaction, signal, 0, (long)installed, 8) != 0) {
-        return false;
-    }
-    *ret_handler = installed[0];
-    return true;
-}
 
 // A handler that the host installed later calls the one that was there before, ours. The signal is the host's
 // then, deadly to nobody, and `info` may be anything: the host need not know that there is one.
 static bool ht_signal_is_chained(int signal)
 {
     uintptr_t handler;
-    return ht_signal_handler(signal, &handler) && handler != (uintptr_t)ht_on_signal;
+    return ht_handler_of(signal, &handler) && handler != (uintptr_t)ht_on_signal;
 }
 
 static void ht_on_signal(int signal, siginfo_t *info, void *context)
@@ -56,10 +45,7 @@ static void ht_on_signal(int signal, siginfo_t *info, void *context)
     } else {
         // The program's own: without us it would have died of it. Delivered when the handler returns and
         // unblocks it.
-        struct sigaction fallback;
-        memset(&fallback, 0, sizeof fallback);
-        fallback.sa_handler = SIG_DFL;
-        sigaction(signal, &fallback, NULL);
+        ht_handler_put_default(signal);
         // The host has just made these calls itself.
         ht_raw_open6(SYS_tgkill, pid, ht_raw_open6(SYS_gettid, 0, 0, 0, 0, 0, 0), signal, 0, 0, 0);
     }
@@ -79,7 +65,7 @@ bool ht_signal_none_of_host(void)
         uintptr_t handler = (uintptr_t)SIG_DFL;
         // 32 and 33 are libc's own (nptl): their handlers wait for nobody. KILL and STOP have none.
         if (signal != SIGKILL && signal != SIGSTOP && signal != 32 && signal != 33) {
-            none = ht_signal_handler(signal, &handler) && !ht_is_of_host(handler);
+            none = ht_handler_of(signal, &handler) && !ht_is_of_host(handler);
         }
     }
     return none;
@@ -88,17 +74,9 @@ bool ht_signal_none_of_host(void)
 void ht_signal_install(int signal)
 {
     ht_snapshot_signal = signal;
-    struct sigaction old;
-    if (signal == 0 || sigaction(signal, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) != 0 ||
-        old.sa_handler != SIG_DFL) {
-        return;
+    if (signal != 0) {
+        ht_handler_install(signal, ht_on_signal);
     }
-    struct sigaction ours;
-    memset(&ours, 0, sizeof ours);
-    ours.sa_sigaction = ht_on_signal;
-    ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-    sigemptyset(&ours.sa_mask);
-    sigaction(signal, &ours, NULL);
 }
 
 void ht_signal_tell(struct ht_region *region)
@@ -114,8 +92,7 @@ void ht_signal_tell(struct ht_region *region)
     if (ht_snapshot_signal != 0) {
         // A vfork child in this memory has handlers of its own; under a seccomp filter nothing can be found
         // out.
-        if (header->pid != (uint32_t)ht_raw0(SYS_getpid) ||
-            !ht_signal_handler(ht_snapshot_signal, &handler)) {
+        if (header->pid != (uint32_t)ht_raw0(SYS_getpid) || !ht_handler_of(ht_snapshot_signal, &handler)) {
             return;
         }
         owner = handler == (uintptr_t)ht_on_signal ? HT_SIGNAL_OURS
