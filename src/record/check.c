@@ -188,8 +188,9 @@ static bool ht_glance_at_live(void *arg, const struct ht_live_copy *live)
 const char *ht_region_check(const struct ht_view *view)
 {
     const struct ht_region_header *header = view->header;
+    uint64_t used = ht_load_acquire(&header->used_bytes); // before what it is held against
     uint64_t backed = ht_load_acquire(&header->backed_bytes);
-    if (ht_load_relaxed(&header->used_bytes) > backed || backed > header->size_bytes) {
+    if (used > backed || backed > header->size_bytes) {
         return "used, backed and size are out of order";
     }
     if (header->level_count > HT_LIVE_LEVELS) {

@@ -10,6 +10,7 @@
 #include "sys/io.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
+#include "sys/seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,8 +99,11 @@ static bool ht_region_back(struct ht_region *region, uint64_t wanted_bytes)
     // Two threads may back the same pages at once; that is harmless.
     if (ht_memory_populate(region->base + backed, target - backed) == 0 || !region->shared ||
         ht_back_by_fallocate(region, backed, target - backed)) {
-        ht_max_relaxed(&region->backed_bytes, target);
-        ht_max_relaxed(&header->backed_bytes, target);
+        // In the file first: by the other word threads take memory, and whoever is killed here leaves a file
+        // in which nothing that is used lies beyond what is backed.
+        ht_max_release(&header->backed_bytes, target);
+        HT_SEAM(back_told);
+        ht_max_release(&region->backed_bytes, target);
         return true;
     }
     return false;

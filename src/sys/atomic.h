@@ -35,4 +35,12 @@ static inline void ht_max_relaxed(uint64_t *word, uint64_t value)
     }
 }
 
+static inline void ht_max_release(uint64_t *word, uint64_t value)
+{
+    uint64_t seen = ht_load_relaxed(word);
+    while (seen < value &&
+           !__atomic_compare_exchange_n(word, &seen, value, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
+}
+
 #endif

@@ -89,7 +89,9 @@ def check_agreement(t):
         equal, bad = symbols.compare(COMMAND, binary, addresses, t.folder, debug)
         print("symbols: %s: %d addresses, %d to the letter as addr2line" % (os.path.basename(binary), len(addresses), equal))
         t.need(not bad, "%s: %d addresses differ, first %s", binary, len(bad), bad[:1])
-        t.need(equal > len(addresses) / 2, "%s: only %d of %d are equal to the letter", binary, equal, len(addresses))
+        # Without debug info the two choose differently among symbols of one place.
+        has_lines = debug or ".debug_line" in symbols.Elf(binary).sections
+        t.need(equal > len(addresses) / (2 if has_lines else 10), "%s: only %d of %d are equal to the letter", binary, equal, len(addresses))
     t.need(len(places) == 3 or not STEP, "libc6-dbg is not installed")
 
 

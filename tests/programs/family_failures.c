@@ -20,6 +20,7 @@ static void *const sentinel = (void *)(uintptr_t)0x1234;
         int expected_errno_ = errno;                                                                         \
         errno = 4711;                                                                                        \
         void *got_ = (ours);                                                                                 \
+        __asm__ volatile("" : : : "memory"); /* clang takes it that valloc leaves errno alone */             \
         int got_errno_ = errno;                                                                              \
         CHECK((got_ == NULL) == (expected_ == NULL) && got_errno_ == expected_errno_);                       \
         free(got_);                                                                                          \

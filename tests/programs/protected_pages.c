@@ -83,6 +83,7 @@ __attribute__((noinline)) static void down(int levels)
 {
     volatile char frame[700];
     frame[0] = (char)levels;
+    __asm__ volatile("" : : "r"(frame) : "memory"); // all of it is needed
     if (levels)
         down(levels - 1);
     else

@@ -1,5 +1,6 @@
 // A region whose process is killed in the middle of everything: what is left is whole, entry by entry and
 // sample by sample. By kills, while two threads record; and after each instruction of one thread.
+#include "base/error.h"
 #include "record/filter.h"
 #include "record/kinds.h"
 #include "record/live.h"
@@ -166,7 +167,8 @@ static struct look look_at_region(bool *ret_thinned)
     struct ht_region_copy copy;
     int fd = ht_region_open(region.header->region_path, O_RDONLY, &stat);
     assert_true(fd >= 0);
-    assert_int_equal(ht_region_read(fd, &copy), 0);
+    if (ht_region_read(fd, &copy) != 0)
+        fail_msg("%s", ht_error());
     close(fd);
     checks_pass(&copy.view, HT_CHECK_STOPPED, NULL);
     struct look look = {.view = &copy.view};

@@ -573,9 +573,31 @@ static void test_a_token_is_its_records(void **state)
     end_case("sweep", "free, widen", "insert dying", true);
 }
 
+static void take_what_is_backed(void *arg)
+{
+    (void)arg;
+    uint64_t left = region->backed_bytes - region->header->used_bytes;
+    if (left > 0 && ht_region_take(region, left, 1, true) == 0)
+        fail_with("what is backed cannot be taken");
+    check_region(); // as whoever is killed here leaves it
+}
+
+// Between the two words that say how much is backed another thread takes memory.
+static void test_used_is_backed(void **state)
+{
+    (void)state;
+    begin_case(false);
+    uint64_t left = region->backed_bytes - region->header->used_bytes;
+    seams_plan("back_told", 0, take_what_is_backed, NULL);
+    assert_true(ht_region_take(region, left + 1, 1, true) != 0);
+    assert_true(seams_end());
+    end_case("back", "take", "nothing", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_used_is_backed),
         cmocka_unit_test(test_one_in_another),
         cmocka_unit_test(test_two_behind_each_other_in_another),
         cmocka_unit_test(test_three_in_each_other),

@@ -287,9 +287,12 @@ static const char *damage(const struct ht_region_copy *copy, const struct ht_reg
             return "its tables are not in it";
     }
     uint32_t entry_count = header->entry_count;
+    uint64_t backed_bytes = header->backed_bytes;
     header->entry_count = last->entry_count;
+    header->backed_bytes = last->backed_bytes;
     const char *wrong = ht_region_check(&copy->view);
     header->entry_count = entry_count;
+    header->backed_bytes = backed_bytes;
     return wrong;
 }
 
