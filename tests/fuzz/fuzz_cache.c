@@ -30,7 +30,7 @@ static uint64_t read_frames(const struct ht_cache *cache, uint64_t address)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static volatile uint64_t sink __attribute__((unused)); // every byte is read
-    const uint64_t magic = UINT64_C(0x31304d5953505448);
+    const uint64_t magic = HT_CACHE_MAGIC;
     struct ht_cache cache;
     char *bytes = ht_alloc(size + 16);
     memcpy(bytes, &magic, 8);

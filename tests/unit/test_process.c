@@ -225,7 +225,8 @@ static int read_changed(const struct ht_region *region, uint64_t offset, const v
     int result = read_file(path);
     struct ht_buffer out = {0};
     if (result == 0) { // and all the way to a profile
-        assert_true(ht_snap_encode(path, &out) == 0 || ht_error()[0] != '\0');
+        struct ht_owner owner;
+        assert_true(ht_snap_encode(path, &out, &owner) == 0 || ht_error()[0] != '\0');
         ht_buffer_free(&out);
     }
     unlink(path);
@@ -478,7 +479,9 @@ static void test_snapshots(void **state)
     region.header->exiting = 0;
     ht_target_close(&target);
     struct ht_buffer out = {0};
-    assert_int_equal(ht_snap_encode(name, &out), 0);
+    struct ht_owner owner;
+    assert_int_equal(ht_snap_encode(name, &out, &owner), 0);
+    assert_int_equal(owner.uid, geteuid());
     assert_true(out.length > 20 && (unsigned char)out.data[0] == 0x1f);
     ht_buffer_free(&out);
     checks_pass_own(&region);

@@ -5,6 +5,7 @@
 #include "resolve/inflate.h"
 #include "resolve/jit.h"
 #include "resolve/resolve.h"
+#include "resolve/serve.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -245,7 +246,7 @@ static void save_addresses(uint64_t first, uint64_t end)
 {
     const struct ht_segment segment = {.address = 0x1000, .offset = 0x1000, .file_bytes = 0x5000, .flags = 1};
     const struct ht_layout layout = {.segments = &segment, .segment_count = 1};
-    struct ht_cache_writer writer = {0};
+    struct ht_cache_writer writer = {.limit_bytes = UINT64_C(1) << 29};
     for (uint64_t address = first; address < end; address++) {
         uint32_t inner = ht_cache_add_function(&writer, "_Z5innerv", "inner", "a.cc", 3);
         uint32_t outer = ht_cache_add_function(&writer, "outer", "outer", NULL, (int64_t)1 << 40);
@@ -253,7 +254,12 @@ static void save_addresses(uint64_t first, uint64_t end)
         ht_cache_add_frame(&writer, outer, 7);
         ht_cache_add_entry(&writer, address, address % 3 == 0 ? 0 : 2);
     }
-    ht_cache_save(&writer, folder, build_id, &layout);
+    struct ht_buffer bytes = {0};
+    struct ht_cache news;
+    ht_cache_write(&writer, build_id, &layout, &bytes);
+    assert_int_equal(ht_cache_parse(&news, bytes.data, bytes.length, build_id), 0);
+    ht_cache_save(&news, folder, build_id);
+    ht_cache_close(&news);
 }
 
 static void test_cache(void **state)
@@ -261,11 +267,11 @@ static void test_cache(void **state)
     (void)state;
     struct ht_cache cache;
     uint32_t count;
-    assert_int_equal(ht_cache_open(&cache, folder, build_id), -1);
+    assert_int_equal(ht_cache_open(&cache, folder, build_id, build_id), -1);
     assert_null(ht_cache_find(&cache, 1, &count));
     save_addresses(0x1000, 0x1100);
     save_addresses(0x1080, 0x1200); // what was there stays
-    assert_int_equal(ht_cache_open(&cache, folder, build_id), 0);
+    assert_int_equal(ht_cache_open(&cache, folder, build_id, build_id), 0);
     assert_int_equal(ht_cache_layout(&cache).segment_count, 1);
     assert_int_equal(ht_cache_function_count(&cache), 2);
     for (uint64_t address = 0x1000; address < 0x1200; address++) {
@@ -282,8 +288,12 @@ static void test_cache(void **state)
     }
     assert_null(ht_cache_find(&cache, 0x1200, &count));
     ht_cache_close(&cache);
-    assert_int_equal(ht_cache_open(&cache, folder, "0011223344556677"), -1);
-    assert_int_equal(ht_cache_open(&cache, folder, "../../../../../etc/passwd"), -1);
+    assert_int_equal(ht_cache_open(&cache, folder, "0011223344556677", "0011223344556677"), -1);
+    assert_null(ht_cache_key("../../../../../etc/passwd"));
+    assert_null(ht_cache_key_of("../../../../../etc/passwd", 0));
+    char *key = ht_cache_key_of(build_id, 1000); // what was read for one user is not another's
+    assert_int_equal(ht_cache_open(&cache, folder, key, build_id), -1);
+    free(key);
 }
 
 // Every cut and many changes of a good file: refused, or answers without leaving the file (sanitizers look).
@@ -327,16 +337,17 @@ static void test_cache_bound(void **state)
     snprintf(path, sizeof path, "%s/%s", folder, build_id);
     assert_int_equal(stat(path, &stat_of), 0);
     assert_true((uint64_t)stat_of.st_size <= HT_CACHE_FILE_BYTES);
-    assert_int_equal(ht_cache_open(&cache, folder, build_id), 0);
+    assert_int_equal(ht_cache_open(&cache, folder, build_id, build_id), 0);
     for (uint64_t i = 0; i < NEW; i += 1000)
         assert_non_null(ht_cache_find(&cache, 0x200000000 + i, &count));
     for (uint64_t i = 0; i < OLD; i++)
         kept += ht_cache_find(&cache, 0x100000000 + i, &count) != NULL;
     assert_true(kept > OLD / 10 && kept < OLD);
     ht_cache_close(&cache);
-    save_addresses(0x300000000, 0x300000000 + 2 * NEW); // too much by itself: what was there stays
-    assert_int_equal(ht_cache_open(&cache, folder, build_id), 0);
-    assert_non_null(ht_cache_find(&cache, 0x200000000, &count));
+    save_addresses(0x300000000, 0x300000000 + 2 * NEW); // too much by itself: as many as there is room for
+    assert_int_equal(ht_cache_open(&cache, folder, build_id, build_id), 0);
+    assert_non_null(ht_cache_find(&cache, 0x300000000, &count));
+    assert_null(ht_cache_find(&cache, 0x300000000 + 2 * NEW - 1, &count));
     ht_cache_close(&cache);
     assert_int_equal(unlink(path), 0);
 }
@@ -378,6 +389,7 @@ static void test_inflate_refuses(void **state)
     char *bytes = read_file("/proc/self/exe", &length);
     uint32_t random = 7;
     size_t expanded_bytes;
+    bool is_too_large = false;
     for (int i = 0; i < 300; i++) {
         char *copy = ht_alloc(length);
         memcpy(copy, bytes, length);
@@ -386,12 +398,13 @@ static void test_inflate_refuses(void **state)
             copy[(random >> 8) % (i % 2 != 0 ? 64 : length)] = (char)random;
         }
         int fd = file_of(copy, i % 3 == 0 ? length : length / (size_t)(1 + i % 5));
-        assert_null(ht_inflate_sections(fd, &expanded_bytes));
+        assert_null(ht_inflate_sections(fd, &expanded_bytes, &is_too_large));
         close(fd);
         free(copy);
     }
     free(bytes);
-    assert_null(ht_inflate_sections(-1, &expanded_bytes));
+    assert_null(ht_inflate_sections(-1, &expanded_bytes, &is_too_large));
+    assert_false(is_too_large);
 }
 
 static int remove_folder(void **state)
@@ -409,8 +422,9 @@ static int make_folder(void **state)
     return mkdtemp(folder) == NULL || setenv("XDG_CACHE_HOME", folder, 1) != 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    ht_serve_if_reader(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inlined_chain),          cmocka_unit_test(test_library_symbols),
         cmocka_unit_test(test_other_file_is_refused),  cmocka_unit_test(test_demangle),

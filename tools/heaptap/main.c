@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "cmd/report.h"
 #include "cmd/reports.h"
+#include "resolve/serve.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,7 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    ht_serve_if_reader(argc, argv);
     ht_cmd_set_up();
     int status = run(argc, argv);
     ht_cmd_tell_notes(NULL);

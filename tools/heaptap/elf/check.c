@@ -2,10 +2,10 @@
 // not.
 #include "elf/check.h"
 
+#include "base/foreign.h"
 #include "base/path.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +141,8 @@ enum ht_elf_verdict ht_elf_check_rights(const char *path, const struct ht_elf_ca
 // interpreter.
 static bool read_script(const char *path, char line[256], char **ret_interpreter, char **ret_argument)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const struct ht_owner ours = {0, 0};
+    int fd = ht_foreign_open(ours, NULL, path, NULL);
     if (fd < 0)
         return false;
     ssize_t got = pread(fd, line, 255, 0);

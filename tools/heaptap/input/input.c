@@ -58,12 +58,14 @@ static int read_file(const char *path, struct ht_profile **ret_profile)
     if (fd < 0)
         return errno == ENOENT ? ht_fail("no such file, and no profiled process of this name")
                                : ht_fail_errno("cannot open");
-    struct stat status;
+    struct stat status = {0};
     int result;
     if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
         result = ht_fail("is a directory; name a profile in it");
     else
         result = read_profile(fd, ret_profile);
+    if (result == 0)
+        (*ret_profile)->owner = (struct ht_owner){status.st_uid, status.st_gid};
     close(fd);
     return result;
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static bool is_word(const char *text, size_t length, const char *word)
 {
@@ -215,6 +216,18 @@ static int merge_all(const struct ht_load *load, const struct opened *opened)
     return 0;
 }
 
+// Files are opened with the rights of whose profile names them: profiles of several owners get their names before
+// they become one.
+static void settle_owners(const struct ht_load *load, struct ht_profile **profiles, size_t count)
+{
+    bool differ = false;
+    for (size_t i = 1; i < count; i++)
+        differ = differ || profiles[i]->owner.uid != profiles[0]->owner.uid ||
+                 profiles[i]->owner.gid != profiles[0]->owner.gid;
+    for (size_t i = 0; i < count && differ && !load->no_symbols && geteuid() == 0; i++)
+        ht_resolve_profile(profiles[i], &load->resolve);
+}
+
 // All of them, merged into one. A server that does not answer leaves the others; nothing else does.
 static int open_named(const struct ht_load *load, char *const *arguments, size_t count,
                       struct ht_profile **ret_profile)
@@ -243,8 +256,10 @@ static int open_named(const struct ht_load *load, char *const *arguments, size_t
             break;
     if (result == 0)
         warn_older(&opened);
-    if (result == 0)
+    if (result == 0) {
+        settle_owners(load, opened.profiles, opened.count);
         result = merge_all(load, &opened);
+    }
     if (result == 0)
         *ret_profile = opened.profiles[0];
     for (size_t i = 0; i < opened.count && result < 0; i++)
@@ -299,6 +314,10 @@ int ht_load_profile(const struct ht_load *load, char **arguments, int count, str
         int64_t time_ns = profile->time_ns;
         if (result == 0)
             warn_builds(load, profile, base, "");
+        if (result == 0) {
+            struct ht_profile *both[] = {profile, base};
+            settle_owners(load, both, 2);
+        }
         if (result == 0)
             result = ht_profile_subtract(&profile, &base, mark, load->normalize);
         profile->time_ns = time_ns; // not the base's
@@ -371,6 +390,7 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
     }
     bool unrelated = warn_strangers(load, both[1], both[0]);
     struct ht_load_times times = {both[1]->time_ns, both[0]->time_ns, unrelated};
+    settle_owners(load, both, 2);
     ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
     if (ht_profile_merge(both, 2) < 0) {
         ht_profile_free(both[0]);

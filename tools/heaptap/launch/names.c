@@ -72,22 +72,27 @@ static void symbolize_file(const char *path, const char *temporary, uint64_t run
     struct ht_profile *profile;
     struct ht_resolve_summary summary = {0};
     struct ht_resolve_options options = {.quiet = true, .summary = &summary};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat stat_of;
     if (fd < 0)
         return;
-    int result = ht_profile_read(fd, NULL, &profile);
+    int result = fstat(fd, &stat_of) == 0 && S_ISREG(stat_of.st_mode) ? ht_profile_read(fd, NULL, &profile) : -1;
     close(fd);
     if (result < 0)
         return;
     size_t named = 0;
+    struct ht_rights saved;
+    profile->owner = (struct ht_owner){stat_of.st_uid, stat_of.st_gid};
     if (is_of_run(profile, run_id)) {
         ht_resolve_profile(profile, &options);
         for (size_t i = 0; i < summary.module_count; i++)
             named += summary.modules[i].named;
         named += summary.jit_named;
     }
-    if (named > 0)
+    if (named > 0 && ht_rights_take(profile->owner, &saved) == 0) { // the folder may be his as well
         ht_rewrite_profile(profile, path, temporary, path);
+        ht_rights_return(&saved);
+    }
     free(summary.modules);
     ht_profile_free(profile);
 }

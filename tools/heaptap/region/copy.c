@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/path.h"
+#include "base/rights.h"
 #include "base/text.h"
 #include "record/check.h"
 
@@ -54,26 +55,43 @@ static int open_below_root(const char *path, int flags)
     return unknown ? -2 : fd;
 }
 
+// The file that was looked at; for writing with its owner's rights: whatever it is a link of, nobody but he is affected.
+static int open_again(int looked_at, int flags, const struct stat *stat_of)
+{
+    const struct ht_owner ours = {0, 0}, owner = {stat_of->st_uid, stat_of->st_gid};
+    struct ht_rights saved;
+    if (ht_rights_take(flags == O_RDWR ? owner : ours, &saved) < 0)
+        return ht_fail("%s; try as that user", ht_error());
+    char *name = ht_format("/proc/self/fd/%d", looked_at);
+    int fd = open(name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    free(name);
+    ht_rights_return(&saved);
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
+        return ht_fail("may not be read by this user; try as the program's own user or as root");
+    return fd < 0 ? ht_fail_errno("cannot be opened") : fd;
+}
+
 int ht_region_open(const char *path, int flags, struct stat *ret_stat)
 {
-    struct stat stat;
-    int all = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    struct stat stat = {0};
     bool through_mapping = strstr(path, "/map_files/") != NULL && strncmp(path, "/proc/", 6) == 0;
-    int fd = open_below_root(path, all | O_NOFOLLOW);
+    int look = O_PATH | O_CLOEXEC, fd = open_below_root(path, look | O_NOFOLLOW);
     if (fd == -2)
-        fd = open(path, through_mapping ? all : all | O_NOFOLLOW);
-    if (fd < 0 && errno == ELOOP)
-        return ht_fail("is a link; name the region file itself");
+        fd = open(path, through_mapping ? look : look | O_NOFOLLOW);
     if (fd < 0 && (errno == EACCES || errno == EPERM))
         return ht_fail("may not be read by this user; try as the program's own user or as root");
     if (fd < 0)
         return ht_fail_errno("cannot be opened");
-    if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode)) {
-        close(fd);
-        return ht_fail("is not a regular file, so not a region");
-    }
+    int again = -1;
+    if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode))
+        again = open_again(fd, flags, &stat);
+    else if (S_ISLNK(stat.st_mode))
+        ht_fail("is a link; name the region file itself");
+    else
+        ht_fail("is not a regular file, so not a region");
+    close(fd);
     *ret_stat = stat;
-    return fd;
+    return again;
 }
 
 int ht_region_read_header(const char *path, struct ht_region_header *ret_header, struct stat *ret_stat)

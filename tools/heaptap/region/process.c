@@ -21,13 +21,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-// The second number (the effective id) of a line of /proc/PID/status.
-static bool effective_id(const char *line, uint32_t *ret_id)
+// The ids of a line of /proc/PID/status: real, effective, saved, of file systems.
+static bool read_ids(const char *line, uint32_t ids[4])
 {
-    unsigned long real, effective;
-    if (line == NULL || sscanf(line, "%lu %lu", &real, &effective) != 2)
+    unsigned long read[4];
+    if (line == NULL || sscanf(line, "%lu %lu %lu %lu", &read[0], &read[1], &read[2], &read[3]) != 4)
         return false;
-    *ret_id = (uint32_t)effective;
+    for (int i = 0; i < 4; i++)
+        ids[i] = (uint32_t)read[i];
     return true;
 }
 
@@ -40,7 +41,10 @@ static bool read_status(struct ht_process *process)
     if (ht_proc_read(process->pid, "status", &text)) {
         const char *name = ht_proc_status_line(&text, "Name");
         const char *uid = ht_proc_status_line(&text, "Uid"), *gid = ht_proc_status_line(&text, "Gid");
-        found = name != NULL && effective_id(uid, &process->uid) && effective_id(gid, &process->gid);
+        uint32_t gids[4];
+        found = name != NULL && read_ids(uid, process->uids) && read_ids(gid, gids);
+        process->uid = process->uids[1];
+        process->gid = found ? gids[1] : 0;
         if (found)
             snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name, "\n"), name);
         ht_text_printable(process->program, '_');
@@ -109,11 +113,21 @@ static uint64_t forked_ticks(const struct ht_process *process, const struct ht_r
     return 0;
 }
 
-// Does this mapped region belong to the process, or was it inherited from its parent?
+bool ht_process_is_owner(const struct ht_process *process, uid_t owner)
+{
+    bool result = owner == 0;
+    for (int i = 0; i < 4; i++)
+        result = result || process->uids[i] == owner;
+    return result;
+}
+
+// Does this mapped region belong to the process, or was it inherited from its parent? Anybody can map a file of
+// his own that says so.
 static bool is_own_region(struct ht_process *process, const char *path)
 {
     struct ht_region_header header;
-    if (ht_region_read_header(path, &header, NULL) != 0)
+    struct stat stat;
+    if (ht_region_read_header(path, &header, &stat) != 0 || !ht_process_is_owner(process, stat.st_uid))
         return false;
     bool is_own = is_maker(&header, process);
     process->heir_ticks = is_own ? 0 : forked_ticks(process, &header);
@@ -366,7 +380,7 @@ bool ht_region_is_alive(const struct ht_region_header *header, const struct stat
     if (hidden && ht_proc_is_same(header->pid, header->start_ticks)) {
         read_status(&process);
         *ret_process = process;
-        return true;
+        return ht_process_is_owner(&process, stat->st_uid);
     }
     return false;
 }

@@ -23,6 +23,7 @@ struct ht_process {
     uint64_t start_ticks; // since boot, 1/sysconf(_SC_CLK_TCK) s
     uid_t uid;            // effective
     gid_t gid;
+    uid_t uids[4]; // real, effective, saved, of file systems
     char program[64];           // the kernel's short name, until a region says better
     char short_name[16];        // that one
     bool has_region;            // a region of its own; a forked child has none before its first sample
@@ -42,6 +43,9 @@ int ht_process_list(struct ht_process **ret_processes, size_t *ret_count);
 // One process; fails when it does not exist, may not be looked at, or is not profiled at all. A number that
 // is no profiled process's here, but one's in its container, means that one.
 int ht_process_find(uint32_t pid, struct ht_process *ret_process);
+
+// Could the process have made a file of this owner? Root's are not made by others.
+bool ht_process_is_owner(const struct ht_process *process, uid_t owner);
 
 // Whether a process is called so: by its region, or by the kernel.
 bool ht_process_is_named(const struct ht_process *process, const char *name);

@@ -11,49 +11,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define MAX_GROUPS 4096
-
-// The effective identity of the command while it writes for another user.
-struct identity {
-    bool changed;
-    uid_t uid;
-    gid_t gid;
-    gid_t groups[MAX_GROUPS];
-    int group_count;
-};
-
-static void become(struct identity *saved, uid_t uid, gid_t gid)
-{
-    saved->changed = false;
-    saved->uid = geteuid();
-    saved->gid = getegid();
-    if (saved->uid != 0 || uid == 0)
-        return;
-    saved->group_count = getgroups(MAX_GROUPS, saved->groups);
-    // In a user namespace these may be refused: then we were no real root either.
-    if (saved->group_count < 0 || setgroups(0, NULL) != 0)
-        return;
-    saved->changed = true;
-    if (setegid(gid) != 0 || seteuid(uid) != 0)
-        ht_warn("cannot take the rights of user %u; the file will belong to root", (unsigned)uid);
-}
-
-static void return_to(const struct identity *saved)
-{
-    if (!saved->changed)
-        return;
-    if (seteuid(saved->uid) != 0 || setegid(saved->gid) != 0 ||
-        setgroups((size_t)saved->group_count, saved->groups) != 0)
-        ht_die("cannot return to user %u", (unsigned)saved->uid); // never go on with the wrong rights
-}
 
 static bool is_directory(const char *root, const char *path)
 {
@@ -136,14 +99,13 @@ static int write_copy(const struct ht_target *target, const struct ht_snap *snap
         .arg = (void *)(uintptr_t)target,
     };
     mark_heir(target, &where);
-    static struct identity saved;
+    const struct ht_owner ours = {0, 0};
+    struct ht_rights saved;
     uint64_t begun_ns = ht_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    if (snap->directory == NULL)
-        become(&saved, target->alive ? target->process.uid : target->stat.st_uid,
-               target->alive ? target->process.gid : target->stat.st_gid);
+    if (ht_rights_take(snap->directory == NULL ? ht_target_owner(target) : ours, &saved) < 0)
+        return ht_fail("%s, and its directory is that user's word; say where with -o DIR", ht_error());
     int result = ht_snapshot_write(&copy->view, snap->trigger, &where, ret_path, PATH_MAX);
-    if (snap->directory == NULL)
-        return_to(&saved);
+    ht_rights_return(&saved);
     if (target->alive && target->process.has_region && result != -ECANCELED) {
         struct ht_control_written written = {.seq = seq > 0 ? seq - 1 : 0,
                                              .recorder_ns = ht_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun_ns,
@@ -174,7 +136,7 @@ static int add_to_buffer(void *arg, const void *bytes, size_t size_bytes)
     return 0;
 }
 
-int ht_snap_encode(const char *argument, struct ht_buffer *out)
+int ht_snap_encode(const char *argument, struct ht_buffer *out, struct ht_owner *ret_owner)
 {
     struct ht_target target;
     struct ht_region_copy copy;
@@ -184,6 +146,7 @@ int ht_snap_encode(const char *argument, struct ht_buffer *out)
     ht_target_close(&target);
     if (read != 0)
         return -1;
+    *ret_owner = ht_target_owner(&target);
     struct ht_snapshot_target where = {.rss_bytes = target.alive ? ht_snapshot_rss(target.process.pid) : 0};
     mark_heir(&target, &where);
     struct ht_sink sink = {add_to_buffer, out};

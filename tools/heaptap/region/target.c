@@ -33,6 +33,14 @@ static int fail_number(const char *argument, uint32_t pid)
     return ht_fail("%s", reason);
 }
 
+struct ht_owner ht_target_owner(const struct ht_target *target)
+{
+    bool has_changed = target->alive && target->stat.st_uid == 0 && target->process.uid != 0;
+    if (has_changed)
+        return (struct ht_owner){target->process.uid, target->process.gid};
+    return (struct ht_owner){target->stat.st_uid, target->stat.st_gid};
+}
+
 static int open_process(const char *argument, int flags, struct ht_target *target)
 {
     uint32_t pid = 0;

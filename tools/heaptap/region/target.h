@@ -3,6 +3,7 @@
 #define HT_REGION_TARGET_H
 
 #include "base/options.h"
+#include "base/rights.h"
 #include "region/process.h"
 
 // Context: tool. Functions that return int give 0, or -1 with the reason and the remedy in ht_error(),
@@ -31,6 +32,10 @@ void ht_target_names_free(struct ht_strings *names);
 // With O_RDONLY, of a forked child that has recorded nothing yet (process.is_heir), the region that it
 // inherits from: read it with ht_target_read.
 int ht_target_open(const char *argument, int flags, struct ht_target *ret_target);
+
+// Whose word the region's bytes are, and with whose rights what it names is opened and written: its file's owner; where
+// that is root, and the process has given up root's rights since, its process.
+struct ht_owner ht_target_owner(const struct ht_target *target);
 
 // A copy of the region as its process has it.
 int ht_target_read(const struct ht_target *target, struct ht_region_copy *ret_copy);

@@ -7,16 +7,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-// A new number when answers are made in another way.
-#define CACHE_MAGIC UINT64_C(0x32304d5953505448) // "HTPSYM02"
-
-enum { BUILD_ID_BYTES = 128, TEXT_LIMIT_BYTES = 1 << 20 };
+enum { BUILD_ID_BYTES = 136, TEXT_LIMIT_BYTES = 1 << 20 };
+_Static_assert(BUILD_ID_BYTES >= (int)HT_BUILD_ID_TEXT_BYTES, "any build id has room");
 
 // Followed by segments, entries (sorted by address), frames, functions and texts (the first is "").
 struct ht_cache_header {
@@ -47,11 +46,21 @@ char *ht_cache_folder(void)
     return folder;
 }
 
-// Build ids come from profiles: only hex digits may become part of a path.
+// Only hex digits may become part of a path.
 static bool is_build_id(const char *build_id)
 {
     size_t length = strlen(build_id);
     return length >= 8 && length < BUILD_ID_BYTES && strspn(build_id, "0123456789abcdef") == length;
+}
+
+char *ht_cache_key(const char *build_id)
+{
+    return is_build_id(build_id) ? ht_strdup(build_id) : NULL;
+}
+
+char *ht_cache_key_of(const char *build_id, uint32_t uid)
+{
+    return is_build_id(build_id) ? ht_format("%s-%" PRIu32, build_id, uid) : NULL;
 }
 
 static uint64_t check_of(const char *bytes, size_t length)
@@ -64,7 +73,7 @@ int ht_cache_parse(struct ht_cache *cache, char *bytes, size_t length, const cha
 {
     const struct ht_cache_header *header = (const struct ht_cache_header *)(void *)bytes;
     *cache = (struct ht_cache){0};
-    bool is_whole = length >= sizeof *header && header->magic == CACHE_MAGIC;
+    bool is_whole = length >= sizeof *header && header->magic == HT_CACHE_MAGIC;
     if (is_whole) {
         uint64_t size = sizeof *header + header->segment_count * (uint64_t)sizeof(struct ht_segment) +
                         header->entry_count * (uint64_t)sizeof(struct ht_cache_entry) +
@@ -115,12 +124,12 @@ static int read_whole(int fd, char **ret_bytes, size_t *ret_length)
     return 0;
 }
 
-int ht_cache_open(struct ht_cache *cache, const char *folder, const char *build_id)
+int ht_cache_open(struct ht_cache *cache, const char *folder, const char *key, const char *build_id)
 {
     *cache = (struct ht_cache){0};
-    if (folder == NULL || !is_build_id(build_id))
+    if (folder == NULL || key == NULL)
         return -1;
-    char *path = ht_format("%s/%s", folder, build_id), *bytes;
+    char *path = ht_format("%s/%s", folder, key), *bytes;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     free(path);
     if (fd < 0)
@@ -179,7 +188,8 @@ static uint32_t add_text(struct ht_cache_writer *writer, const char *text)
     if (writer->texts.length == 0)
         ht_buffer_byte(&writer->texts, '\0');
     size_t length = text != NULL ? strlen(text) : 0, cursor = 0;
-    if (length == 0 || length > TEXT_LIMIT_BYTES || writer->texts.length > HT_CACHE_FILE_BYTES)
+    if (length == 0 || length > TEXT_LIMIT_BYTES ||
+        writer->texts.length > (writer->limit_bytes > 0 ? writer->limit_bytes : HT_CACHE_FILE_BYTES))
         return 0;
     uint64_t hash = ht_hash_bytes(text, length);
     for (uint32_t at; (at = ht_index_next(&writer->text_index, hash, &cursor)) != HT_NONE;)
@@ -244,8 +254,8 @@ static int compare_entries(const void *left, const void *right)
     return a->first_frame < b->first_frame ? -1 : a->first_frame > b->first_frame;
 }
 
-// What another run, or an earlier one, has found out, as far as there is room.
-static void add_old(struct ht_cache_writer *writer, const struct ht_cache *old,
+// What the other has found out, as far as there is room.
+static void add_all(struct ht_cache_writer *writer, const struct ht_cache *old,
                     const struct ht_layout *layout)
 {
     uint32_t function_count = ht_cache_function_count(old);
@@ -321,10 +331,12 @@ static void keep_bounds(const char *folder)
     size_t count = 0, capacity = 0;
     uint64_t total = 0;
     for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
-        size_t digits = strspn(entry->d_name, "0123456789abcdef");
-        bool is_temporary = digits >= 8 && strncmp(entry->d_name + digits, ".tmp.", 5) == 0;
+        size_t digits = strspn(entry->d_name, "0123456789abcdef"), length = digits;
+        if (entry->d_name[length] == '-')
+            length += 1 + strspn(entry->d_name + length + 1, "0123456789");
+        bool is_temporary = digits >= 8 && strncmp(entry->d_name + length, ".tmp.", 5) == 0;
         struct stat stat_of;
-        if (digits < 8 || (entry->d_name[digits] != '\0' && !is_temporary) ||
+        if (digits < 8 || (entry->d_name[length] != '\0' && !is_temporary) ||
             fstatat(dirfd(stream), entry->d_name, &stat_of, AT_SYMLINK_NOFOLLOW) != 0 ||
             !S_ISREG(stat_of.st_mode))
             continue;
@@ -365,7 +377,7 @@ static void serialize(const struct ht_cache_writer *writer, const char *build_id
                       const struct ht_layout *layout, struct ht_buffer *out)
 {
     struct ht_cache_header header = {
-        .magic = CACHE_MAGIC,
+        .magic = HT_CACHE_MAGIC,
         .segment_count = (uint32_t)layout->segment_count,
         .entry_count = (uint32_t)writer->entry_count,
         .frame_count = (uint32_t)writer->frame_count,
@@ -384,30 +396,45 @@ static void serialize(const struct ht_cache_writer *writer, const char *build_id
     memcpy(out->data, &header, sizeof header);
 }
 
-void ht_cache_save(struct ht_cache_writer *writer, const char *folder, const char *build_id,
-                   const struct ht_layout *layout)
+void ht_cache_write(struct ht_cache_writer *writer, const char *build_id, const struct ht_layout *layout,
+                    struct ht_buffer *out)
 {
-    struct ht_cache old;
-    if (folder == NULL || !is_build_id(build_id) || writer->entry_count == 0) {
-        free_writer(writer);
-        return;
-    }
+    struct ht_buffer bytes = {0};
     add_text(writer, NULL);
-    if (ht_cache_open(&old, folder, build_id) == 0)
-        add_old(writer, &old, layout);
-    ht_cache_close(&old);
     sort_entries(writer);
-    if (size_of(writer, layout) <= HT_CACHE_FILE_BYTES) {
-        struct ht_buffer out = {0};
-        serialize(writer, build_id, layout, &out);
-        char *path = ht_format("%s/%s", folder, build_id);
-        char *temporary = ht_format("%s.tmp.%ld", path, (long)getpid());
-        if (!write_whole(temporary, out.data, out.length) || rename(temporary, path) != 0)
-            unlink(temporary);
-        free(temporary);
-        free(path);
-        ht_buffer_free(&out);
-        keep_bounds(folder);
-    }
+    serialize(writer, build_id, layout, &bytes);
+    ht_buffer_add(out, bytes.data, bytes.length);
+    ht_buffer_free(&bytes);
     free_writer(writer);
+}
+
+// Under another name first.
+static void put_file(const char *folder, const char *key, const struct ht_buffer *bytes)
+{
+    char *path = ht_format("%s/%s", folder, key), *temporary = ht_format("%s.tmp.%ld", path, (long)getpid());
+    if (!write_whole(temporary, bytes->data, bytes->length) || rename(temporary, path) != 0)
+        unlink(temporary);
+    free(temporary);
+    free(path);
+    keep_bounds(folder);
+}
+
+void ht_cache_save(const struct ht_cache *news, const char *folder, const char *key)
+{
+    struct ht_cache_writer writer = {0};
+    struct ht_cache old;
+    if (folder == NULL || key == NULL || news->bytes == NULL)
+        return;
+    const char *build_id = news->header->build_id;
+    struct ht_layout layout = ht_cache_layout(news);
+    struct ht_buffer out = {0};
+    add_all(&writer, news, &layout);
+    if (ht_cache_open(&old, folder, key, build_id) == 0)
+        add_all(&writer, &old, &layout);
+    ht_cache_close(&old);
+    bool has_entries = writer.entry_count > 0;
+    ht_cache_write(&writer, build_id, &layout, &out);
+    if (has_entries && out.length <= HT_CACHE_FILE_BYTES)
+        put_file(folder, key, &out);
+    ht_buffer_free(&out);
 }

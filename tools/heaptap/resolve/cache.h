@@ -1,4 +1,5 @@
-// Keeps answers about addresses on disk, a file for each build id, so that big debug info is read once.
+// Keeps answers about addresses on disk, a file for each build id, so that big debug info is read once. The same bytes
+// carry a reader's answers to the command (resolve/reader.h).
 #ifndef HT_RESOLVE_CACHE_H
 #define HT_RESOLVE_CACHE_H
 
@@ -10,8 +11,14 @@
 // changes. Files are written under a temporary name and renamed, so that readers and writers may be many; of
 // two that write at the same time the last wins, and nothing but time is lost.
 //
+// Whoever may write a file may write any build id into it. So a key is the build id alone where all that was read is
+// root's or the reader's own, and no one else can write it; where it is not, the user is a part of the key whose
+// profile it was read for: what somebody says comes back to himself alone.
+//
 // A file ends at HT_CACHE_FILE_BYTES (older addresses go first), the folder at HT_CACHE_TOTAL_BYTES (the
 // files that were not written for the longest time go first).
+// A new number when answers are made in another way.
+#define HT_CACHE_MAGIC       UINT64_C(0x33304d5953505448) // "HTPSYM03", the file's first bytes
 #define HT_CACHE_FILE_BYTES  (UINT64_C(64) << 20)
 #define HT_CACHE_TOTAL_BYTES (UINT64_C(512) << 20)
 
@@ -43,9 +50,13 @@ struct ht_cache {
 // the user's own (root in somebody else's home leaves no files there).
 char *ht_cache_folder(void);
 
-// Reads the file of a build id. Fails without a reason when there is none that can be used: the cache is then
-// empty.
-int ht_cache_open(struct ht_cache *cache, const char *folder, const char *build_id);
+// The name of a file, free() it; NULL: a build id that no file is kept for. They come from profiles.
+char *ht_cache_key(const char *build_id);
+char *ht_cache_key_of(const char *build_id, uint32_t uid);
+
+// Reads a file. Fails without a reason when there is none that can be used: the cache is then empty. The key may be
+// NULL.
+int ht_cache_open(struct ht_cache *cache, const char *folder, const char *key, const char *build_id);
 // The same from bytes (taken over).
 int ht_cache_parse(struct ht_cache *cache, char *bytes, size_t length, const char *build_id);
 void ht_cache_close(struct ht_cache *cache);
@@ -62,6 +73,7 @@ const char *ht_cache_text(const struct ht_cache *cache, uint32_t text);
 
 // Builds a new file.
 struct ht_cache_writer {
+    uint64_t limit_bytes; // of the texts; 0: HT_CACHE_FILE_BYTES
     struct ht_index text_index, function_index;
     struct ht_buffer texts;
     struct ht_cache_function *functions;
@@ -79,9 +91,12 @@ void ht_cache_add_frame(struct ht_cache_writer *writer, uint32_t function, int64
 // The `frame_count` frames that were added last answer this address.
 void ht_cache_add_entry(struct ht_cache_writer *writer, uint64_t address, uint32_t frame_count);
 
-// Adds what the file has by now, writes it anew and keeps the folder in its bounds. Frees the writer. A cache
-// that cannot be written is none: nothing is said.
-void ht_cache_save(struct ht_cache_writer *writer, const char *folder, const char *build_id,
-                   const struct ht_layout *layout);
+// Appends the bytes of a file to `out` and frees the writer.
+void ht_cache_write(struct ht_cache_writer *writer, const char *build_id, const struct ht_layout *layout,
+                    struct ht_buffer *out);
+
+// Adds what the file has by now to the news, writes it anew and keeps the folder in its bounds. A cache that cannot
+// be written is none: nothing is said. The key may be NULL.
+void ht_cache_save(const struct ht_cache *news, const char *folder, const char *key);
 
 #endif

@@ -120,6 +120,16 @@ static char *rust_readable(const char *name)
     return out.data;
 }
 
+bool ht_demangle_is_foreign(const char *symbol)
+{
+    // C++ (also as macOS and old compilers write it), Rust, D.
+    static const char *const starts[] = {"_Z", "__Z", "___Z", "_GLOBAL_", "_R", "_D"};
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+        if (strncmp(symbol, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
 #ifdef HT_HAVE_LIBIBERTY
 
 // Takes the template arguments out of a demangled name, in place; a name that does not balance stays whole.
@@ -164,7 +174,7 @@ static char *checked(char *name)
 
 static char *demangle(const char *symbol, enum ht_demangle mode)
 {
-    if (symbol[0] != '_' || strnlen(symbol, SYMBOL_LIMIT_BYTES) == SYMBOL_LIMIT_BYTES)
+    if (!ht_demangle_is_foreign(symbol) || strnlen(symbol, SYMBOL_LIMIT_BYTES) == SYMBOL_LIMIT_BYTES)
         return NULL;
     char *name = checked(rust_demangle(symbol, DMGL_PARAMS | DMGL_ANSI));
     if (name != NULL)

@@ -382,8 +382,7 @@ void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_
     uint64_t bias = module->dwarf_bias;
     if (dwarf == NULL || count == 0)
         return;
-    char alternate[HT_BUILD_ID_TEXT_BYTES];
-    module->is_complete = !ht_elf_wants_alternate(module, alternate);
+    module->is_complete = module->lost_alternate == NULL;
     struct unit *units;
     uint32_t *query_unit = ht_realloc_array(NULL, count, sizeof *query_unit);
     size_t unit_count = find_units(module, queries, count, query_unit, &units);

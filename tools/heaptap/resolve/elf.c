@@ -7,14 +7,13 @@
 #include "resolve/plt.h"
 
 #include <elfutils/libdwelf.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static void read_build_id(struct ht_elf *module)
 {
@@ -58,17 +57,61 @@ static void read_layout(struct ht_elf *module, Elf *elf)
         .segments = segments, .segment_count = count, .is_debug_only = elf != NULL && has_no_code(elf)};
 }
 
-static struct ht_elf *looking_for; // whose debug info libdwfl is looking for; the tool resolves in one thread
+static struct ht_elf *looking_for; // whose debug info libdwfl is looking for; the reader has one thread
 
-// libdwfl's way, and then without compression.
+// The checksum of .gnu_debuglink.
+static uint32_t checksum_of(int fd)
+{
+    unsigned char piece[1 << 16];
+    uLong sum = crc32(0, NULL, 0);
+    off_t at = 0;
+    for (ssize_t got; (got = pread(fd, piece, sizeof piece, at)) > 0; at += got)
+        sum = crc32(sum, piece, (uInt)got);
+    return (uint32_t)sum;
+}
+
+// Is it this module's? By the build id where the module has one, as elfutils does.
+static bool is_debug_file_of(Dwfl_Module *module, int fd, GElf_Word debug_link_crc)
+{
+    const unsigned char *bits;
+    const void *others;
+    GElf_Addr address;
+    int length = dwfl_module_build_id(module, &bits, &address);
+    if (length <= 0)
+        return checksum_of(fd) == debug_link_crc;
+    Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+    bool result = elf != NULL && dwelf_elf_gnu_build_id(elf, &others) == length &&
+                  memcmp(bits, others, (size_t)length) == 0;
+    elf_end(elf);
+    return result;
+}
+
+// The separate file, for libdwfl, which keeps the descriptor; for us its sections without compression.
 static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dwarf_Addr base,
                           const char *file_name, const char *debug_link, GElf_Word debug_link_crc,
                           char **ret_file_name)
 {
-    int fd = dwfl_standard_find_debuginfo(module, user, name, base, file_name, debug_link, debug_link_crc,
-                                          ret_file_name);
-    if (fd >= 0 && looking_for != NULL && looking_for->expanded == NULL)
-        looking_for->expanded = ht_inflate_sections(fd, &looking_for->expanded_bytes);
+    struct ht_elf *owner = looking_for;
+    struct ht_wish wish = {
+        HT_WISH_DEBUG, 0, debug_link != NULL ? debug_link : "", "", owner != NULL ? owner->build_id : ""};
+    int fd = HT_WISH_END;
+    (void)user;
+    (void)name;
+    (void)base;
+    (void)file_name;
+    *ret_file_name = NULL;
+    for (; owner != NULL && (fd = ht_wish_grant(&owner->wishes, &wish)) != HT_WISH_END; wish.ordinal++) {
+        if (fd >= 0 && is_debug_file_of(module, fd, debug_link_crc))
+            break;
+        if (fd >= 0)
+            close(fd);
+    }
+    if (fd < 0)
+        return -1;
+    if (owner->expanded == NULL)
+        owner->expanded = ht_inflate_sections(fd, &owner->expanded_bytes, &owner->is_too_large);
+    if (owner->debug_fd < 0)
+        owner->debug_fd = dup(fd);
     return fd;
 }
 
@@ -79,61 +122,53 @@ static void free_expanded(struct ht_elf *module)
     module->expanded = NULL;
 }
 
-int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *debug_path)
+// Needs a file that nothing was read of yet; the descriptor is libdwfl's if that succeeds.
+static int report_file(struct ht_elf *module, const char *path, int fd)
 {
-    static char *debug_path_slot; // libdwfl keeps its address; the tool resolves in one thread
     static const Dwfl_Callbacks callbacks = {
-        .find_elf = dwfl_build_id_find_elf,
+        .find_elf = dwfl_build_id_find_elf, // never called: the file is there
         .find_debuginfo = find_debuginfo,
         .section_address = dwfl_offline_section_address,
-        .debuginfo_path = &debug_path_slot,
     };
-    *module = (struct ht_elf){0};
     struct stat stat_of;
-    if (fd < 0)
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); // a fifo would wait for its writer
-    if (fd < 0)
-        return ht_fail_errno("cannot open");
-    if (fstat(fd, &stat_of) != 0 || !S_ISREG(stat_of.st_mode)) {
-        close(fd);
+    if (fstat(fd, &stat_of) != 0 || !S_ISREG(stat_of.st_mode))
         return ht_fail("not a file");
-    }
-    module->expanded = ht_inflate_sections(fd, &module->expanded_bytes);
-    module->debug_path =
-        debug_path != NULL ? ht_strdup(debug_path) : NULL; // is read when debug info is first wanted
-    debug_path_slot = module->debug_path;
+    module->expanded = ht_inflate_sections(fd, &module->expanded_bytes, &module->is_too_large);
     module->dwfl = dwfl_begin(&callbacks);
-    if (module->dwfl == NULL) {
-        close(fd);
-        free_expanded(module);
-        free(module->debug_path);
+    if (module->dwfl == NULL)
         return ht_fail("libdwfl: %s", dwfl_errmsg(-1));
-    }
     dwfl_report_begin(module->dwfl);
     module->module = dwfl_report_elf(module->dwfl, path, path, fd, 0, true);
-    if (module->module == NULL) {
-        ht_fail("not an ELF file (%s)", dwfl_errmsg(-1));
+    if (module->module == NULL)
+        return ht_fail("not an ELF file (%s)", dwfl_errmsg(-1));
+    dwfl_report_end(module->dwfl, NULL, NULL);
+    return 0;
+}
+
+int ht_elf_open(struct ht_elf *module, const char *path, int fd, const struct ht_wishes *wishes)
+{
+    *module = (struct ht_elf){.debug_fd = -1};
+    if (report_file(module, path, fd) < 0) {
         close(fd);
-        dwfl_end(module->dwfl);
+        if (module->dwfl != NULL)
+            dwfl_end(module->dwfl);
         free_expanded(module);
-        free(module->debug_path);
         return -1;
     }
-    dwfl_report_end(module->dwfl, NULL, NULL);
+    if (wishes != NULL)
+        module->wishes = *wishes;
     GElf_Addr bias;
     Elf *elf = dwfl_module_getelf(module->module, &bias);
     read_layout(module, elf);
     read_build_id(module);
-    module->path = ht_strdup(path);
     return 0;
 }
 
 void ht_elf_close(struct ht_elf *module)
 {
     ht_split_close(&module->split);
-    free(module->path);
-    if (module->dwarf != NULL && !module->dwarf_is_dwfls)
-        dwarf_end(module->dwarf);
+    if (module->dwarf_to_end != NULL)
+        dwarf_end(module->dwarf_to_end);
     elf_end(module->expanded_elf);
     dwfl_end(module->dwfl);
     free_expanded(module);
@@ -141,14 +176,15 @@ void ht_elf_close(struct ht_elf *module)
         dwarf_end(module->alternate);
         close(module->alternate_fd);
     }
-    free(module->debug_path);
+    if (module->debug_fd >= 0)
+        close(module->debug_fd);
     free(module->lost_alternate);
     free(module->build_id);
     free((void *)(uintptr_t)module->layout.segments);
     free(module->symbols);
     free(module->frames);
     ht_arena_free(&module->names);
-    *module = (struct ht_elf){0};
+    *module = (struct ht_elf){.debug_fd = -1};
 }
 
 static const uint64_t page_mask = 0xfff; // segments are mapped by pages of at least this size
@@ -375,20 +411,64 @@ static bool has_compressed(Elf *elf)
 // The separate file has them, or the program itself.
 static bool has_unreadable(struct ht_elf *module)
 {
-    const char *main_file, *debug_file = NULL;
     GElf_Addr bias;
     if (module->dwarf != NULL)
         return has_compressed(dwarf_getelf(module->dwarf));
     if (has_compressed(dwfl_module_getelf(module->module, &bias)))
         return true;
-    dwfl_module_info(module->module, NULL, NULL, NULL, NULL, NULL, &main_file, &debug_file);
-    int fd = debug_file != NULL ? open(debug_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
-    Elf *elf = fd >= 0 ? elf_begin(fd, ELF_C_READ, NULL) : NULL;
+    Elf *elf = module->debug_fd >= 0 ? elf_begin(module->debug_fd, ELF_C_READ, NULL) : NULL;
     bool result = has_compressed(elf);
     elf_end(elf);
-    if (fd >= 0)
-        close(fd);
     return result;
+}
+
+static bool has_build_id(Dwarf *dwarf, const void *bits, ssize_t length)
+{
+    const void *others;
+    return dwarf != NULL && dwelf_elf_gnu_build_id(dwarf_getelf(dwarf), &others) == length &&
+           memcmp(bits, others, (size_t)length) == 0;
+}
+
+// What dwz moved out of the debug info into a file for several. libdw would take whatever is at its name.
+static void find_alternate(struct ht_elf *module)
+{
+    char build_id[HT_BUILD_ID_TEXT_BYTES];
+    const void *bits;
+    const char *name;
+    ssize_t length = dwelf_dwarf_gnu_debugaltlink(module->dwarf, &name, &bits);
+    if (length <= 0 || length > (HT_BUILD_ID_TEXT_BYTES - 1) / 2)
+        return;
+    ht_elf_build_id_text(bits, (size_t)length, build_id);
+    struct ht_wish wish = {HT_WISH_ALTERNATE, 0, name, "", build_id};
+    for (int fd; (fd = ht_wish_grant(&module->wishes, &wish)) != HT_WISH_END; wish.ordinal++) {
+        Dwarf *alternate = fd >= 0 ? dwarf_begin(fd, DWARF_C_READ) : NULL;
+        if (has_build_id(alternate, bits, length)) {
+            module->alternate = alternate;
+            module->alternate_fd = fd;
+            dwarf_setalt(module->dwarf, alternate);
+            return;
+        }
+        dwarf_end(alternate);
+        if (fd >= 0)
+            close(fd);
+    }
+    module->lost_alternate = ht_format("%s (build id %.16s...)", name, build_id);
+    if (dwarf_getalt(module->dwarf) != NULL) // whatever is at the name; in a sandbox nothing can be
+        module->dwarf = NULL;
+}
+
+static void load_dwarf(struct ht_elf *module)
+{
+    dwfl_module_getsymtab(module->module); // in a stripped file this finds the separate one
+    if (module->expanded != NULL)
+        module->expanded_elf = elf_memory(module->expanded, module->expanded_bytes);
+    if (module->expanded_elf != NULL)
+        module->dwarf = module->dwarf_to_end = dwarf_begin_elf(module->expanded_elf, DWARF_C_READ, NULL);
+    if (module->dwarf == NULL && !module->is_too_large) {
+        Dwarf_Addr bias;
+        module->dwarf = dwfl_module_getdwarf(module->module, &bias); // libdwfl ends it
+        module->dwarf_bias = module->dwarf != NULL ? bias : 0;
+    }
 }
 
 Dwarf *ht_elf_dwarf(struct ht_elf *module)
@@ -397,80 +477,21 @@ Dwarf *ht_elf_dwarf(struct ht_elf *module)
         return module->dwarf;
     module->dwarf_tried = true;
     looking_for = module;
-    dwfl_module_getsymtab(module->module); // in a stripped file this finds the separate one
-    if (module->expanded != NULL)
-        module->expanded_elf = elf_memory(module->expanded, module->expanded_bytes);
-    if (module->expanded_elf != NULL)
-        module->dwarf = dwarf_begin_elf(module->expanded_elf, DWARF_C_READ, NULL);
-    if (module->dwarf == NULL) {
-        Dwarf_Addr bias;
-        module->dwarf = dwfl_module_getdwarf(module->module, &bias);
-        module->dwarf_bias = module->dwarf != NULL ? bias : 0;
-        module->dwarf_is_dwfls = true;
-    }
+    load_dwarf(module);
     looking_for = NULL;
     module->has_zstd = has_unreadable(module);
-    if (module->has_zstd)
-        module->dwarf = NULL; // libdwfl's: with a part of it, an inlined function could pass for another
+    if (module->has_zstd) // with a part of it, an inlined function could pass for another
+        module->dwarf = NULL;
+    if (module->dwarf != NULL)
+        find_alternate(module);
     return module->dwarf;
-}
-
-// libdw takes whatever file is at the alternate's name.
-static bool has_build_id(Dwarf *dwarf, const void *bits, ssize_t length)
-{
-    const void *others;
-    return dwarf != NULL && dwelf_elf_gnu_build_id(dwarf_getelf(dwarf), &others) == length &&
-           memcmp(bits, others, (size_t)length) == 0;
-}
-
-bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES])
-{
-    const char *name;
-    const void *bits;
-    Dwarf *dwarf = ht_elf_dwarf(module);
-    if (dwarf == NULL)
-        return false;
-    ssize_t length = dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &bits);
-    if (length <= 0 || length > (HT_BUILD_ID_TEXT_BYTES - 1) / 2 ||
-        has_build_id(dwarf_getalt(dwarf), bits, length))
-        return false;
-    ht_elf_build_id_text(bits, (size_t)length, build_id);
-    return true;
-}
-
-bool ht_elf_set_alternate(struct ht_elf *module, int fd)
-{
-    const char *name;
-    const void *bits;
-    Dwarf *dwarf = ht_elf_dwarf(module), *alternate = dwarf_begin(fd, DWARF_C_READ);
-    ssize_t length = dwarf != NULL ? dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &bits) : 0;
-    if (length <= 0 || !has_build_id(alternate, bits, length)) {
-        dwarf_end(alternate);
-        close(fd);
-        return false;
-    }
-    module->alternate = alternate;
-    module->alternate_fd = fd;
-    dwarf_setalt(dwarf, alternate);
-    return true;
-}
-
-void ht_elf_settle_alternate(struct ht_elf *module)
-{
-    char build_id[HT_BUILD_ID_TEXT_BYTES];
-    const void *bits;
-    const char *name;
-    if (!ht_elf_wants_alternate(module, build_id))
-        return;
-    if (dwelf_dwarf_gnu_debugaltlink(module->dwarf, &name, &bits) > 0)
-        module->lost_alternate = ht_format("%s (build id %.16s...)", name, build_id);
-    if (dwarf_getalt(module->dwarf) != NULL)
-        module->dwarf = NULL; // libdwfl ends it; ours (expanded) has no alternate
 }
 
 char *ht_elf_lacks(struct ht_elf *module)
 {
     const struct ht_split *split = &module->split;
+    if (module->is_too_large)
+        return ht_strdup("compressed sections that would become larger than a file of its size may");
     if (module->has_zstd)
         return ht_strdup(
             "sections compressed with zstd ('objcopy --decompress-debug-sections FILE' expands them)");

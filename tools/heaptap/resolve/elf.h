@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "elf/image.h"
 #include "resolve/split.h"
+#include "resolve/wish.h"
 
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
@@ -50,7 +51,7 @@ struct ht_layout {
 struct ht_elf {
     Dwfl *dwfl;
     Dwfl_Module *module;
-    char *path, *debug_path;
+    struct ht_wishes wishes;
     char *build_id; // lower-case hex, "" if there is none
     struct ht_layout layout;
     bool is_complete;          // has debug info, and all of it was found; known after ht_elf_resolve()
@@ -61,21 +62,25 @@ struct ht_elf {
     size_t frame_count, frame_capacity;
     Dwarf *dwarf; // ht_elf_dwarf()
     uint64_t dwarf_bias;
-    bool dwarf_tried, dwarf_is_dwfls;
+    Dwarf *dwarf_to_end; // that is not libdwfl's
+    bool dwarf_tried;
     char *expanded; // the debug info as it is without compression, NULL: it was none
     size_t expanded_bytes;
     Elf *expanded_elf;
-    Dwarf *alternate; // set by ht_elf_set_alternate()
+    int debug_fd;         // of the separate debug info; -1: none
+    Dwarf *alternate;     // what dwz moved out of it
     int alternate_fd;
     char *lost_alternate; // where it should be; NULL: none is wanted, or it is there
     struct ht_split split;
     bool has_zstd;         // a section that libelf could not expand
+    bool is_too_large;     // sections that would become larger than is read
     struct ht_arena names; // file names that were put together
 };
 
-// Context: tool. Opens an ELF file (fd: an open one, taken over; -1: opens `path`), with separate debug info
-// found by build id and debug link in `debug_path` (NULL: the usual folders). Fails with the reason.
-int ht_elf_open(struct ht_elf *module, const char *path, int fd, const char *debug_path);
+// Context: the reader's process, which may crash (resolve/reader.h): the libraries that read here are no match for
+// every file. Opens an ELF file (fd is taken over). The path is for messages; all other files are asked for.
+// `wishes` may be NULL. Fails with the reason.
+int ht_elf_open(struct ht_elf *module, const char *path, int fd, const struct ht_wishes *wishes);
 void ht_elf_close(struct ht_elf *module);
 
 // Where a run-time address of a mapping (start, limit, file offset) lies in the file's own address space;
@@ -83,22 +88,14 @@ void ht_elf_close(struct ht_elf *module);
 bool ht_layout_address(const struct ht_layout *layout, uint64_t start, uint64_t limit, uint64_t offset,
                        uint64_t address, uint64_t *ret_address);
 
-// The debug info, NULL if there is none but symbols. Looks for it, wherever it may be.
+// The debug info with its alternate one, NULL if there is none but symbols, or it would be read with another file's
+// alternate.
 Dwarf *ht_elf_dwarf(struct ht_elf *module);
 
 static inline bool ht_elf_has_dwarf(struct ht_elf *module)
 {
     return ht_elf_dwarf(module) != NULL;
 }
-
-// dwz moves what several files have in common into an alternate one. True if there should be one and it was
-// not found, or another file has its name; its build id as hex.
-bool ht_elf_wants_alternate(struct ht_elf *module, char build_id[HT_BUILD_ID_TEXT_BYTES]);
-// Gives it (fd is taken over); false: it is another one.
-bool ht_elf_set_alternate(struct ht_elf *module, int fd);
-// When the right one may have been found nowhere: then it is noted, and debug info that would be read with
-// another one is not used.
-void ht_elf_settle_alternate(struct ht_elf *module);
 
 // Answers all queries, which must be sorted by address, in one pass over the debug info.
 void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t count);

@@ -19,14 +19,19 @@
 
 enum { SECTION_LIMIT = 4096 };
 static const uint64_t total_limit_bytes = UINT64_C(16) << 30;
+// Debug info becomes 2 to 5 times as long, and no more than 1 GB of a small file.
+enum { LARGEST_GROWTH = 8 };
+static const uint64_t free_growth_bytes = UINT64_C(1) << 30;
 
 struct image {
-    const uint8_t *bytes; // of the file
+    const uint8_t *bytes; // of the file, which its owner may change while it is read
     size_t size;
-    const Elf64_Ehdr *header;
-    const Elf64_Shdr *sections;
-    const char *names; // of sections, all inside
+    Elf64_Ehdr header;    // copies: what was checked stays so
+    Elf64_Shdr *sections; // free() it
+    char *names;          // of sections, all inside; free() it
+    Elf64_Chdr *compressions; // of the sections that are expanded; free() it
     uint64_t names_bytes;
+    bool is_too_large;
     uint8_t *out;
     uint64_t out_bytes;
 };
@@ -36,28 +41,39 @@ static bool is_inside(const struct image *image, uint64_t offset, uint64_t bytes
     return offset <= image->size && bytes <= image->size - offset;
 }
 
+// A copy of bytes of the file, free() it; NULL: there are no such bytes.
+static void *copy_of(const struct image *image, uint64_t offset, uint64_t bytes)
+{
+    if (bytes == 0 || !is_inside(image, offset, bytes))
+        return NULL;
+    void *copy = ht_alloc(bytes);
+    memcpy(copy, image->bytes + offset, bytes);
+    return copy;
+}
+
 // A 64-bit file of this machine's byte order whose section headers make sense.
 static bool read_headers(struct image *image)
 {
-    const Elf64_Ehdr *header = (const void *)image->bytes;
+    Elf64_Ehdr *header = &image->header;
     unsigned char order = __BYTE_ORDER == __LITTLE_ENDIAN ? ELFDATA2LSB : ELFDATA2MSB;
-    if (image->size < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-        header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != order ||
-        header->e_shentsize != sizeof(Elf64_Shdr) || header->e_shnum == 0 ||
-        header->e_shnum > SECTION_LIMIT || header->e_shoff % 8 != 0 ||
-        header->e_shstrndx >= header->e_shnum ||
-        !is_inside(image, header->e_shoff, header->e_shnum * (uint64_t)sizeof(Elf64_Shdr)))
+    if (image->size < sizeof *header)
         return false;
-    image->header = header;
-    image->sections = (const void *)(image->bytes + header->e_shoff);
-    for (unsigned i = 0; i < header->e_shnum; i++)
+    memcpy(header, image->bytes, sizeof *header);
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
+        header->e_ident[EI_DATA] != order || header->e_shentsize != sizeof(Elf64_Shdr) ||
+        header->e_shnum == 0 || header->e_shnum > SECTION_LIMIT || header->e_shoff % 8 != 0 ||
+        header->e_shstrndx >= header->e_shnum)
+        return false;
+    image->sections = copy_of(image, header->e_shoff, header->e_shnum * (uint64_t)sizeof(Elf64_Shdr));
+    for (unsigned i = 0; image->sections != NULL && i < header->e_shnum; i++)
         if (image->sections[i].sh_type != SHT_NOBITS &&
             !is_inside(image, image->sections[i].sh_offset, image->sections[i].sh_size))
             return false;
-    image->names = (const char *)image->bytes + image->sections[header->e_shstrndx].sh_offset;
+    if (image->sections == NULL || image->sections[header->e_shstrndx].sh_type != SHT_STRTAB)
+        return false;
     image->names_bytes = image->sections[header->e_shstrndx].sh_size;
-    return image->sections[header->e_shstrndx].sh_type == SHT_STRTAB && image->names_bytes > 0 &&
-           image->names[image->names_bytes - 1] == '\0';
+    image->names = copy_of(image, image->sections[header->e_shstrndx].sh_offset, image->names_bytes);
+    return image->names != NULL && image->names[image->names_bytes - 1] == '\0';
 }
 
 static const char *name_of(const struct image *image, const Elf64_Shdr *section)
@@ -71,22 +87,17 @@ static bool is_compressed(const struct image *image, const Elf64_Shdr *section)
            section->sh_size >= sizeof(Elf64_Chdr) && strncmp(name_of(image, section), ".debug_", 7) == 0;
 }
 
-static bool is_for_debuggers(const struct image *image, const Elf64_Shdr *section)
+// What names and lines are made of; whatever else is there stays unread.
+static bool is_read(const struct image *image, const Elf64_Shdr *section)
 {
-    static const char *const names[] = {".debug_loclists",     ".debug_loc",      ".debug_gnu_pubnames",
-                                        ".debug_gnu_pubtypes", ".debug_pubnames", ".debug_pubtypes",
-                                        ".debug_frame",        ".debug_macro"};
+    static const char *const names[] = {".debug_info",   ".debug_abbrev",      ".debug_line",
+                                        ".debug_str",    ".debug_line_str",    ".debug_ranges",
+                                        ".debug_addr",   ".debug_str_offsets", ".debug_rnglists",
+                                        ".debug_types",  ".debug_aranges"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name_of(image, section), names[i]) == 0)
             return true;
     return false;
-}
-
-static Elf64_Chdr compression_of(const struct image *image, const Elf64_Shdr *section)
-{
-    Elf64_Chdr header;
-    memcpy(&header, image->bytes + section->sh_offset, sizeof header);
-    return header;
 }
 
 static uint64_t page_up(uint64_t bytes)
@@ -101,22 +112,27 @@ static bool has_other_half(const struct image *image, const Elf64_Shdr *section)
 }
 
 // How large the file becomes; 0: nothing is to be expanded, or not by us.
-static uint64_t plan(const struct image *image)
+static uint64_t plan(struct image *image)
 {
     uint64_t total = page_up(image->size);
     bool any = false;
-    for (unsigned i = 0; i < image->header->e_shnum; i++) {
+    image->compressions = ht_alloc_zero(image->header.e_shnum, sizeof *image->compressions);
+    for (unsigned i = 0; i < image->header.e_shnum; i++) {
         const Elf64_Shdr *section = &image->sections[i];
         if (has_other_half(image, section))
             return 0;
-        if (!is_compressed(image, section) || is_for_debuggers(image, section))
+        if (!is_compressed(image, section) || !is_read(image, section))
             continue;
-        Elf64_Chdr header = compression_of(image, section);
+        Elf64_Chdr *header = &image->compressions[i];
+        memcpy(header, image->bytes + section->sh_offset, sizeof *header);
         // zlib's best is 1 to 1032.
-        if (header.ch_type != ELFCOMPRESS_ZLIB || header.ch_size / 1100 > section->sh_size ||
-            header.ch_size > total_limit_bytes - total)
+        if (header->ch_type != ELFCOMPRESS_ZLIB || header->ch_size / 1100 > section->sh_size)
             return 0;
-        total = page_up(total + header.ch_size);
+        image->is_too_large = header->ch_size > total_limit_bytes - total ||
+                              total + header->ch_size > free_growth_bytes + LARGEST_GROWTH * image->size;
+        if (image->is_too_large)
+            return 0;
+        total = page_up(total + header->ch_size);
         any = true;
     }
     return any ? total : 0;
@@ -136,41 +152,42 @@ static bool expand(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t t
 #endif
 }
 
-// Fills the new file: headers and plain sections where they were, expanded ones behind them.
+// Fills the new file: plain sections that are read where they were, expanded ones behind them, and of all others
+// nothing but their headers.
 static bool fill(const struct image *image)
 {
     uint64_t end = page_up(image->size);
-    const Elf64_Ehdr *header = image->header;
+    const Elf64_Ehdr *header = &image->header;
     memcpy(image->out, header, sizeof *header);
-    if (header->e_phentsize == sizeof(Elf64_Phdr) &&
-        is_inside(image, header->e_phoff, header->e_phnum * (uint64_t)sizeof(Elf64_Phdr)))
-        memcpy(image->out + header->e_phoff, image->bytes + header->e_phoff,
-               header->e_phnum * sizeof(Elf64_Phdr));
     for (unsigned i = 0; i < header->e_shnum; i++) {
-        const Elf64_Shdr *section = &image->sections[i];
-        if (section->sh_type != SHT_NOBITS && !is_compressed(image, section))
+        Elf64_Shdr *section = &image->sections[i];
+        bool is_kept = i == header->e_shstrndx || is_read(image, section);
+        if (section->sh_type == SHT_NOBITS || (is_kept && is_compressed(image, section)))
+            continue;
+        if (is_kept)
             memcpy(image->out + section->sh_offset, image->bytes + section->sh_offset, section->sh_size);
+        else
+            section->sh_type = SHT_NOBITS;
+        section->sh_flags &= ~(Elf64_Xword)SHF_COMPRESSED;
     }
-    Elf64_Shdr *sections = (void *)(image->out + header->e_shoff); // last: nothing may lie over them
-    memcpy(sections, image->sections, header->e_shnum * sizeof *sections);
     for (unsigned i = 0; i < header->e_shnum; i++) {
-        const Elf64_Shdr *section = &image->sections[i];
+        Elf64_Shdr *section = &image->sections[i];
+        const Elf64_Chdr *compression = &image->compressions[i];
         if (!is_compressed(image, section))
             continue;
-        Elf64_Chdr compression = compression_of(image, section);
-        sections[i].sh_flags &= ~(Elf64_Xword)SHF_COMPRESSED;
-        if (is_for_debuggers(image, section)) {
-            sections[i].sh_type = SHT_NOBITS;
-            continue;
-        }
-        if (!expand(image->bytes + section->sh_offset + sizeof compression,
-                    section->sh_size - sizeof compression, image->out + end, compression.ch_size))
+        if (!expand(image->bytes + section->sh_offset + sizeof *compression,
+                    section->sh_size - sizeof *compression, image->out + end, compression->ch_size))
             return false;
-        sections[i].sh_offset = end;
-        sections[i].sh_size = compression.ch_size;
-        sections[i].sh_addralign = compression.ch_addralign;
-        end = page_up(end + compression.ch_size);
+        section->sh_flags &= ~(Elf64_Xword)SHF_COMPRESSED;
+        section->sh_offset = end;
+        section->sh_size = compression->ch_size;
+        section->sh_addralign = compression->ch_addralign;
+        end = page_up(end + compression->ch_size);
     }
+    // Last: nothing may lie over them.
+    memcpy(image->out + header->e_shoff, image->sections, header->e_shnum * sizeof *image->sections);
+    Elf64_Ehdr *out = (void *)image->out;
+    out->e_phnum = 0;
     return true;
 }
 
@@ -190,7 +207,7 @@ static char *make_file(struct image *image)
     return NULL;
 }
 
-char *ht_inflate_sections(int fd, size_t *ret_bytes)
+char *ht_inflate_sections(int fd, size_t *ret_bytes, bool *ret_too_large)
 {
     struct stat stat_of;
     if (fstat(fd, &stat_of) != 0 || !S_ISREG(stat_of.st_mode) || stat_of.st_size <= 0 ||
@@ -203,6 +220,10 @@ char *ht_inflate_sections(int fd, size_t *ret_bytes)
     image.bytes = bytes;
     char *expanded = read_headers(&image) ? make_file(&image) : NULL;
     munmap(bytes, image.size);
+    free(image.sections);
+    free(image.names);
+    free(image.compressions);
+    *ret_too_large = *ret_too_large || image.is_too_large;
     if (expanded != NULL)
         *ret_bytes = image.out_bytes;
     return expanded;

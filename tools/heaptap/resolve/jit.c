@@ -3,13 +3,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/foreign.h"
+#include "base/proc.h"
 #include "base/search.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NAME_LIMIT_BYTES = 4096 };
@@ -56,16 +56,16 @@ size_t ht_jit_read(int fd, struct ht_jit_query *queries, size_t count)
     return named;
 }
 
-// /tmp is everybody's: a map is taken from the reader's own hand or root's (root: from anybody's).
-static int open_map(const char *path, const struct ht_origin *origin)
+// /tmp is everybody's: a map is taken from the reader's own hand, root's or the owner's of the profile.
+static int open_map(const char *root, const char *path, struct ht_owner owner, const struct ht_origin *origin)
 {
     struct stat stat_of = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = ht_foreign_open(owner, root, path, &stat_of);
     if (fd < 0)
         return -1;
-    bool is_ours = fstat(fd, &stat_of) == 0 && S_ISREG(stat_of.st_mode) &&
-                   (uint64_t)stat_of.st_size <= file_limit_bytes &&
-                   (stat_of.st_uid == geteuid() || stat_of.st_uid == 0 || geteuid() == 0);
+    bool is_ours = (uint64_t)stat_of.st_size <= file_limit_bytes &&
+                   (stat_of.st_uid == geteuid() || stat_of.st_uid == 0 ||
+                    (ht_owner_is_other(owner) && stat_of.st_uid == owner.uid));
     int64_t changed_ns = (int64_t)ht_ns_of(stat_of.st_mtim);
     if (is_ours && (origin->start_ns == 0 || changed_ns + (int64_t)HT_NS_PER_SECOND >= origin->start_ns))
         return fd;
@@ -77,23 +77,22 @@ static int open_map(const char *path, const struct ht_origin *origin)
     return -1;
 }
 
-size_t ht_jit_resolve(const struct ht_origin *origin, const char *root, struct ht_jit_query *queries,
-                      size_t count)
+size_t ht_jit_resolve(const struct ht_origin *origin, struct ht_owner owner, const char *root,
+                      struct ht_jit_query *queries, size_t count)
 {
     if (count == 0 || origin->inner_pid == 0)
         return 0;
-    char *paths[] = {
-        ht_format("/proc/%" PRIu32 "/root/tmp/perf-%" PRIu32 ".map", origin->pid, origin->inner_pid),
-        ht_format("%s/tmp/perf-%" PRIu32 ".map", root != NULL ? root : "", origin->inner_pid),
-    };
+    char own_root[HT_PROC_PATH_BYTES] = "";
+    if (origin->pid != 0)
+        ht_proc_root(origin->pid, own_root, sizeof own_root);
+    const char *roots[] = {own_root, root != NULL ? root : ""};
+    char *path = ht_format("/tmp/perf-%" PRIu32 ".map", origin->inner_pid);
     size_t named = 0;
-    bool done = false;
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        int fd = done ? -1 : open_map(paths[i], origin);
-        done = done || fd >= 0;
-        if (fd >= 0)
-            named = ht_jit_read(fd, queries, count);
-        free(paths[i]);
-    }
+    int fd = -1;
+    for (size_t i = 0; i < sizeof roots / sizeof roots[0] && fd < 0; i++)
+        fd = open_map(roots[i], path, owner, origin);
+    if (fd >= 0)
+        named = ht_jit_read(fd, queries, count);
+    free(path);
     return named;
 }

@@ -6,7 +6,6 @@
 #include "base/proc.h"
 #include "net/debuginfod.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <link.h>
 #include <stdio.h>
@@ -94,163 +93,141 @@ static int open_vdso(void)
     return fd;
 }
 
-// A file that claims to be the one with this build id ("" in the profile: nothing to compare).
-static enum ht_located open_checked(struct ht_elf *module, const char *path, int fd, const char *build_id,
-                                    const char *debug_path)
+struct ht_wishes ht_locator_wishes(struct ht_locator *locator)
 {
-    if (ht_elf_open(module, path, fd, debug_path) < 0)
+    return (struct ht_wishes){ht_places_grant, &locator->places};
+}
+
+void ht_locator_clear(struct ht_locator *locator)
+{
+    ht_reader_module_free(&locator->module);
+    ht_place_set(&locator->places.file, NULL, NULL);
+    ht_place_set(&locator->places.debug, NULL, NULL);
+}
+
+// An open file (taken over) that claims to be the one with this build id ("" in the profile: nothing to compare);
+// what belongs to it is looked for around `path` below `root`.
+static enum ht_located try_file(struct ht_locator *locator, const struct ht_wanted *wanted, int fd,
+                                const char *root, const char *path)
+{
+    if (fd < 0)
         return HT_LOCATED_MISSING;
-    if (build_id[0] == '\0' || strcmp(build_id, module->build_id) == 0)
+    ht_locator_clear(locator);
+    ht_place_set(&locator->places.file, root, path);
+    struct ht_wishes wishes = ht_locator_wishes(locator);
+    int result = ht_reader_open(locator->reader, fd, path, &wishes, &locator->module);
+    if (result != 0)
+        return result == HT_READER_DIED ? HT_LOCATED_UNREADABLE : HT_LOCATED_MISSING;
+    const char *build_id = locator->module.build_id;
+    if (wanted->build_id[0] == '\0' || strcmp(wanted->build_id, build_id) == 0)
         return HT_LOCATED;
     ht_fail("is not the file that was profiled (build id %.16s..., the profile has %.16s...)",
-            module->build_id[0] != '\0' ? module->build_id : "none", build_id);
-    ht_elf_close(module);
+            build_id[0] != '\0' ? build_id : "none", wanted->build_id);
+    ht_locator_clear(locator);
     return HT_LOCATED_CHANGED;
 }
 
-// The next file that is there for a build id in the folders of a ':' list, free() it; NULL: no more. Moves
-// `folder` on.
-static char *next_by_build_id(const char **folder, const char *build_id)
+// By the name alone; what belongs to it lies around it.
+static enum ht_located try_name(struct ht_locator *locator, const struct ht_wanted *wanted, const char *root,
+                                const char *path)
 {
-    while (**folder != '\0') {
-        size_t length = strcspn(*folder, ":");
-        char *path = ht_elf_debug_name(*folder, length, build_id);
-        bool exists = path != NULL && (*folder)[0] == '/' && access(path, R_OK) == 0;
-        *folder += length;
-        *folder += **folder == ':';
-        if (exists)
-            return path;
-        free(path);
-    }
-    return NULL;
+    locator->places.is_trusted = true;
+    return try_file(locator, wanted, ht_places_open(&locator->places, root, path), root, path);
 }
 
 // Debug information kept by build id, for a program that is no longer there.
-static bool open_by_build_id(struct ht_elf *module, const char *build_id, const char *debug_path)
+static enum ht_located try_build_id(struct ht_locator *locator, const struct ht_wanted *wanted)
 {
-    bool found = false;
-    char *path;
-    for (const char *folder = debug_path; !found && (path = next_by_build_id(&folder, build_id)) != NULL;) {
-        found = open_checked(module, path, -1, build_id, debug_path) == HT_LOCATED;
-        free(path);
+    enum ht_located result = HT_LOCATED_MISSING;
+    int fd;
+    for (unsigned i = 0; result != HT_LOCATED && result != HT_LOCATED_UNREADABLE; i++) {
+        locator->places.is_trusted = true;
+        fd = ht_places_open_by_id(&locator->places, wanted->build_id, i);
+        if (fd == HT_WISH_END)
+            break;
+        result = try_file(locator, wanted, fd, NULL, wanted->name);
     }
-    return found;
+    return result;
 }
 
 // Through the living process: what it has mapped, even if the name is gone or means something else here.
-static bool open_by_process(struct ht_elf *module, const struct ht_wanted *wanted,
-                            const struct ht_origin *origin, const char *debug_path)
+static enum ht_located try_process(struct ht_locator *locator, const struct ht_wanted *wanted)
 {
+    uint32_t pid = locator->origin.pid;
+    char root[HT_PROC_PATH_BYTES];
+    ht_proc_root(pid, root, sizeof root);
     char *paths[] = {
-        ht_format("/proc/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, origin->pid, wanted->start,
-                  wanted->limit),
-        ht_format("/proc/%" PRIu32 "/%s", origin->pid, wanted->is_program ? "exe" : ""),
-        ht_format("/proc/%" PRIu32 "/root%s", origin->pid, wanted->name),
+        ht_format("/proc/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, pid, wanted->start, wanted->limit),
+        wanted->is_program ? ht_format("/proc/%" PRIu32 "/exe", pid) : NULL,
     };
-    bool found = false;
+    enum ht_located result = HT_LOCATED_MISSING;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        if (!found)
-            found = open_checked(module, paths[i], -1, wanted->build_id, debug_path) == HT_LOCATED;
+        if (paths[i] != NULL && result != HT_LOCATED && result != HT_LOCATED_UNREADABLE) {
+            locator->places.is_trusted = true;
+            int fd = ht_places_open(&locator->places, NULL, paths[i]);
+            result = try_file(locator, wanted, fd, root, wanted->name);
+        }
         free(paths[i]);
     }
-    return found;
+    if (result != HT_LOCATED && result != HT_LOCATED_UNREADABLE && root[0] != '\0')
+        result = try_name(locator, wanted, root, wanted->name);
+    return result;
 }
 
 // Whatever is not simply the file of that name: only taken by its build id.
-static bool open_elsewhere(struct ht_elf *module, const struct ht_wanted *wanted,
-                           const struct ht_origin *origin, const struct ht_resolve_options *options,
-                           const char *debug_path)
+static enum ht_located try_elsewhere(struct ht_locator *locator, const struct ht_wanted *wanted)
 {
+    enum ht_located result = HT_LOCATED_MISSING;
     if (wanted->build_id[0] == '\0')
-        return false;
-    if (origin->pid != 0 && open_by_process(module, wanted, origin, debug_path))
-        return true;
-    if (open_by_build_id(module, wanted->build_id, debug_path))
-        return true;
-    int fd = options->debuginfod ? ht_debuginfod_fetch(wanted->build_id) : -1;
-    return fd >= 0 && open_checked(module, wanted->name, fd, wanted->build_id, debug_path) == HT_LOCATED;
-}
-
-// What the file itself lacks and a server has: its debug info.
-static void ask_servers(struct ht_elf *module, const char *debug_path)
-{
-    struct ht_elf served;
-    int fd = ht_elf_has_dwarf(module) ? -1 : ht_debuginfod_fetch(module->build_id);
-    if (fd >= 0 && open_checked(&served, "debug info", fd, module->build_id, debug_path) == HT_LOCATED) {
-        if (ht_elf_has_dwarf(&served)) {
-            struct ht_layout layout = served.layout; // the file's own one is exact
-            served.layout = module->layout;
-            module->layout = layout;
-            ht_elf_close(module);
-            *module = served;
-        } else {
-            ht_elf_close(&served);
-        }
-    }
-}
-
-// What dwz moved out of the debug info, when it is not at the name that is written there.
-static void find_alternate(struct ht_elf *module, const struct ht_resolve_options *options,
-                           const char *debug_path)
-{
-    char build_id[HT_BUILD_ID_TEXT_BYTES], *path;
-    bool found = false;
-    if (!ht_elf_wants_alternate(module, build_id))
-        return;
-    for (const char *folder = debug_path; !found && (path = next_by_build_id(&folder, build_id)) != NULL;) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        found = fd >= 0 && ht_elf_set_alternate(module, fd);
-        free(path);
-    }
-    int fd = !found && options->debuginfod ? ht_debuginfod_fetch(build_id) : -1;
-    if (fd >= 0)
-        ht_elf_set_alternate(module, fd);
-    ht_elf_settle_alternate(module);
+        return result;
+    if (locator->origin.pid != 0)
+        result = try_process(locator, wanted);
+    if (result == HT_LOCATED || result == HT_LOCATED_UNREADABLE)
+        return result;
+    result = try_build_id(locator, wanted);
+    if (result == HT_LOCATED || result == HT_LOCATED_UNREADABLE || !locator->options->debuginfod)
+        return result;
+    locator->places.is_trusted = true;
+    return try_file(locator, wanted, ht_debuginfod_fetch(wanted->build_id), NULL, wanted->name);
 }
 
 // The file at the mapping's name. Where the kernel has put " (deleted)" behind that, a file with the build id
 // may have come back to the name.
-static enum ht_located open_by_name(struct ht_elf *module, const struct ht_wanted *wanted, const char *path,
-                                    const char *debug_path)
+static enum ht_located try_own_name(struct ht_locator *locator, const struct ht_wanted *wanted)
 {
-    enum ht_located result = open_checked(module, path, -1, wanted->build_id, debug_path);
-    char *plain = ht_strdup(path);
+    const char *root = locator->options->root;
+    enum ht_located result = try_name(locator, wanted, root, wanted->name);
+    char *plain = ht_strdup(wanted->name);
     if (result == HT_LOCATED_MISSING && wanted->build_id[0] != '\0' && ht_proc_take_deleted(plain))
-        result = open_checked(module, plain, -1, wanted->build_id, debug_path);
+        result = try_name(locator, wanted, root, plain);
     free(plain);
     return result;
 }
 
-enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin *origin,
-                          const struct ht_resolve_options *options, struct ht_elf *ret_module)
+static enum ht_located locate_vdso(struct ht_locator *locator, const struct ht_wanted *wanted)
 {
-    if (strcmp(wanted->name, "[vdso]") == 0) {
-        int fd =
-            wanted->build_id[0] != '\0' ? open_vdso() : -1; // without a build id it could be any kernel's
-        enum ht_located result =
-            fd >= 0 ? open_checked(ret_module, wanted->name, fd, wanted->build_id, NULL) : HT_LOCATED_NO_FILE;
-        return result == HT_LOCATED ? result : HT_LOCATED_NO_FILE;
-    }
+    locator->places.is_trusted = true;
+    int fd = wanted->build_id[0] != '\0' ? open_vdso() : -1; // without a build id it could be any kernel's
+    enum ht_located result = try_file(locator, wanted, fd, NULL, wanted->name);
+    return result == HT_LOCATED ? result : HT_LOCATED_NO_FILE;
+}
+
+enum ht_located ht_locate(struct ht_locator *locator, const struct ht_wanted *wanted)
+{
+    ht_locator_clear(locator);
+    if (strcmp(wanted->name, "[vdso]") == 0)
+        return locate_vdso(locator, wanted);
     if (!is_file_name(wanted->name))
         return HT_LOCATED_NO_FILE;
-    const char *root = options->root != NULL ? options->root : "";
-    const char *extra = options->debug_path != NULL ? options->debug_path : "";
-    // libdwfl's list: "" is the file's own folder, ".debug" one below it.
-    char *debug_path = ht_format(":.debug:%s%s%s%s/usr/lib/debug", extra, extra[0] != '\0' ? ":" : "",
-                                 root[0] != '\0' ? root : "", root[0] != '\0' ? "/usr/lib/debug:" : "");
-    char *path = ht_format("%s%s", root, wanted->name);
-    enum ht_located result = open_by_name(ret_module, wanted, path, debug_path);
+    enum ht_located result = try_own_name(locator, wanted);
+    if (result == HT_LOCATED || result == HT_LOCATED_UNREADABLE)
+        return result;
     char *reason = ht_strdup(ht_error());
-    if (result != HT_LOCATED && open_elsewhere(ret_module, wanted, origin, options, debug_path))
-        result = HT_LOCATED;
-    if (result == HT_LOCATED && options->debuginfod && wanted->build_id[0] != '\0')
-        ask_servers(ret_module, debug_path);
-    if (result == HT_LOCATED)
-        find_alternate(ret_module, options, debug_path);
-    if (result == HT_LOCATED_CHANGED)
-        ht_fail("%s %s", path, reason);
+    enum ht_located other = try_elsewhere(locator, wanted);
+    if (other == HT_LOCATED || other == HT_LOCATED_UNREADABLE)
+        result = other;
+    else if (result == HT_LOCATED_CHANGED)
+        ht_fail("%s%s %s", locator->options->root != NULL ? locator->options->root : "", wanted->name, reason);
     free(reason);
-    free(path);
-    free(debug_path);
     return result;
 }

@@ -2,7 +2,8 @@
 #ifndef HT_RESOLVE_LOCATE_H
 #define HT_RESOLVE_LOCATE_H
 
-#include "resolve/elf.h"
+#include "resolve/places.h"
+#include "resolve/reader.h"
 #include "resolve/resolve.h"
 
 // Which process a profile is of, as far as it can still be looked at.
@@ -23,7 +24,17 @@ enum ht_located {
     HT_LOCATED,
     HT_LOCATED_CHANGED, // a file of that name is there, and it is another one; ht_error()
     HT_LOCATED_MISSING,
-    HT_LOCATED_NO_FILE, // what was mapped is no file
+    HT_LOCATED_NO_FILE,    // what was mapped is no file
+    HT_LOCATED_UNREADABLE, // the reader failed on it; ht_error()
+};
+
+// Who looks, and what was found last. All 0 but the first three is a valid start.
+struct ht_locator {
+    struct ht_reader *reader;
+    const struct ht_resolve_options *options;
+    struct ht_origin origin;
+    struct ht_places places; // of the file that was found
+    struct ht_reader_module module;
 };
 
 // Context: tool.
@@ -32,10 +43,15 @@ enum ht_located {
 // options.pid wins.
 struct ht_origin ht_origin_of(const struct ht_profile *profile, const struct ht_resolve_options *options);
 
-// Opens the file: by its name (below options.root), through the process if it still runs (deleted files,
+// Opens the file in the reader: by its name (below options.root), through the process if it still runs (deleted files,
 // containers), by build id in the folders for debug info, and, if allowed, from debuginfod servers. With a
 // build id only files that have it are taken.
-enum ht_located ht_locate(const struct ht_wanted *wanted, const struct ht_origin *origin,
-                          const struct ht_resolve_options *options, struct ht_elf *ret_module);
+enum ht_located ht_locate(struct ht_locator *locator, const struct ht_wanted *wanted);
+
+// How the reader comes to what belongs to the file.
+struct ht_wishes ht_locator_wishes(struct ht_locator *locator);
+
+// Forgets what was found.
+void ht_locator_clear(struct ht_locator *locator);
 
 #endif

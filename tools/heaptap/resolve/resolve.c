@@ -9,19 +9,20 @@
 #include "resolve/locate.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
-// New answers of a module, for the cache once all names are readable.
+// New answers of a module, for the cache.
 struct harvest {
-    char *build_id;
-    struct ht_layout layout; // segments are its own
-    struct ht_query *queries;
-    size_t count;
+    char *key;
+    struct ht_reader_answers answers;
 };
 
 struct resolver {
     struct ht_profile *profile;
     const struct ht_resolve_options *options;
-    struct ht_origin origin;
+    struct ht_reader reader;
+    struct ht_locator locator;
+    bool may_read;      // files can be opened with no more than their owner's rights
     char *cache_folder; // NULL: no cache
     struct ht_index function_index;
     struct ht_buffer missing; // names of modules whose file is not there
@@ -62,25 +63,6 @@ static void add_line(struct ht_profile *profile, uint32_t function, int64_t line
     profile->lines[profile->line_count++] = (struct ht_line){.function = function, .line = line};
 }
 
-static void store_answer(struct resolver *resolver, const struct ht_elf *module, const struct ht_query *query)
-{
-    struct ht_profile *profile = resolver->profile;
-    struct ht_location *location = &profile->locations[query->tag];
-    location->lines = profile->line_count;
-    location->line_count = query->frame_count;
-    for (uint32_t i = 0; i < query->frame_count; i++) {
-        const struct ht_frame *frame = &module->frames[query->first_frame + i];
-        const char *symbol = frame->symbol != NULL ? frame->symbol : "??";
-        struct ht_function function = {.start_line = frame->start_line};
-        size_t length = strcspn(symbol, "@"); // foo@@GLIBC_2.2
-        length += strcmp(symbol + length, "@plt") == 0 ? strlen("@plt") : 0;
-        function.system_name = ht_profile_intern(profile, symbol, length);
-        function.name = function.system_name; // demangled later, with all others
-        function.file = frame->file != NULL ? ht_profile_intern_text(profile, frame->file) : 0;
-        add_line(profile, add_function(resolver, function), frame->line);
-    }
-}
-
 // A function of the cache in the profile; its readable name counts only where that is what was asked for.
 static uint32_t take_function(struct resolver *resolver, const struct ht_cache *cache, uint32_t number)
 {
@@ -96,7 +78,7 @@ static uint32_t take_function(struct resolver *resolver, const struct ht_cache *
     return add_function(resolver, function);
 }
 
-// Answers what the cache knows.
+// Answers what the cache, or an answer of the reader, knows.
 static void ask_cache(struct resolver *resolver, const struct ht_cache *cache, struct group *group)
 {
     struct ht_profile *profile = resolver->profile;
@@ -109,7 +91,8 @@ static void ask_cache(struct resolver *resolver, const struct ht_cache *cache, s
         const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
         uint64_t address;
         uint32_t count;
-        if (!ht_layout_address(&layout, mapping->start, mapping->limit, mapping->offset, location->address,
+        if (group->is_known[i] ||
+            !ht_layout_address(&layout, mapping->start, mapping->limit, mapping->offset, location->address,
                                &address))
             continue;
         const struct ht_cache_frame *frames = ht_cache_find(cache, address, &count);
@@ -129,10 +112,10 @@ static void ask_cache(struct resolver *resolver, const struct ht_cache *cache, s
     free(functions);
 }
 
-static int compare_queries(const void *left, const void *right)
+static int compare_numbers(const void *left, const void *right)
 {
-    const struct ht_query *a = left, *b = right;
-    return a->address < b->address ? -1 : a->address > b->address;
+    const uint64_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
 }
 
 // Sets the mapping's has_ flags if all of its locations have names now (and files, and lines).
@@ -157,70 +140,84 @@ static void set_flags(struct ht_profile *profile, uint32_t mapping, const uint32
     flags->has_inline_frames = flags->has_inline_frames || (functions && files && lines);
 }
 
-// Keeps a module's new answers for the cache.
-static void harvest(struct resolver *resolver, const struct ht_elf *module, struct ht_query *queries,
-                    size_t count)
+// Whether all may profit from what was read of a file, or only its user (resolve/cache.h).
+static char *cache_key_of(const struct resolver *resolver, bool is_trusted, const char *build_id)
 {
-    struct harvest *added;
-    HT_RESERVE(resolver->harvests, resolver->harvest_capacity, resolver->harvest_count + 1);
-    added = &resolver->harvests[resolver->harvest_count++];
-    size_t bytes = module->layout.segment_count * sizeof *module->layout.segments;
-    struct ht_segment *segments = ht_alloc(bytes);
-    memcpy(segments, module->layout.segments, bytes);
-    *added = (struct harvest){.build_id = ht_strdup(module->build_id),
-                              .layout = module->layout,
-                              .queries = queries,
-                              .count = count};
-    added->layout.segments = segments;
+    uid_t user = geteuid() == 0 ? resolver->profile->owner.uid : geteuid();
+    return is_trusted ? ht_cache_key(build_id) : ht_cache_key_of(build_id, user);
 }
 
-// Answers the rest of a group from a file, in one pass.
-static void ask_module(struct resolver *resolver, struct ht_elf *module, struct group *group)
+// The rest of a group's addresses as the file has them, sorted. free() them.
+static uint64_t *addresses_of(const struct resolver *resolver, const struct group *group, size_t *ret_count)
 {
-    struct ht_profile *profile = resolver->profile;
-    struct ht_query *queries = ht_alloc_zero(group->count, sizeof *queries);
+    const struct ht_profile *profile = resolver->profile;
+    uint64_t *addresses = ht_realloc_array(NULL, group->count, sizeof *addresses);
     size_t count = 0;
     for (size_t i = 0; i < group->count; i++) {
         const struct ht_location *location = &profile->locations[group->locations[i]];
         const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
-        uint64_t address;
-        if (!group->is_known[i] && ht_layout_address(&module->layout, mapping->start, mapping->limit,
-                                                     mapping->offset, location->address, &address))
-            queries[count++] = (struct ht_query){.address = address, .tag = group->locations[i]};
+        if (!group->is_known[i] &&
+            ht_layout_address(&resolver->locator.module.layout, mapping->start, mapping->limit, mapping->offset,
+                              location->address, &addresses[count]))
+            count++;
     }
     if (count > 0)
-        qsort(queries, count, sizeof *queries, compare_queries);
-    ht_elf_resolve(module, queries, count);
-    for (size_t i = 0; i < count; i++)
-        if (queries[i].frame_count > 0)
-            store_answer(resolver, module, &queries[i]);
-    if (resolver->cache_folder != NULL && module->is_complete && module->build_id[0] != '\0' && count > 0)
-        harvest(resolver, module, queries, count);
-    else
-        free(queries);
+        qsort(addresses, count, sizeof *addresses, compare_numbers);
+    *ret_count = count;
+    return addresses;
+}
+
+// Answers the rest of a group from the file that was found, in one pass.
+static int ask_module(struct resolver *resolver, const char *name, struct group *group, bool *ret_has_dwarf)
+{
+    struct ht_locator *locator = &resolver->locator;
+    const bool is_simple = resolver->options->demangle == HT_DEMANGLE_SIMPLE;
+    struct ht_wishes wishes = ht_locator_wishes(locator);
+    struct ht_reader_answers answers;
+    size_t count;
+    uint64_t *addresses = addresses_of(resolver, group, &count);
+    int result = ht_reader_resolve(&resolver->reader, addresses, count, is_simple, &locator->module, &wishes,
+                                   &answers);
+    free(addresses);
+    if (result != 0)
+        return result;
+    *ret_has_dwarf = answers.has_dwarf;
+    ask_cache(resolver, &answers.cache, group);
+    if (answers.lacks != NULL && !resolver->options->quiet)
+        ht_warn("%s: names and lines are incomplete: its debug info in %s cannot be read", name, answers.lacks);
+    bool is_kept = resolver->cache_folder != NULL && answers.has_dwarf && answers.is_complete && count > 0;
+    char *key =
+        is_kept ? cache_key_of(resolver, locator->places.is_trusted, locator->module.build_id) : NULL;
+    if (key == NULL) {
+        ht_reader_answers_free(&answers);
+        return 0;
+    }
+    HT_RESERVE(resolver->harvests, resolver->harvest_capacity, resolver->harvest_count + 1);
+    resolver->harvests[resolver->harvest_count++] = (struct harvest){key, answers};
+    return 0;
 }
 
 // Opens the file of a group and answers from it.
 static enum ht_resolve_state ask_file(struct resolver *resolver, const struct ht_wanted *wanted,
                                       struct group *group)
 {
-    struct ht_elf module;
-    bool quiet = resolver->options->quiet;
-    switch (ht_locate(wanted, &resolver->origin, resolver->options, &module)) {
+    bool quiet = resolver->options->quiet, has_dwarf = false;
+    if (!resolver->may_read)
+        return HT_RESOLVE_UNREADABLE;
+    enum ht_located located = ht_locate(&resolver->locator, wanted);
+    if (located == HT_LOCATED && ask_module(resolver, wanted->name, group, &has_dwarf) < 0)
+        located = HT_LOCATED_UNREADABLE;
+    switch (located) {
     case HT_LOCATED:
-        ask_module(resolver, &module, group);
-        bool has_dwarf = ht_elf_has_dwarf(&module);
-        char *lacks = ht_elf_lacks(&module);
-        if (lacks != NULL && !quiet)
-            ht_warn("%s: names and lines are incomplete: its debug info in %s cannot be read", wanted->name,
-                    lacks);
-        free(lacks);
-        ht_elf_close(&module);
         return has_dwarf ? HT_RESOLVE_DEBUG : HT_RESOLVE_SYMBOLS;
     case HT_LOCATED_CHANGED:
         if (!quiet)
             ht_warn("%s; its names are left out", ht_error());
         return HT_RESOLVE_CHANGED;
+    case HT_LOCATED_UNREADABLE:
+        if (!quiet)
+            ht_warn("%s: its names are left out: %s", wanted->name, ht_error());
+        return HT_RESOLVE_UNREADABLE;
     case HT_LOCATED_MISSING:
         ht_buffer_text(&resolver->missing, resolver->missing_count++ > 0 ? ", " : "");
         ht_path_base(wanted->name, &resolver->missing);
@@ -263,10 +260,14 @@ static void resolve_group(struct resolver *resolver, const uint32_t *locations, 
     };
     struct group group = {
         .locations = locations, .count = count, .is_known = ht_alloc_zero(count, sizeof *group.is_known)};
-    struct ht_cache cache;
-    if (ht_cache_open(&cache, resolver->cache_folder, wanted.build_id) == 0)
-        ask_cache(resolver, &cache, &group);
-    ht_cache_close(&cache);
+    for (int shared = 1; shared >= 0 && group.known_count < count; shared--) {
+        struct ht_cache cache;
+        char *key = cache_key_of(resolver, shared, wanted.build_id);
+        if (ht_cache_open(&cache, resolver->cache_folder, key, wanted.build_id) == 0)
+            ask_cache(resolver, &cache, &group);
+        ht_cache_close(&cache);
+        free(key);
+    }
     enum ht_resolve_state state = HT_RESOLVE_CACHED;
     if (group.known_count < count)
         state = ask_file(resolver, &wanted, &group);
@@ -329,10 +330,11 @@ static bool looks_like_cplusplus(const char *name)
     return strpbrk(name, "<>[]") != NULL || strstr(name, "::") != NULL;
 }
 
-static void demangle_function(struct ht_profile *profile, struct ht_function *function, enum ht_demangle mode)
+// `name`: what libiberty made of the symbol (free()d here), NULL: nothing.
+static void name_function(struct ht_profile *profile, struct ht_function *function, enum ht_demangle mode,
+                          char *name)
 {
     const char *symbol = ht_profile_text(profile, function->system_name);
-    char *name = ht_demangle(symbol, mode);
     if (name == NULL) {
         if (mode == HT_DEMANGLE_NONE || mode == HT_DEMANGLE_FULL || !looks_like_cplusplus(symbol)) {
             function->name = function->system_name;
@@ -347,51 +349,44 @@ static void demangle_function(struct ht_profile *profile, struct ht_function *fu
     free(name);
 }
 
-static void demangle_all(struct ht_profile *profile, const struct ht_resolve_options *options)
+// Names that are to be made readable; the mangled ones of them by the reader, for they are foreign.
+static void demangle_all(struct resolver *resolver)
 {
+    struct ht_profile *profile = resolver->profile;
+    const struct ht_resolve_options *options = resolver->options;
+    uint32_t *functions = ht_realloc_array(NULL, profile->function_count, sizeof *functions);
+    const char **symbols = ht_realloc_array(NULL, profile->function_count, sizeof *symbols);
+    size_t count = 0;
     for (size_t i = 0; i < profile->function_count; i++) {
         struct ht_function *function = &profile->functions[i];
+        const char *symbol = ht_profile_text(profile, function->system_name);
         bool is_raw = function->name == 0 || function->name == function->system_name;
-        if (is_raw || (options->names_given && function->system_name != 0))
-            demangle_function(profile, function, options->demangle);
-    }
-}
-
-// A module's new answers go into its file of the cache.
-static void save_harvest(const struct resolver *resolver, struct harvest *harvest)
-{
-    const struct ht_profile *profile = resolver->profile;
-    bool is_simple = resolver->options->demangle == HT_DEMANGLE_SIMPLE;
-    struct ht_cache_writer writer = {0};
-    uint32_t *numbers = ht_realloc_array(NULL, profile->function_count, sizeof *numbers);
-    memset(numbers, 0xff, profile->function_count * sizeof *numbers);
-    for (size_t i = 0; i < harvest->count; i++) {
-        const struct ht_location *location = &profile->locations[harvest->queries[i].tag];
-        for (uint32_t l = 0; l < location->line_count; l++) {
-            const struct ht_line *line = &profile->lines[location->lines + l];
-            const struct ht_function *function = &profile->functions[line->function];
-            uint32_t *number = &numbers[line->function];
-            if (*number == HT_NONE)
-                *number =
-                    ht_cache_add_function(&writer, ht_profile_text(profile, function->system_name),
-                                          is_simple ? ht_profile_text(profile, function->name) : NULL,
-                                          ht_profile_text(profile, function->file), function->start_line);
-            ht_cache_add_frame(&writer, *number, line->line);
+        if (!is_raw && (!options->names_given || function->system_name == 0))
+            continue;
+        if (options->demangle != HT_DEMANGLE_NONE && ht_demangle_is_foreign(symbol)) {
+            functions[count] = (uint32_t)i;
+            symbols[count++] = symbol;
+        } else {
+            name_function(profile, function, options->demangle, ht_demangle(symbol, options->demangle));
         }
-        ht_cache_add_entry(&writer, harvest->queries[i].address, location->line_count);
     }
-    free(numbers);
-    ht_cache_save(&writer, resolver->cache_folder, harvest->build_id, &harvest->layout);
+    char **names = ht_alloc_zero(count, sizeof *names);
+    if (count > 0 && resolver->may_read)
+        ht_reader_demangle(&resolver->reader, symbols, count, options->demangle, names);
+    for (size_t i = 0; i < count; i++)
+        name_function(profile, &profile->functions[functions[i]], options->demangle, names[i]);
+    free(names);
+    free(symbols);
+    free(functions);
 }
 
 static void save_harvests(struct resolver *resolver)
 {
     for (size_t i = 0; i < resolver->harvest_count; i++) {
         struct harvest *harvest = &resolver->harvests[i];
-        save_harvest(resolver, harvest);
-        free(harvest->build_id);
-        free((void *)(uintptr_t)harvest->layout.segments);
-        free(harvest->queries);
+        ht_cache_save(&harvest->answers.cache, resolver->cache_folder, harvest->key);
+        ht_reader_answers_free(&harvest->answers);
+        free(harvest->key);
     }
     free(resolver->harvests);
 }
@@ -421,7 +416,7 @@ static void resolve_jit(struct resolver *resolver)
     }
     if (count > 0) {
         qsort(queries, count, sizeof *queries, compare_jit);
-        named = ht_jit_resolve(&resolver->origin, resolver->options->root, queries, count);
+        named = ht_jit_resolve(&resolver->locator.origin, profile->owner, resolver->options->root, queries, count);
     }
     for (size_t i = 0; i < count && named > 0; i++) {
         if (queries[i].name == NULL)
@@ -441,21 +436,44 @@ static void resolve_jit(struct resolver *resolver)
     free(queries);
 }
 
+// Whether files can be looked at with no more than the owner's rights.
+static bool can_take_rights(const struct resolver *resolver)
+{
+    struct ht_rights saved;
+    if (ht_rights_take(resolver->profile->owner, &saved) < 0) {
+        if (!resolver->options->quiet)
+            ht_warn("no names: %s; try as that user", ht_error());
+        return false;
+    }
+    ht_rights_return(&saved);
+    return true;
+}
+
 void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_options *options)
 {
     static const struct ht_resolve_options defaults;
     struct resolver resolver = {.profile = profile, .options = options != NULL ? options : &defaults};
-    resolver.origin = ht_origin_of(profile, resolver.options);
-    resolver.cache_folder = resolver.options->no_cache ? NULL : ht_cache_folder();
-    ht_debuginfod_begin(resolver.options->debuginfod, resolver.options->debuginfod_timeout_ns);
-    if (!resolver.options->names_only)
+    options = resolver.options;
+    resolver.reader.owner = profile->owner;
+    resolver.locator = (struct ht_locator){.reader = &resolver.reader, .options = options};
+    resolver.locator.origin = ht_origin_of(profile, options);
+    resolver.locator.places = (struct ht_places){.owner = profile->owner,
+                                                 .root = options->root,
+                                                 .extra = options->debug_path,
+                                                 .debuginfod = options->debuginfod};
+    resolver.may_read = can_take_rights(&resolver);
+    resolver.cache_folder = options->no_cache ? NULL : ht_cache_folder();
+    ht_debuginfod_begin(options->debuginfod, options->debuginfod_timeout_ns);
+    if (!options->names_only)
         resolve_modules(&resolver);
     ht_debuginfod_end();
-    demangle_all(profile, resolver.options);
+    demangle_all(&resolver);
+    ht_reader_end(&resolver.reader);
+    ht_locator_clear(&resolver.locator);
     save_harvests(&resolver);
-    if (!resolver.options->names_only)
+    if (!options->names_only)
         resolve_jit(&resolver);
-    if (resolver.missing_count > 0 && !resolver.options->quiet)
+    if (resolver.missing_count > 0 && !options->quiet)
         ht_warn("no names for %s: the file%s cannot be read here", resolver.missing.data,
                 resolver.missing_count > 1 ? "s" : "");
     ht_buffer_free(&resolver.missing);

@@ -8,7 +8,6 @@
 #include "resolve/elf.h"
 
 #include <dwarf.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -29,17 +28,6 @@ struct pieces {
     struct ht_split_section items[PIECES];
     size_t count;
 };
-
-static int open_plain(const char *path)
-{
-    struct stat stat_of;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd >= 0 && (fstat(fd, &stat_of) != 0 || !S_ISREG(stat_of.st_mode))) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
 
 static void add_piece(struct pieces *pieces, const char *name, int fd, uint64_t offset, uint64_t bytes)
 {
@@ -357,11 +345,10 @@ static bool open_unit(struct ht_elf *module, const struct pieces *pieces, uint64
     return false;
 }
 
-static bool open_file(struct ht_elf *module, const char *path, Dwarf_Die *skeleton, uint64_t id,
-                      Dwarf_Die *ret_unit)
+// fd is taken over.
+static bool open_file(struct ht_elf *module, int fd, Dwarf_Die *skeleton, uint64_t id, Dwarf_Die *ret_unit)
 {
-    int fd = open_plain(path);
-    Elf *elf = fd >= 0 ? elf_begin(fd, ELF_C_READ, NULL) : NULL;
+    Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
     struct pieces pieces = {0};
     if (elf != NULL) {
         pieces_of_file(&module->split, elf, fd, &pieces);
@@ -369,51 +356,30 @@ static bool open_file(struct ht_elf *module, const char *path, Dwarf_Die *skelet
     }
     bool found = pieces.count > 0 && open_unit(module, &pieces, id, ret_unit);
     elf_end(elf);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return found;
 }
 
-// A .dwo file by its name: in the folder of the compiler, then beside the program.
+// A .dwo file by its name.
 static bool find_file(struct ht_elf *module, Dwarf_Die *skeleton, const char *name, uint64_t id,
                       Dwarf_Die *ret_unit)
 {
     Dwarf_Attribute attribute;
     const char *folder = dwarf_formstring(dwarf_attr(skeleton, DW_AT_comp_dir, &attribute));
-    const char *slash = strrchr(name, '/'), *end = strrchr(module->path, '/');
-    int beside = end != NULL ? (int)(end + 1 - module->path) : 0;
-    char *paths[] = {
-        name[0] == '/' || folder == NULL ? ht_strdup(name) : ht_format("%s/%s", folder, name),
-        ht_format("%.*s%s", beside, module->path, name[0] == '/' ? name + 1 : name),
-        ht_format("%.*s%s", beside, module->path, slash != NULL ? slash + 1 : name),
-    };
-    bool found = false;
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        found = found || open_file(module, paths[i], skeleton, id, ret_unit);
-        free(paths[i]);
-    }
-    return found;
+    struct ht_wish wish = {HT_WISH_UNIT, 0, name, folder != NULL ? folder : "", ""};
+    for (int fd; (fd = ht_wish_grant(&module->wishes, &wish)) != HT_WISH_END; wish.ordinal++)
+        if (fd >= 0 && open_file(module, fd, skeleton, id, ret_unit))
+            return true;
+    return false;
 }
 
-// The package beside the program, or in the folders for debug info by its build id.
 static void open_package(struct ht_elf *module)
 {
     struct ht_split *split = &module->split;
-    char *path = ht_format("%s.dwp", module->path);
-    split->dwp_fd = open_plain(path);
-    free(path);
-    for (const char *folder = module->debug_path; split->dwp_fd < 0 && folder != NULL && *folder != '\0';) {
-        size_t length = strcspn(folder, ":");
-        char *debug = folder[0] == '/' ? ht_elf_debug_name(folder, length, module->build_id) : NULL;
-        if (debug != NULL) {
-            path = ht_format("%.*s.dwp", (int)(strlen(debug) - strlen(".debug")), debug);
-            split->dwp_fd = open_plain(path);
-            free(path);
-        }
-        free(debug);
-        folder += length;
-        folder += *folder == ':';
-    }
+    struct ht_wish wish = {HT_WISH_PACKAGE, 0, "", "", module->build_id};
+    do
+        split->dwp_fd = ht_wish_grant(&module->wishes, &wish);
+    while (wish.ordinal++, split->dwp_fd == HT_WISH_NOTHING);
     if (split->dwp_fd >= 0)
         split->dwp = elf_begin(split->dwp_fd, ELF_C_READ, NULL);
     for (size_t i = 0; i < HT_SPLIT_SECTIONS && split->dwp != NULL; i++)

@@ -21,7 +21,7 @@ enum { HT_SPLIT_SECTIONS = 6 }; // that a unit has in its own file
 // What a module keeps of them. All 0 is a valid start.
 struct ht_split {
     bool is_ready;
-    int dwp_fd;    // -1: none
+    int dwp_fd;    // below 0: none
     int memory_fd; // 0: none; a file in memory with what other files have compressed
     Elf *dwp;
     struct ht_split_section package[HT_SPLIT_SECTIONS];
