@@ -382,7 +382,7 @@ void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_
     uint64_t bias = module->dwarf_bias;
     if (dwarf == NULL || count == 0)
         return;
-    module->is_complete = module->lost_alternate == NULL;
+    module->is_complete = true;
     struct unit *units;
     uint32_t *query_unit = ht_realloc_array(NULL, count, sizeof *query_unit);
     size_t unit_count = find_units(module, queries, count, query_unit, &units);

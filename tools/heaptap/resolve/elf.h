@@ -88,8 +88,8 @@ void ht_elf_close(struct ht_elf *module);
 bool ht_layout_address(const struct ht_layout *layout, uint64_t start, uint64_t limit, uint64_t offset,
                        uint64_t address, uint64_t *ret_address);
 
-// The debug info with its alternate one, NULL if there is none but symbols, or it would be read with another file's
-// alternate.
+// The debug info with its alternate one, NULL if there is none but symbols, or a part of it cannot be read: then the symbols
+// say more.
 Dwarf *ht_elf_dwarf(struct ht_elf *module);
 
 static inline bool ht_elf_has_dwarf(struct ht_elf *module)
