@@ -3,6 +3,7 @@
 #include "resolve/gopclntab.h"
 
 #include "base/memory.h"
+#include "resolve/sections.h"
 
 #include <gelf.h>
 #include <stdbool.h>
@@ -114,17 +115,11 @@ static uint64_t find_head(const uint8_t *bytes, uint64_t size)
 void ht_gopclntab_each(Elf *elf, void (*add)(void *context, uint64_t start, uint64_t end, const char *name),
                        void *context)
 {
-    size_t names;
     struct table table = {0};
     uint64_t address = 0, code = 0; // of the table, of .text
-    if (elf_getshdrstrndx(elf, &names) != 0)
-        return;
-    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
-        GElf_Shdr header;
-        const char *name =
-            gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
-        if (name == NULL)
-            continue;
+    GElf_Shdr header;
+    const char *name;
+    for (Elf_Scn *section = NULL; (section = ht_section_next(elf, section, &header, &name)) != NULL;) {
         if (strcmp(name, ".text") == 0)
             code = header.sh_addr;
         bool is_mixed = strcmp(name, ".data.rel.ro") == 0;

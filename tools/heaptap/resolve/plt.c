@@ -2,6 +2,8 @@
 // is told by the relocation of the word that it reads.
 #include "resolve/plt.h"
 
+#include "resolve/sections.h"
+
 #include <gelf.h>
 #include <stdlib.h>
 
@@ -132,26 +134,18 @@ static void read_stubs(struct stubs *stubs, Elf *elf, Elf_Scn *section, const GE
 void ht_plt_each(Elf *elf, void (*add)(void *context, uint64_t start, uint64_t end, const char *name),
                  void *context)
 {
-    size_t names;
     struct slots slots = {0};
     struct stubs stubs = {.slots = &slots, .add = add, .context = context};
-    if (elf_getshdrstrndx(elf, &names) != 0)
-        return;
-    for (int want_stubs = 0; want_stubs < 2; want_stubs++) {
-        for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
-            GElf_Shdr header;
-            const char *name =
-                gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
-            if (name == NULL)
-                continue;
-            if (!want_stubs && header.sh_type == SHT_RELA)
-                add_relocations(&slots, elf, section, &header, name);
-            else if (want_stubs && strncmp(name, ".plt", 4) == 0 && (header.sh_flags & SHF_EXECINSTR))
-                read_stubs(&stubs, elf, section, &header);
-        }
-        if (!want_stubs && slots.count > 0)
-            qsort(slots.slots, slots.count, sizeof *slots.slots, compare_slots);
-    }
+    GElf_Shdr header;
+    const char *name;
+    for (Elf_Scn *section = NULL; (section = ht_section_next(elf, section, &header, &name)) != NULL;)
+        if (header.sh_type == SHT_RELA)
+            add_relocations(&slots, elf, section, &header, name);
+    if (slots.count > 0)
+        qsort(slots.slots, slots.count, sizeof *slots.slots, compare_slots);
+    for (Elf_Scn *section = NULL; (section = ht_section_next(elf, section, &header, &name)) != NULL;)
+        if (strncmp(name, ".plt", 4) == 0 && (header.sh_flags & SHF_EXECINSTR))
+            read_stubs(&stubs, elf, section, &header);
     free(slots.slots);
     free(slots.lazy);
 }
