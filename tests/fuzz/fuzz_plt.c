@@ -13,7 +13,7 @@ struct seen {
 static void note(void *context, uint64_t start, uint64_t end, const char *name)
 {
     struct seen *seen = context;
-    if (start == end || name[0] == '\0') {
+    if (end <= start || name[0] == '\0') {
         abort();
     }
     seen->count++;

@@ -94,7 +94,7 @@ static void read_functions(const struct table *table, void (*add)(void *, uint64
         uint64_t start = number_at(table, at, field), end = number_at(table, at + UINT64_C(2) * field, field);
         uint64_t function = base + number_at(table, at + field, field);
         uint64_t name = table->names + number_at(table, function + field, 4);
-        if (end <= start || name >= table->size)
+        if (end <= start || end > UINT64_MAX - table->text || name >= table->size)
             continue;
         uint64_t room = table->size - name < NAME_LIMIT ? table->size - name : NAME_LIMIT;
         if (memchr(table->bytes + name, '\0', room) == NULL)

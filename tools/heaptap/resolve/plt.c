@@ -127,7 +127,8 @@ static void read_stubs(struct stubs *stubs, Elf *elf, Elf_Scn *section, const GE
 {
     GElf_Ehdr file;
     Elf_Data *data = header->sh_type != SHT_NOBITS ? elf_rawdata(section, NULL) : NULL;
-    if (data == NULL || data->d_buf == NULL || gelf_getehdr(elf, &file) == NULL)
+    if (data == NULL || data->d_buf == NULL || gelf_getehdr(elf, &file) == NULL ||
+        data->d_size > UINT64_MAX - header->sh_addr)
         return;
     stubs->bytes = data->d_buf;
     stubs->address = header->sh_addr;
