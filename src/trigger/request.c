@@ -11,6 +11,7 @@
 #include "sys/log.h"
 #include "sys/memory.h"
 #include "sys/raw.h"
+#include "sys/seam.h"
 #include "trigger/thread.h"
 
 #include <errno.h>
@@ -120,6 +121,7 @@ static void ht_serve(void *arg)
     (void)arg;
     uint32_t wanted;
     while ((wanted = ht_swap_acqrel(&ht_wanted, 0)) != 0) {
+        HT_SEAM(request_taken);
         for (int trigger = HT_TRIGGER_COUNT - 1; trigger >= 0; trigger--) {
             if ((wanted & (1u << trigger)) == 0) {
                 continue;
@@ -183,6 +185,20 @@ void ht_request_again(void)
     }
 }
 
+static bool ht_request_wait(uint64_t deadline_ns)
+{
+    HT_SEAM(request_waits);
+    if (!ht_thread_wait(deadline_ns)) {
+        struct ht_region *region = ht_process_region_if_made();
+        if (region != NULL) {
+            ht_health_add(region->header, HT_HEALTH_SNAPSHOT_SKIPPED, 1);
+        }
+        return false;
+    }
+    HT_SEAM(request_waited);
+    return true;
+}
+
 // Has these triggers (a bit each) served, and waits until that is done. False: the deadline came first.
 static bool ht_request_served(uint32_t triggers, uint64_t deadline_ns)
 {
@@ -192,15 +208,12 @@ static bool ht_request_served(uint32_t triggers, uint64_t deadline_ns)
             ht_thread_here(ht_serve, NULL); // where no thread can be had
         }
         // A thread that was under way may end without having seen our bit.
-        if (!ht_thread_wait(deadline_ns)) {
-            struct ht_region *region = ht_process_region_if_made();
-            if (region != NULL) {
-                ht_health_add(region->header, HT_HEALTH_SNAPSHOT_SKIPPED, 1);
-            }
+        if (!ht_request_wait(deadline_ns)) {
             return false;
         }
     } while ((ht_load_acquire(&ht_wanted) & triggers) != 0);
-    return true;
+    // Another one, begun for somebody else since then, may have taken our bit and be at it.
+    return ht_request_wait(deadline_ns);
 }
 
 int ht_request_now(uint64_t deadline_ns)

@@ -11,6 +11,7 @@
 #include "sys/atomic.h"
 #include "sys/clock.h"
 #include "sys/fmt.h"
+#include "sys/log.h"
 #include "sys/raw.h"
 #include "trigger/allocator.h"
 #include "trigger/config.h"
@@ -20,6 +21,7 @@
 #include "trigger/signal.h"
 #include "unwind/objects.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +161,7 @@ static void ht_settle(void)
     // Before anything that can fail: whoever asks for a snapshot must not kill a process that cannot record.
     ht_signal_install(config->signal);
     if (!ht_owner_start()) {
+        ht_log_error("nothing is recorded", NULL, ENOMEM);
         return;
     }
     ht_fault_install(config->signal);

@@ -1,6 +1,6 @@
 // A host that takes the shim through all that it does: load, first sample, growth of the region, fork, a
 // snapshot by signal, exit. Arguments: "tsc" (the processor's time stamp counter is forbidden as well),
-// "much".
+// "much", "few" blocks, for who looks at each single call: then the signal comes wherever there is a shim.
 #include <heaptap/heaptap.h>
 
 #include <signal.h>
@@ -14,6 +14,7 @@
 
 #define BLOCKS 10000u
 #define MANY   50000u // their records need more than the first mapping of a region
+#define FEW    100u
 
 static void *blocks[MANY];
 
@@ -32,21 +33,27 @@ static void release(size_t count)
         free(blocks[i]);
 }
 
+// Whether the snapshot signal is the shim's to take.
+static bool is_taken(void)
+{
+    struct sigaction handler; // none of ours: the signal would end the parent
+    return getenv("HEAPTAP_SIGNAL") == NULL && sigaction(SIGUSR2, NULL, &handler) == 0 &&
+           handler.sa_handler != SIG_DFL;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "tsc") == 0 && prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) != 0)
         return 77;
-    size_t count = argc > 1 && strcmp(argv[1], "much") == 0 ? MANY : BLOCKS;
+    bool is_few = argc > 1 && strcmp(argv[1], "few") == 0;
+    size_t count = is_few ? FEW : argc > 1 && strcmp(argv[1], "much") == 0 ? MANY : BLOCKS;
     allocate(count);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         release(count);
         allocate(count / 10);
-        struct sigaction handler; // none of ours: the signal would end the parent
-        bool snapshot = heaptap_is_loaded() && getenv("HEAPTAP_SIGNAL") == NULL &&
-                        sigaction(SIGUSR2, NULL, &handler) == 0 && handler.sa_handler != SIG_DFL;
-        kill(getppid(), snapshot ? SIGUSR2 : 0);
+        kill(getppid(), heaptap_is_loaded() && (is_few || is_taken()) ? SIGUSR2 : 0);
         exit(4);
     }
     int status = -1;

@@ -5,6 +5,7 @@
 #include "resolve/gopclntab.h"
 #include "resolve/inflate.h"
 #include "resolve/plt.h"
+#include "resolve/sections.h"
 
 #include <elfutils/libdwelf.h>
 #include <gelf.h>
@@ -392,15 +393,12 @@ static void resolve_by_symbol(struct ht_elf *module, struct ht_query *query)
 // before elfutils 0.190).
 static bool has_compressed(Elf *elf)
 {
-    size_t names;
-    if (elf == NULL || elf_getshdrstrndx(elf, &names) != 0)
-        return false;
-    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
-        GElf_Shdr header;
+    GElf_Shdr header;
+    const char *name;
+    Elf_Scn *section = NULL;
+    while (elf != NULL && (section = ht_section_next(elf, section, &header, &name)) != NULL) {
         GElf_Chdr compression;
-        const char *name =
-            gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
-        if (name != NULL && strncmp(name, ".debug_", 7) == 0 && (header.sh_flags & SHF_COMPRESSED) &&
+        if (strncmp(name, ".debug_", 7) == 0 && (header.sh_flags & SHF_COMPRESSED) &&
             gelf_getchdr(section, &compression) != NULL && compression.ch_type != ELFCOMPRESS_ZLIB &&
             elf_compress(section, 0, 0) < 0)
             return true;

@@ -3,6 +3,7 @@
 #include "resolve/gopclntab.h"
 
 #include "base/memory.h"
+#include "resolve/sections.h"
 
 #include <gelf.h>
 #include <stdbool.h>
@@ -13,7 +14,7 @@
 #define GO_1_18 0xfffffff0u
 #define GO_1_20 0xfffffff1u
 
-enum { POINTER = 8, HEAD = 8, FUNCTION_LIMIT = 1 << 24 };
+enum { POINTER = 8, HEAD = 8, FUNCTION_LIMIT = 1 << 24, NAME_LIMIT = 1 << 16, RELOCATION_LIMIT = 1 << 24 };
 
 struct table {
     const uint8_t *bytes;
@@ -37,13 +38,14 @@ static uint64_t number_at(const struct table *table, uint64_t offset, unsigned b
 // relocation alone.
 static uint64_t relocated(Elf *elf, uint64_t address)
 {
+    size_t left = RELOCATION_LIMIT; // sections may lie over each other
     for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
         GElf_Shdr header;
         GElf_Rela entry;
         if (gelf_getshdr(section, &header) == NULL || header.sh_type != SHT_RELA)
             continue;
         Elf_Data *data = elf_getdata(section, NULL);
-        for (int i = 0; data != NULL && gelf_getrela(data, i, &entry) != NULL; i++)
+        for (int i = 0; data != NULL && left > 0 && gelf_getrela(data, i, &entry) != NULL; i++, left--)
             if (entry.r_offset == address && GELF_R_SYM(entry.r_info) == 0)
                 return (uint64_t)entry.r_addend;
     }
@@ -92,8 +94,10 @@ static void read_functions(const struct table *table, void (*add)(void *, uint64
         uint64_t start = number_at(table, at, field), end = number_at(table, at + UINT64_C(2) * field, field);
         uint64_t function = base + number_at(table, at + field, field);
         uint64_t name = table->names + number_at(table, function + field, 4);
-        if (end <= start || name >= table->size ||
-            memchr(table->bytes + name, '\0', table->size - name) == NULL)
+        if (end <= start || end > UINT64_MAX - table->text || name >= table->size)
+            continue;
+        uint64_t room = table->size - name < NAME_LIMIT ? table->size - name : NAME_LIMIT;
+        if (memchr(table->bytes + name, '\0', room) == NULL)
             continue;
         add(context, table->text + start, table->text + end, (const char *)table->bytes + name);
     }
@@ -114,17 +118,11 @@ static uint64_t find_head(const uint8_t *bytes, uint64_t size)
 void ht_gopclntab_each(Elf *elf, void (*add)(void *context, uint64_t start, uint64_t end, const char *name),
                        void *context)
 {
-    size_t names;
     struct table table = {0};
     uint64_t address = 0, code = 0; // of the table, of .text
-    if (elf_getshdrstrndx(elf, &names) != 0)
-        return;
-    for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
-        GElf_Shdr header;
-        const char *name =
-            gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
-        if (name == NULL)
-            continue;
+    GElf_Shdr header;
+    const char *name;
+    for (Elf_Scn *section = NULL; (section = ht_section_next(elf, section, &header, &name)) != NULL;) {
         if (strcmp(name, ".text") == 0)
             code = header.sh_addr;
         bool is_mixed = strcmp(name, ".data.rel.ro") == 0;

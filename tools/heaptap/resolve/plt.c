@@ -2,8 +2,13 @@
 // is told by the relocation of the word that it reads.
 #include "resolve/plt.h"
 
+#include "resolve/sections.h"
+
 #include <gelf.h>
 #include <stdlib.h>
+
+// Of each in a file: its sections may lie over each other, as many as their headers have room.
+enum { RELOCATION_LIMIT = 1 << 22, STUB_LIMIT = 1 << 22 };
 
 struct slot {
     uint64_t address; // of the word
@@ -15,6 +20,7 @@ struct slots {
     size_t count, capacity;
     const char **lazy; // by the numbers that stubs push for the loader
     size_t lazy_count, lazy_capacity;
+    size_t left; // relocations that are still read
 };
 
 static void add_relocations(struct slots *slots, Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
@@ -28,17 +34,19 @@ static void add_relocations(struct slots *slots, Elf *elf, Elf_Scn *section, con
         symbols_header.sh_type != SHT_DYNSYM)
         return;
     GElf_Rela entry;
-    for (int i = 0; gelf_getrela(entries, i, &entry) != NULL; i++) {
+    for (int i = 0; slots->left > 0 && gelf_getrela(entries, i, &entry) != NULL; i++, slots->left--) {
         GElf_Sym symbol;
         const char *name = NULL;
         if (GELF_R_SYM(entry.r_info) != 0 &&
             gelf_getsym(table, (int)GELF_R_SYM(entry.r_info), &symbol) != NULL)
             name = elf_strptr(elf, symbols_header.sh_link, symbol.st_name);
+        if (name != NULL && name[0] == '\0')
+            name = NULL;
         if (strcmp(section_name, ".rela.plt") == 0) {
             HT_RESERVE(slots->lazy, slots->lazy_capacity, slots->lazy_count + 1);
             slots->lazy[slots->lazy_count++] = name;
         }
-        if (name == NULL || name[0] == '\0')
+        if (name == NULL)
             continue;
         HT_RESERVE(slots->slots, slots->capacity, slots->count + 1);
         slots->slots[slots->count++] = (struct slot){entry.r_offset, name};
@@ -63,6 +71,7 @@ struct stubs {
     const struct slots *slots;
     const uint8_t *bytes;
     uint64_t address, size, entry_bytes;
+    size_t left; // stubs that are still looked at
     void (*add)(void *context, uint64_t start, uint64_t end, const char *name);
     void *context;
 };
@@ -75,10 +84,11 @@ static uint32_t word_at(const struct stubs *stubs, uint64_t offset)
 }
 
 // jmp *DISPLACEMENT(%rip), or where those stand in .plt.sec: push NUMBER.
-static void read_x86_64(const struct stubs *stubs)
+static void read_x86_64(struct stubs *stubs)
 {
     enum { JUMP_BYTES = 6, PUSH_BYTES = 5 };
-    for (uint64_t entry = 0; entry + stubs->entry_bytes <= stubs->size; entry += stubs->entry_bytes) {
+    for (uint64_t entry = 0; entry + stubs->entry_bytes <= stubs->size && stubs->left > 0;
+         entry += stubs->entry_bytes, stubs->left--) {
         const char *name = NULL;
         uint64_t end = entry + stubs->entry_bytes;
         for (uint64_t at = entry; name == NULL && at + JUMP_BYTES <= end; at++)
@@ -94,11 +104,11 @@ static void read_x86_64(const struct stubs *stubs)
 }
 
 // adrp x16, PAGE; ldr x17, [x16, #OFFSET]; ...; br x17
-static void read_aarch64(const struct stubs *stubs)
+static void read_aarch64(struct stubs *stubs)
 {
     enum { WORD = 4, LONGEST = 24 };
     static const uint32_t bti = 0xd503245f, br = 0xd61f0220;
-    for (uint64_t at = 0; at + 2 * WORD <= stubs->size; at += WORD) {
+    for (uint64_t at = 0; at + 2 * WORD <= stubs->size && stubs->left > 0; at += WORD, stubs->left--) {
         uint32_t adrp = word_at(stubs, at), ldr = word_at(stubs, at + WORD);
         if ((adrp & 0x9f00001f) != 0x90000010 || (ldr & 0xffc003ff) != 0xf9400211)
             continue;
@@ -117,7 +127,8 @@ static void read_stubs(struct stubs *stubs, Elf *elf, Elf_Scn *section, const GE
 {
     GElf_Ehdr file;
     Elf_Data *data = header->sh_type != SHT_NOBITS ? elf_rawdata(section, NULL) : NULL;
-    if (data == NULL || data->d_buf == NULL || gelf_getehdr(elf, &file) == NULL)
+    if (data == NULL || data->d_buf == NULL || gelf_getehdr(elf, &file) == NULL ||
+        data->d_size > UINT64_MAX - header->sh_addr)
         return;
     stubs->bytes = data->d_buf;
     stubs->address = header->sh_addr;
@@ -132,26 +143,18 @@ static void read_stubs(struct stubs *stubs, Elf *elf, Elf_Scn *section, const GE
 void ht_plt_each(Elf *elf, void (*add)(void *context, uint64_t start, uint64_t end, const char *name),
                  void *context)
 {
-    size_t names;
-    struct slots slots = {0};
-    struct stubs stubs = {.slots = &slots, .add = add, .context = context};
-    if (elf_getshdrstrndx(elf, &names) != 0)
-        return;
-    for (int want_stubs = 0; want_stubs < 2; want_stubs++) {
-        for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section)) != NULL;) {
-            GElf_Shdr header;
-            const char *name =
-                gelf_getshdr(section, &header) != NULL ? elf_strptr(elf, names, header.sh_name) : NULL;
-            if (name == NULL)
-                continue;
-            if (!want_stubs && header.sh_type == SHT_RELA)
-                add_relocations(&slots, elf, section, &header, name);
-            else if (want_stubs && strncmp(name, ".plt", 4) == 0 && (header.sh_flags & SHF_EXECINSTR))
-                read_stubs(&stubs, elf, section, &header);
-        }
-        if (!want_stubs && slots.count > 0)
-            qsort(slots.slots, slots.count, sizeof *slots.slots, compare_slots);
-    }
+    struct slots slots = {.left = RELOCATION_LIMIT};
+    struct stubs stubs = {.slots = &slots, .left = STUB_LIMIT, .add = add, .context = context};
+    GElf_Shdr header;
+    const char *name;
+    for (Elf_Scn *section = NULL; (section = ht_section_next(elf, section, &header, &name)) != NULL;)
+        if (header.sh_type == SHT_RELA)
+            add_relocations(&slots, elf, section, &header, name);
+    if (slots.count > 0)
+        qsort(slots.slots, slots.count, sizeof *slots.slots, compare_slots);
+    for (Elf_Scn *section = NULL; (section = ht_section_next(elf, section, &header, &name)) != NULL;)
+        if (strncmp(name, ".plt", 4) == 0 && (header.sh_flags & SHF_EXECINSTR))
+            read_stubs(&stubs, elf, section, &header);
     free(slots.slots);
     free(slots.lazy);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "resolve/elf.h"
+#include "resolve/sections.h"
 
 #include <dwarf.h>
 #include <gelf.h>
@@ -52,18 +53,13 @@ static uint64_t remember(struct ht_split *split, const void *bytes, uint64_t len
     return at;
 }
 
-// The next section of this name, from the start for NULL.
+// The next section of this name with content, from the start for NULL.
 static Elf_Scn *next_section(Elf *elf, Elf_Scn *section, const char *name, GElf_Shdr *ret_header)
 {
-    size_t names;
-    if (elf_getshdrstrndx(elf, &names) != 0)
-        return NULL;
-    while ((section = elf_nextscn(elf, section)) != NULL) {
-        const char *own =
-            gelf_getshdr(section, ret_header) != NULL ? elf_strptr(elf, names, ret_header->sh_name) : NULL;
-        if (own != NULL && strcmp(own, name) == 0 && ret_header->sh_type != SHT_NOBITS)
+    const char *own;
+    while ((section = ht_section_next(elf, section, ret_header, &own)) != NULL)
+        if (strcmp(own, name) == 0 && ret_header->sh_type != SHT_NOBITS)
             return section;
-    }
     return NULL;
 }
 
