@@ -1,6 +1,8 @@
 #!/usr/bin/python3 -B
 # Of the command's rooms only cmd/ and prompt/ (and main.c) speak: nothing below writes to standard error or standard output by
-# itself. It returns errors, adds warnings to the list of base/error.h, and writes results to where it is told to.
+# itself. It returns errors, adds warnings to the list of base/error.h, and writes results to where it is told to. And of those
+# that speak only some use the streams themselves, for words that nobody else wrote: the others say what they found by
+# ht_cmd_print, ht_cmd_say and ht_cmd_write, which filter it.
 import os
 import re
 import sys
@@ -16,9 +18,19 @@ SPEECH = re.compile(r"^(stdout|stderr|_?(v?printf|puts|putchar|perror|psignal|ps
 STRINGS_AND_COMMENTS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
 WORDS = re.compile(r"\b(stderr|stdout|STDERR_FILENO|v?dprintf|perror)\b")
 
+# The writers themselves, help, and the prompt's lines.
+STREAMS = {"cmd/command.c", "cmd/help.c", "cmd/report.c", "cmd/generate.c", "cmd/generate_man.c", "cmd/generate_shell.c",
+           "prompt/prompt.c", "prompt/lines.c", "main.c"}
+PRINTS = re.compile(r"\b(v?f?printf|f?puts|f?putc|putchar|fwrite)\s*\(")
+
 files = 0
 for path in sources("tools/heaptap"):
     room = path.split("/")[2]
+    inner = path[len("tools/heaptap/"):]
+    if (room in SPEAKERS or inner == "main.c") and inner not in STREAMS and path.endswith(".c"):
+        code = STRINGS_AND_COMMENTS.sub(lambda match: "\n" * match[0].count("\n"), read(path))
+        for number, line in enumerate(code.split("\n"), 1):
+            need(not PRINTS.search(line), "%s:%d prints by itself: %s", path, number, line.strip())
     if room in SPEAKERS or path == "tools/heaptap/main.c":
         continue
     files += 1

@@ -48,7 +48,7 @@ def ours(case, report):
 def theirs(case, program, report):
     expression, words = words_of(case, report)
     status, out = test_golden.run([*program, *expression, *words], case.folder)
-    return status, b"".join(line for line in out.splitlines(True) if not re.match(rb"N\d+ -> N0 \[", line))
+    return status, test_golden.shown(b"".join(line for line in out.splitlines(True) if not re.match(rb"N\d+ -> N0 \[", line)))
 
 
 def meaning_of_dot(text):
@@ -132,7 +132,7 @@ def stored(case):
     while rest:
         head, rest = rest.split(b"\n", 1)
         _, report, failed, length = head.split()
-        outputs[report.decode()] = int(failed), rest[:int(length)]
+        outputs[report.decode()] = int(failed), test_golden.shown(rest[:int(length)])
         rest = rest[int(length) + 1:]
     return outputs
 

@@ -46,7 +46,7 @@ static void test_findings(void **state)
     }
     advice[0] = 'X';
     assert_int_equal(doctor.finding_count, 40);
-    assert_string_equal(doctor.findings[7].seen, "file 7_[31m_"); // nothing that a terminal obeys
+    assert_string_equal(doctor.findings[7].seen, "file 7\\x1b[31m\\n"); // nothing that a terminal obeys
     assert_string_equal(doctor.findings[7].advice, "do this");
     for (size_t i = 0; i < doctor.finding_count; i++) {
         free(doctor.findings[i].seen);

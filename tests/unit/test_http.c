@@ -111,7 +111,7 @@ static void test_fetch(void **state)
     close(requests[0].body);
     assert_string_equal(requests[1].error, "the answer is larger than 1MB");
     assert_non_null(strstr(requests[2].error, "no whole answer in time"));
-    assert_string_equal(requests[3].error, "the server answers 404 Not Found: no such");
+    assert_string_equal(requests[3].error, "the server answers 404 Not\\tFound: no\\x1bsuch");
     for (int i = 1; i < 4; i++)
         assert_int_equal(requests[i].body, -1);
 }

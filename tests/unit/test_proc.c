@@ -152,9 +152,7 @@ static void test_pids(void **state)
 static void test_texts(void **state)
 {
     (void)state;
-    char name[] = "a\tb\x7f\xc3\xa4\n", removed[] = "/x (deleted)", mark[] = " (deleted)";
-    ht_text_printable(name, '_');
-    assert_string_equal(name, "a_b_\xc3\xa4_");
+    char removed[] = "/x (deleted)", mark[] = " (deleted)";
     assert_true(ht_proc_take_deleted(removed));
     assert_string_equal(removed, "/x");
     assert_false(ht_proc_take_deleted(removed));
@@ -214,7 +212,7 @@ static void test_notes(void **state)
     ht_warn("1"); // said already
     ht_note_error("1");
     ht_notes_take(take_note, &out);
-    assert_string_equal(out.data, "W:1|E:a file|W:2|E:1|");
+    assert_string_equal(out.data, "W:1|E:a\\nfile|W:2|E:1|");
     out.length = 0;
     ht_notes_take(take_note, &out);
     assert_int_equal(out.length, 0);
@@ -250,8 +248,8 @@ static void test_die(void **state)
         ht_die("no %s\n", "memory");
     }
     close(ends[1]);
-    assert_int_equal(read(ends[0], text, sizeof text - 1), 10);
-    assert_string_equal(text, "no memory ");
+    assert_int_equal(read(ends[0], text, sizeof text - 1), 11);
+    assert_string_equal(text, "no memory\\n");
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);

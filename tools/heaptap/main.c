@@ -2,6 +2,7 @@
 #include "cmd/command.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "cmd/report.h"
 #include "cmd/reports.h"
 #include "resolve/serve.h"
@@ -13,7 +14,7 @@
 static int unknown_command(const char *text, size_t length)
 {
     char word[64];
-    snprintf(word, sizeof word, "%.*s", (int)length, text);
+    ht_text_print(word, sizeof word, "%.*s", (int)length, text);
     const char *names[64];
     size_t count = 0;
     for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL && count < 64;

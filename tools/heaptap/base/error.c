@@ -14,8 +14,8 @@ static _Thread_local char error_text[1024];
 static void set_error(const char *format, va_list args)
 {
     char text[sizeof error_text]; // the arguments may point into error_text itself
-    vsnprintf(text, sizeof text, format, args);
-    ht_text_printable(text, ' '); // names may come from foreign files: an error is one line
+    ht_text_vprint(text, sizeof text, format,
+                   args); // names may come from foreign files: an error is one line
     memcpy(error_text, text, sizeof text);
 }
 
@@ -56,8 +56,7 @@ static size_t note_count, left_out;
 static void add_note(enum ht_note kind, const char *format, va_list args)
 {
     char text[1024];
-    vsnprintf(text, sizeof text, format, args);
-    ht_text_printable(text, ' ');
+    ht_text_vprint(text, sizeof text, format, args);
     for (size_t i = 0; i < note_count; i++)
         if (notes[i].kind == kind && strcmp(notes[i].text, text) == 0)
             return;
@@ -109,9 +108,8 @@ void ht_die(const char *format, ...)
     char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    ht_text_vprint(text, sizeof text, format, args);
     va_end(args);
-    ht_text_printable(text, ' ');
     if (last_words != NULL)
         last_words(text);
     exit(1);

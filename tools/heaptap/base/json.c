@@ -1,30 +1,12 @@
 // Writes JSON into a buffer.
 #include "base/json.h"
 
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-size_t ht_utf8_length(const unsigned char *text, size_t left)
-{
-    if (left == 0)
-        return 0;
-    unsigned char first = text[0];
-    if (first < 0x80)
-        return 1;
-    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || left < length)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    // overlong forms, surrogates and what lies beyond U+10FFFF
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return length;
-}
 
 static void write_string(struct ht_buffer *out, const char *value)
 {
@@ -38,8 +20,8 @@ static void write_string(struct ht_buffer *out, const char *value)
             length = 1;
         } else if (*at == '"' || *at == '\\') {
             ht_buffer_printf(out, "\\%c", *at);
-        } else if (*at < 0x20 || *at == 0x7f) {
-            ht_buffer_printf(out, "\\u%04x", *at);
+        } else if (ht_text_is_control(ht_utf8_character(at, length))) {
+            ht_buffer_printf(out, "\\u%04x", ht_utf8_character(at, length));
         } else {
             ht_buffer_add(out, at, length);
         }

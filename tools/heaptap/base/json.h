@@ -1,4 +1,5 @@
-// Writes JSON: stable, one line per array element at the top levels, always valid UTF-8.
+// Writes JSON: stable, one line per array element at the top levels, always valid UTF-8 without control
+// characters (base/text.h has them).
 #ifndef HT_BASE_JSON_H
 #define HT_BASE_JSON_H
 
@@ -21,8 +22,5 @@ void ht_json_string(struct ht_json *json, const char *key, const char *value); /
 void ht_json_int(struct ht_json *json, const char *key, int64_t value);
 void ht_json_number(struct ht_json *json, const char *key, double value); // not finite writes null
 void ht_json_bool(struct ht_json *json, const char *key, bool value);
-
-// Length of the valid UTF-8 character at `text` (at most `left` bytes), 0 if there is none.
-size_t ht_utf8_length(const unsigned char *text, size_t left);
 
 #endif

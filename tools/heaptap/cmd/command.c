@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -109,12 +110,28 @@ void ht_cmd_set_up(void)
         ht_http_while_waiting(show_waiting);
 }
 
+void ht_cmd_print(const char *format, ...)
+{
+    struct ht_buffer line = {0};
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&text, format, args);
+    va_end(args);
+    if (length < 0)
+        ht_die("out of memory");
+    ht_text_show(&line, text, (size_t)length, "");
+    ht_buffer_byte(&line, '\n');
+    fwrite(line.data, 1, line.length, stdout); // a failure is told by ht_cmd_finish
+    ht_buffer_free(&line);
+    free(text);
+}
+
 // A line of a command's own, after what is to be said before it.
 static void say(const char *name, const char *format, va_list args)
 {
     char text[1536];
-    vsnprintf(text, sizeof text, format, args);
-    ht_text_printable(text, ' '); // file names may hold anything; an error is one line
+    ht_text_vprint(text, sizeof text, format, args); // file names may hold anything; an error is one line
     ht_cmd_tell_notes(name);
     fflush(stdout);
     fprintf(stderr, "heaptap: %s: %s\n", name, text);

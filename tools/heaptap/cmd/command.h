@@ -96,6 +96,10 @@ int ht_cmd_parse(const char *name, int argc, char **argv, void *settings, struct
 // Before anything else: from here on the rooms below have somebody who prints for them.
 void ht_cmd_set_up(void);
 
+// Prints a line of results, whose end is added. What others may have written in it, names or paths, is shown
+// by base/text.h, so that it stays one line and does nothing to a terminal.
+void ht_cmd_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 // Prints "heaptap: NAME: ..." on standard error: news that are no failure.
 void ht_cmd_say(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

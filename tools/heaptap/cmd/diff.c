@@ -119,6 +119,8 @@ static int print_report(const struct settings *settings, const struct threshold 
         options.sample_index = "inuse_space"; // whatever the profile itself prefers
     if (times.unrelated)
         times.old_ns = times.new_ns = 0;
+    if (!settings->json)
+        ht_profile_make_printable(profile);
     if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)
         return ht_cmd_usage_error("diff", "%s", ht_error());
     form.limit = settings->node_count > 0 ? (size_t)settings->node_count : 0;

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/terminal.h"
+#include "base/text.h"
 #include "cmd/command.h"
 
 #include "region/target.h"
@@ -52,23 +53,22 @@ static void add_reasons(const struct ht_doctor *doctor, enum ht_doctor_level lev
     ht_buffer_text(out, before != NULL ? ")" : "");
 }
 
-static void print_summary(const struct ht_doctor *doctor, bool colour)
+static void add_summary(const struct ht_doctor *doctor, bool colour, struct ht_buffer *out)
 {
     const char *answer = ht_doctor_works(doctor, false), *later = ht_doctor_works(doctor, true);
     enum ht_doctor_level worst = ht_doctor_worst(doctor, false);
     const char *paint = level_colours[worst >= HT_DOCTOR_PARTLY ? worst : HT_DOCTOR_OK];
-    struct ht_buffer out = {0};
-    ht_buffer_printf(&out, "%s: %s%s%s", doctor->is_region ? "the region is sound" : "profiling will work",
+    ht_buffer_printf(out, "\n%s: %s%s%s", doctor->is_region ? "the region is sound" : "profiling will work",
                      colour ? paint : "", answer, colour ? "\033[0m" : "");
     if (worst >= HT_DOCTOR_PARTLY)
-        add_reasons(doctor, worst, &out);
+        add_reasons(doctor, worst, out);
     if (strcmp(answer, later) != 0)
-        ht_buffer_printf(&out, "; started anew with 'heaptap run': %s", later);
-    printf("\n%s\n", out.data);
-    ht_buffer_free(&out);
+        ht_buffer_printf(out, "; started anew with 'heaptap run': %s", later);
+    ht_buffer_byte(out, '\n');
 }
 
-static void print_table(const struct ht_doctor *doctor)
+// What was found is filtered already (ht_doctor_say).
+static void add_table(const struct ht_doctor *doctor, struct ht_buffer *out)
 {
     bool colour = ht_terminal_of(STDOUT_FILENO).colour;
     size_t width = 0;
@@ -76,19 +76,20 @@ static void print_table(const struct ht_doctor *doctor)
         if (strlen(doctor->findings[i].name) > width)
             width = strlen(doctor->findings[i].name);
     if (doctor->pid != 0)
-        printf("%" PRIu32 " (%s)\n\n", doctor->pid, doctor->subject);
-    else
-        printf("%s\n\n", doctor->subject);
+        ht_buffer_printf(out, "%" PRIu32 " (", doctor->pid);
+    ht_text_show(out, doctor->subject, strlen(doctor->subject), "");
+    ht_buffer_text(out, doctor->pid != 0 ? ")\n\n" : "\n\n");
     for (size_t i = 0; i < doctor->finding_count; i++) {
         const struct ht_doctor_finding *finding = &doctor->findings[i];
         char name[32];
         spaced(finding->name, name);
-        printf("%s%-7s%s  %-*s  %s\n", colour ? level_colours[finding->level] : "",
-               level_words[finding->level], colour ? "\033[0m" : "", (int)width, name, finding->seen);
+        ht_buffer_printf(out, "%s%-7s%s  %-*s  %s\n", colour ? level_colours[finding->level] : "",
+                         level_words[finding->level], colour ? "\033[0m" : "", (int)width, name,
+                         finding->seen);
         if (finding->advice != NULL)
-            printf("%-7s  %-*s  -> %s\n", "", (int)width, "", finding->advice);
+            ht_buffer_printf(out, "%-7s  %-*s  -> %s\n", "", (int)width, "", finding->advice);
     }
-    print_summary(doctor, colour);
+    add_summary(doctor, colour, out);
 }
 
 static void add_json(const struct ht_doctor *doctor, struct ht_buffer *out)
@@ -161,7 +162,7 @@ static int command(int argc, char **argv)
     if (settings.json)
         add_json(&doctor, &out);
     else
-        print_table(&doctor);
+        add_table(&doctor, &out);
     bool fails = ht_doctor_worst(&doctor, false) >= HT_DOCTOR_CLOSED;
     ht_doctor_free(&doctor);
     status = ht_cmd_write("doctor", NULL, &out);

@@ -49,9 +49,10 @@ static void print_dead(const struct ht_dead *dead, void *all)
         ht_cmd_error("ps", "%s: cannot be removed: %s", dead->path, dead->reason);
         *(bool *)all = false;
     } else if (dead->reason != NULL) {
-        printf("%-8s %s: %s\n", dead->fate == HT_DEAD_KEPT ? "kept" : "removed", dead->path, dead->reason);
+        ht_cmd_print("%-8s %s: %s", dead->fate == HT_DEAD_KEPT ? "kept" : "removed", dead->path,
+                     dead->reason);
     } else {
-        printf("removed  %s: %s, process %" PRIu32 ", %s\n", dead->path, dead->program, dead->pid, size);
+        ht_cmd_print("removed  %s: %s, process %" PRIu32 ", %s", dead->path, dead->program, dead->pid, size);
     }
 }
 
@@ -154,27 +155,32 @@ static const char *const health_meanings[] = {
 static void print_details(const struct ht_ps_row *row)
 {
     if (row->note != NULL)
-        printf("    %s\n", row->note);
+        ht_cmd_print("    %s", row->note);
     if (row->process.own_pid != row->process.pid)
-        printf("    process %" PRIu32 " in its container\n", row->process.own_pid);
+        ht_cmd_print("    process %" PRIu32 " in its container", row->process.own_pid);
     if (!row->has_figures || row->process.is_heir)
         return;
-    printf("    profiles go to %s\n", row->out_dir);
-    printf("    region %s\n", row->process.region_path);
+    ht_cmd_print("    profiles go to %s", row->out_dir);
+    ht_cmd_print("    region %s", row->process.region_path);
     for (size_t i = 0; i < HT_HEALTH_COUNT; i++)
         if (row->health[i] != 0)
-            printf("    %-18s %12" PRIu64 "  %s\n", health_names[i], row->health[i], health_meanings[i]);
+            ht_cmd_print("    %-18s %12" PRIu64 "  %s", health_names[i], row->health[i], health_meanings[i]);
 }
 
 // The rest of a line: on a terminal as much as fits on it.
-static void print_arguments(const char *arguments, size_t used)
+static void add_arguments(const char *arguments, size_t used, struct ht_buffer *line)
 {
     enum { LEAST = 16 };
     int columns = ht_terminal_of(STDOUT_FILENO).columns;
     char fitted[sizeof((struct ht_ps_row *)NULL)->arguments];
     int room = columns == 0 ? 0 : columns - (int)used;
     ht_terminal_fit(arguments, columns != 0 && room < LEAST ? LEAST : room, fitted, sizeof fitted);
-    printf("%s\n", fitted);
+    ht_buffer_text(line, fitted);
+}
+
+static void add_cell(int column, size_t width, const char *text, struct ht_buffer *line)
+{
+    ht_buffer_printf(line, column == USER || column == PROGRAM ? "%-*s  " : "%*s  ", (int)width, text);
 }
 
 static void print_table(const struct ht_ps_rows *rows, bool verbose)
@@ -182,6 +188,7 @@ static void print_table(const struct ht_ps_rows *rows, bool verbose)
     char(*cells)[COLUMNS][CELL_BYTES] = ht_alloc_zero(rows->count + 1, sizeof *cells);
     size_t widths[COLUMNS], used = 0;
     bool any_heir = false;
+    struct ht_buffer line = {0};
     for (int column = 0; column < COLUMNS; column++)
         widths[column] = strlen(titles[column]);
     for (size_t i = 0; i < rows->count; i++) {
@@ -191,23 +198,25 @@ static void print_table(const struct ht_ps_rows *rows, bool verbose)
             if (strlen(cells[i][column]) > widths[column])
                 widths[column] = strlen(cells[i][column]);
     }
-    for (int column = 0; column < COLUMNS; column++)
+    for (int column = 0; column < COLUMNS; column++) {
         used += widths[column] + 2;
-    for (int column = 0; column < COLUMNS; column++)
-        printf(column == USER || column == PROGRAM ? "%-*s  " : "%*s  ", (int)widths[column], titles[column]);
-    printf("ARGUMENTS\n");
+        add_cell(column, widths[column], titles[column], &line);
+    }
+    ht_cmd_print("%sARGUMENTS", line.data);
     for (size_t i = 0; i < rows->count; i++) {
+        line.length = 0;
         for (int column = 0; column < COLUMNS; column++)
-            printf(column == USER || column == PROGRAM ? "%-*s  " : "%*s  ", (int)widths[column],
-                   cells[i][column]);
-        print_arguments(rows->items[i].arguments, used);
+            add_cell(column, widths[column], cells[i][column], &line);
+        add_arguments(rows->items[i].arguments, used, &line);
+        ht_cmd_print("%s", line.data);
         if (verbose)
             print_details(&rows->items[i]);
     }
     if (any_heir)
-        printf(
-            "> at least: forked children that have sampled nothing, by what their parent still holds of before the "
-            "fork\n");
+        ht_cmd_print(
+            "> at least: forked children that have sampled nothing, by what their parent still holds of before "
+            "the fork");
+    ht_buffer_free(&line);
     free(cells);
 }
 
@@ -244,8 +253,8 @@ static void print_signal_line(struct ht_ps_rows *rows, struct ht_ps_row *first)
     if (count > SHOWN)
         snprintf(pids + used, sizeof pids - used, " and %zu more", count - SHOWN);
     ht_signal_name(first->signal_number, name);
-    printf("%s %s %s: %s; use 'heaptap snap PID'\n", name, not_ours[first->signal_owner].before, pids,
-           not_ours[first->signal_owner].behind);
+    ht_cmd_print("%s %s %s: %s; use 'heaptap snap PID'", name, not_ours[first->signal_owner].before, pids,
+                 not_ours[first->signal_owner].behind);
 }
 
 static void print_signal_lines(struct ht_ps_rows *rows)
@@ -266,7 +275,7 @@ static void print_private_lines(const struct ht_ps_rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++)
         if (!rows->items[i].has_figures && rows->items[i].process.has_private_tables)
-            printf("%" PRIu32 ": %s\n", rows->items[i].process.pid, rows->items[i].note);
+            ht_cmd_print("%" PRIu32 ": %s", rows->items[i].process.pid, rows->items[i].note);
 }
 
 // Daemons have no standard error on which the shim could say so.
@@ -276,11 +285,11 @@ static void print_unwritten_lines(const struct ht_ps_rows *rows)
         const struct ht_ps_row *row = &rows->items[i];
         uint64_t count = row->alive && row->has_figures ? row->health[HT_HEALTH_SNAPSHOT_FAILURES] : 0;
         if (count != 0)
-            printf("%s %" PRIu32 ": %" PRIu64
-                   " snapshot%s could not be written into %s; 'heaptap snap %" PRIu32
-                   " -o DIR' writes one elsewhere\n",
-                   row->process.program, row->process.pid, count, count == 1 ? "" : "s", row->out_dir,
-                   row->process.pid);
+            ht_cmd_print("%s %" PRIu32 ": %" PRIu64
+                         " snapshot%s could not be written into %s; 'heaptap snap %" PRIu32
+                         " -o DIR' writes one elsewhere",
+                         row->process.program, row->process.pid, count, count == 1 ? "" : "s", row->out_dir,
+                         row->process.pid);
     }
 }
 

@@ -45,13 +45,10 @@ static bool look_at(struct ht_ps_row *row, struct ht_live_set *set)
     if (row->alive)
         row->signal_owner = ht_signal_owner_now(row->process.pid, row->signal_number, row->signal_owner);
     memcpy(row->health, header->health, sizeof row->health);
-    snprintf(row->out_dir, sizeof row->out_dir, "%.*s", (int)sizeof header->out_dir, header->out_dir);
-    ht_text_printable(row->out_dir, '_');
-    if (row->arguments[0] == '\0') { // of the dead: as they were at the start
-        snprintf(row->arguments, sizeof row->arguments, "%.*s", (int)sizeof header->arguments,
-                 header->arguments);
-        ht_text_printable(row->arguments, '?');
-    }
+    ht_text_print(row->out_dir, sizeof row->out_dir, "%.*s", (int)sizeof header->out_dir, header->out_dir);
+    if (row->arguments[0] == '\0') // of the dead: as they were at the start
+        ht_text_print(row->arguments, sizeof row->arguments, "%.*s", (int)sizeof header->arguments,
+                      header->arguments);
     ht_region_copy_free(&copy);
     return true;
 }
@@ -62,10 +59,9 @@ static void ask_system(struct ht_ps_row *row)
     struct ht_buffer text = {0};
     const struct passwd *user = getpwuid(row->process.uid);
     if (user != NULL)
-        snprintf(row->user, sizeof row->user, "%s", user->pw_name);
+        ht_text_print(row->user, sizeof row->user, "%s", user->pw_name);
     else
         snprintf(row->user, sizeof row->user, "%u", (unsigned)row->process.uid);
-    ht_text_printable(row->user, '?');
     row->rss_bytes = row->alive ? ht_snapshot_rss(row->process.pid) : 0;
     if (row->alive && ht_proc_read(row->process.pid, "cmdline", &text)) {
         while (text.length > 0 && text.data[text.length - 1] == '\0')
@@ -73,8 +69,7 @@ static void ask_system(struct ht_ps_row *row)
         for (size_t i = 0; i < text.length; i++)
             if (text.data[i] == '\0')
                 text.data[i] = ' ';
-        snprintf(row->arguments, sizeof row->arguments, "%s", text.data);
-        ht_text_printable(row->arguments, '?');
+        ht_text_print(row->arguments, sizeof row->arguments, "%s", text.data);
     }
     ht_buffer_free(&text);
 }
@@ -161,8 +156,7 @@ static void collect_dead_file(struct ht_ps_rows *rows, const char *path)
     if (whole) {
         dead.pid = dead.own_pid = header.pid;
         dead.uid = stat.st_uid;
-        snprintf(dead.program, sizeof dead.program, "%.63s", header.program);
-        ht_text_printable(dead.program, '_');
+        ht_text_print(dead.program, sizeof dead.program, "%.63s", header.program);
     }
     add_row(rows, &dead, false);
 }

@@ -17,7 +17,7 @@ static int show_rate(const char *argument)
         return ht_cmd_error("rate", "%s: %s", argument, ht_error());
     char rate[HT_RATE_TEXT_BYTES];
     ht_control_rate_text(copy.view.header->rate_bytes, rate);
-    printf("%s\n", rate);
+    ht_cmd_print("%s", rate);
     ht_region_copy_free(&copy);
     return ht_cmd_finish("rate");
 }
@@ -49,8 +49,8 @@ static int command(int argc, char **argv)
     ht_control_rate_text(result.old_rate_bytes, before);
     ht_control_rate_text(result.new_rate_bytes, after);
     if (!settings.quiet)
-        printf("%s (%" PRIu32 "): rate %s, was %s%s\n", target.process.program, target.process.pid, after,
-               before, result.was_active != 0 ? "" : " (not recording at present: 'heaptap start')");
+        ht_cmd_print("%s (%" PRIu32 "): rate %s, was %s%s", target.process.program, target.process.pid, after,
+                     before, result.was_active != 0 ? "" : " (not recording at present: 'heaptap start')");
     return ht_cmd_finish("rate");
 }
 

@@ -178,6 +178,8 @@ int ht_report_run(const struct ht_report_settings *settings, const struct ht_rep
     struct ht_report report;
     struct ht_view_options options = settings->view;
     ht_report_settle(kind, &options);
+    if (!settings->json && !(kind->flags & HT_REPORT_AS_IS))
+        ht_profile_make_printable(profile);
     if (ht_report_init(&report, profile, &options) < 0)
         return ht_cmd_usage_error(command, "%s", ht_error());
     if (!(kind->flags & HT_REPORT_UNTRIMMED))

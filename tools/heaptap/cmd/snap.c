@@ -33,7 +33,7 @@ static bool snap_one(const char *argument, const char *directory)
     if (result != 0)
         ht_cmd_error("snap", "%s: %s", argument, ht_error());
     else
-        printf("%s\n", path);
+        ht_cmd_print("%s", path);
     return result == 0;
 }
 

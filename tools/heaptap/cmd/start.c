@@ -13,12 +13,12 @@ static int command(int argc, char **argv)
     char text[HT_RATE_TEXT_BYTES];
     ht_control_rate_text(result.old_rate_bytes, text);
     if (result.was_active != 0)
-        printf("%s (%" PRIu32 ") is recording already, at rate %s\n", target.process.program,
-               target.process.pid, text);
+        ht_cmd_print("%s (%" PRIu32 ") is recording already, at rate %s", target.process.program,
+                     target.process.pid, text);
     else
-        printf("%s (%" PRIu32 ") records from now on, at rate %s%s\n", target.process.program,
-               target.process.pid, text,
-               result.first_active_ns == 0 ? "; blocks that it already holds stay unknown" : "");
+        ht_cmd_print("%s (%" PRIu32 ") records from now on, at rate %s%s", target.process.program,
+                     target.process.pid, text,
+                     result.first_active_ns == 0 ? "; blocks that it already holds stay unknown" : "");
     return ht_cmd_finish("start");
 }
 

@@ -11,10 +11,10 @@ static int command(int argc, char **argv)
     if (status != HT_PARSED)
         return status;
     if (result.was_active == 0)
-        printf("%s (%" PRIu32 ") was not recording\n", target.process.program, target.process.pid);
+        ht_cmd_print("%s (%" PRIu32 ") was not recording", target.process.program, target.process.pid);
     else
-        printf("%s (%" PRIu32 ") records no new allocations; frees of recorded blocks are still seen\n",
-               target.process.program, target.process.pid);
+        ht_cmd_print("%s (%" PRIu32 ") records no new allocations; frees of recorded blocks are still seen",
+                     target.process.program, target.process.pid);
     return ht_cmd_finish("stop");
 }
 

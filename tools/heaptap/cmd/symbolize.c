@@ -64,8 +64,8 @@ static size_t named_in_all(const struct ht_resolve_summary *summary, size_t *ret
     return named;
 }
 
-static void print_json(const struct symbolize_settings *settings, const char *input,
-                       const struct ht_profile *profile, const struct ht_resolve_summary *summary)
+static int write_json(const struct symbolize_settings *settings, const char *input,
+                      const struct ht_profile *profile, const struct ht_resolve_summary *summary)
 {
     struct ht_buffer out = {0};
     struct ht_json json = {.out = &out};
@@ -92,8 +92,9 @@ static void print_json(const struct symbolize_settings *settings, const char *in
     }
     ht_json_end_array(&json);
     ht_json_end_object(&json);
-    fwrite(out.data, 1, out.length, stdout);
+    int status = ht_cmd_write("symbolize", NULL, &out);
     ht_buffer_free(&out);
+    return status;
 }
 
 static void print_modules(const struct ht_profile *profile, const struct ht_resolve_summary *summary)
@@ -166,7 +167,7 @@ static int symbolize(const struct symbolize_settings *settings, struct ht_resolv
     if (status == HT_EXIT_DONE && settings->verbose)
         print_modules(profile, &summary);
     if (status == HT_EXIT_DONE && settings->json)
-        print_json(settings, input, profile, &summary);
+        status = write_json(settings, input, profile, &summary);
     free(debug_path);
     free(summary.modules);
     ht_profile_free(profile);

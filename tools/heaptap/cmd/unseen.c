@@ -1,5 +1,6 @@
 // Prints what is said of processes most of whose memory is not live heap: once for each program.
 #include "cmd/unseen.h"
+#include "cmd/command.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -23,9 +24,9 @@ void ht_unseen_print(const struct ht_unseen_row *rows, size_t count)
             continue;
         for (size_t j = i + 1; j < count; j++)
             more += rows[j].text != NULL && strcmp(rows[j].program, rows[i].program) == 0;
-        printf("%s %" PRIu32, rows[i].program, rows[i].pid);
+        char alike[64] = "";
         if (more > 0)
-            printf(" (%zu more are alike)", more);
-        printf(": %s\n", rows[i].text);
+            snprintf(alike, sizeof alike, " (%zu more are alike)", more);
+        ht_cmd_print("%s %" PRIu32 "%s: %s", rows[i].program, rows[i].pid, alike, rows[i].text);
     }
 }

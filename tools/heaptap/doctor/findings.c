@@ -37,9 +37,8 @@ struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor
     char text[2048];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    ht_text_vprint(text, sizeof text, format, args); // names of files and libraries may hold anything
     va_end(args);
-    ht_text_printable(text, '_'); // names of files and libraries may hold anything
     if (level == HT_DOCTOR_PROBLEM && ht_doctor_records(doctor) && doctor->header.failed == HT_FAILURE_NONE)
         level = HT_DOCTOR_PARTLY;
     HT_RESERVE(doctor->findings, doctor->finding_capacity, doctor->finding_count + 1);
@@ -48,10 +47,12 @@ struct ht_doctor_finding *ht_doctor_say(struct ht_doctor *doctor, enum ht_doctor
         .name = doctor->check,
         .level = level,
         .seen = ht_strdup(text),
-        .advice = advice != NULL ? ht_strdup(advice) : NULL,
     };
-    if (finding->advice != NULL)
-        ht_text_printable(finding->advice, '_');
+    if (advice != NULL) {
+        struct ht_buffer shown = {0};
+        ht_text_show(&shown, advice, strlen(advice), "");
+        finding->advice = shown.data;
+    }
     return finding;
 }
 

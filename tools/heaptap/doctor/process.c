@@ -157,7 +157,6 @@ int ht_doctor_find_process(struct ht_doctor *doctor, const char *argument)
     bool deleted = ht_proc_take_deleted(doctor->path);
     snprintf(doctor->open_path, sizeof doctor->open_path, "%s", exe); // also when it was deleted
     snprintf(doctor->subject, sizeof doctor->subject, "%s", length > 0 ? doctor->path : "executable unknown");
-    ht_text_printable(doctor->subject, '_');
     if (doctor->may_look) {
         read_arguments(doctor);
         ht_proc_environment_read(doctor->pid, &doctor->own_environment);

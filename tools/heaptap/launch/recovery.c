@@ -205,7 +205,7 @@ void ht_recovery_save_program(struct ht_recovery *recovery, pid_t child, const s
         return;
     if (!killed && (recovery->settings->no_exit || !is_same_program((uint32_t)child, &header)))
         return;
-    ht_text_printable(header.program, '_');
+    ht_text_printable(header.program, sizeof header.program);
     if (!save_region(recovery, header.program, killed, region, path))
         return;
     if (killed)
@@ -244,8 +244,7 @@ void ht_recovery_save_member(const struct ht_death *death, void *arg)
         recovery->limit_said = true;
         return;
     }
-    snprintf(program, sizeof program, "%.63s", death->header->program);
-    ht_text_printable(program, '_');
+    ht_text_print(program, sizeof program, "%.63s", death->header->program);
     if (!save_region(recovery, program, killed || !death->is_known, death->region_path, path))
         return;
     ++*saved;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/measure.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 #ifdef HT_HAVE_CURL
 #define CURL_DISABLE_TYPECHECK
@@ -194,11 +195,8 @@ __attribute__((format(printf, 2, 3))) static void fail(struct ht_http_request *r
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(request->error, sizeof request->error, format, args);
+    ht_text_vprint(request->error, sizeof request->error, format, args);
     va_end(args);
-    for (char *at = request->error; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
     if (request->body >= 0)
         close(request->body);
     request->body = -1;

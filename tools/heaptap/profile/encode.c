@@ -5,7 +5,7 @@
 #include "profile/profile.h"
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/text.h"
 #include "profile/fields.h"
 
 #include <errno.h>

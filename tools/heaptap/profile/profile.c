@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/options.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 
@@ -98,8 +99,8 @@ uint32_t ht_profile_intern(struct ht_profile *profile, const char *bytes, size_t
         return known;
     HT_RESERVE(profile->strings, profile->string_capacity, profile->string_count + 1);
     uint32_t added = (uint32_t)profile->string_count++;
-    profile->strings[added] =
-        (struct ht_profile_string){ht_arena_copy(&profile->arena, bytes, length), (uint32_t)length};
+    profile->strings[added] = (struct ht_profile_string){
+        .text = ht_arena_copy(&profile->arena, bytes, length), .length = (uint32_t)length};
     ht_index_add(&profile->string_index, hash, added);
     return added;
 }
@@ -107,6 +108,26 @@ uint32_t ht_profile_intern(struct ht_profile *profile, const char *bytes, size_t
 uint32_t ht_profile_intern_text(struct ht_profile *profile, const char *text)
 {
     return ht_profile_intern(profile, text, strlen(text));
+}
+
+void ht_profile_make_printable(struct ht_profile *profile)
+{
+    static const char kept[] = "\t";
+    size_t count = profile->string_count;
+    for (size_t i = 0; i < count; i++) {
+        struct ht_profile_string before = profile->strings[i];
+        if (ht_text_shown_length(before.text, before.length, kept) == before.length)
+            continue;
+        struct ht_buffer shown = {0};
+        ht_text_show(&shown, before.text, before.length, kept);
+        HT_RESERVE(profile->strings, profile->string_capacity, profile->string_count + 1);
+        profile->strings[i] =
+            (struct ht_profile_string){.text = ht_arena_copy(&profile->arena, shown.data, shown.length),
+                                       .length = (uint32_t)shown.length,
+                                       .original = (uint32_t)profile->string_count};
+        profile->strings[profile->string_count++] = before;
+        ht_buffer_free(&shown);
+    }
 }
 
 void ht_profile_add_sample_type(struct ht_profile *profile, const char *type, const char *unit)

@@ -16,6 +16,7 @@
 struct ht_profile_string {
     const char *text; // NUL-terminated, in the profile's arena; may hold any other byte
     uint32_t length;
+    uint32_t original; // string of what stood here before ht_profile_make_printable; 0: this did
 };
 
 struct ht_value_type {
@@ -119,6 +120,16 @@ uint32_t ht_profile_find_text(const struct ht_profile *profile, const char *text
 static inline const char *ht_profile_text(const struct ht_profile *profile, uint32_t string)
 {
     return profile->strings[string].text;
+}
+
+// Once, for reports that are text: every string is shown by base/text.h from here on; tabs stay. Of the
+// profile only this and the next function know what was there before, so it can no longer be written or
+// copied.
+void ht_profile_make_printable(struct ht_profile *profile);
+static inline const char *ht_profile_original(const struct ht_profile *profile, uint32_t string)
+{
+    uint32_t original = profile->strings[string].original;
+    return ht_profile_text(profile, original != 0 ? original : string);
 }
 
 static inline int64_t *ht_profile_values(const struct ht_profile *profile, size_t sample)

@@ -1,6 +1,8 @@
 // What a word at the prompt could become: commands, options, their values, functions of the profile.
 #include "prompt/prompt.h"
 
+#include "base/text.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -8,8 +10,12 @@ const char *const ht_prompt_own_words[] = {"help", "options", "quit", "exit", NU
 
 static void add(struct ht_prompt_choices *choices, const char *before, const char *text, const char *behind)
 {
+    struct ht_buffer shown = {0};
+    ht_buffer_text(&shown, before);
+    ht_text_show(&shown, text, strlen(text), "");
+    ht_buffer_text(&shown, behind);
     HT_RESERVE(choices->items, choices->capacity, choices->count + 1);
-    choices->items[choices->count++] = ht_format("%s%s%s", before, text, behind);
+    choices->items[choices->count++] = shown.data;
 }
 
 static void add_if(struct ht_prompt_choices *choices, const char *word, size_t length, const char *text,

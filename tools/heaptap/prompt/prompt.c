@@ -37,9 +37,8 @@ static int fail(struct ht_prompt *prompt, const char *format, ...)
     char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    ht_text_vprint(text, sizeof text, format, args);
     va_end(args);
-    ht_text_printable(text, ' ');
     ht_cmd_tell_notes(NULL);
     fflush(stdout);
     fprintf(stderr, "heaptap: %s\n", text);
@@ -417,10 +416,20 @@ static void collect_functions(struct ht_prompt *prompt)
 {
     const struct ht_profile *profile = prompt->profile;
     prompt->functions = ht_alloc_zero(profile->function_count + 1, sizeof *prompt->functions);
-    for (size_t i = 0; i < profile->function_count; i++)
-        if (profile->functions[i].name != 0)
-            prompt->functions[prompt->function_count++] =
-                ht_profile_text(profile, profile->functions[i].name);
+    for (size_t i = 0; i < profile->function_count; i++) {
+        const char *name = ht_profile_text(profile, profile->functions[i].name);
+        size_t length = strlen(name);
+        struct ht_buffer shown = {0};
+        if (length == 0)
+            continue;
+        if (ht_text_shown_length(name, length, "\t") <
+            length) { // as the reports, and so expressions, have it
+            ht_text_show(&shown, name, length, "\t");
+            name = ht_arena_copy(&prompt->texts, shown.data, shown.length);
+        }
+        prompt->functions[prompt->function_count++] = name;
+        ht_buffer_free(&shown);
+    }
     qsort(prompt->functions, prompt->function_count, sizeof *prompt->functions, compare_texts);
 }
 
@@ -430,6 +439,7 @@ static void greet(struct ht_prompt *prompt)
     struct ht_view_options options = HT_VIEW_OPTIONS_DEFAULT;
     struct ht_report report;
     options.sample_index = prompt->settings.view.sample_index;
+    ht_profile_make_printable(copy);
     if (ht_report_init(&report, copy, &options) == 0) {
         struct ht_buffer lines = {0};
         ht_buffer_text(&lines, "");

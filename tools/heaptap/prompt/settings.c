@@ -202,7 +202,7 @@ void ht_prompt_print_options(const struct ht_prompt *prompt)
         add_value(prompt, option, &value);
         ht_buffer_text(&comment, "");
         add_comment(prompt, option, &comment);
-        ht_buffer_printf(&line, "  %-21s = %-20s //: %s\n", name, value.data, comment.data);
+        ht_buffer_printf(&line, "  %-21s = %-20s //: %s", name, value.data, comment.data);
         HT_RESERVE(lines, capacity, count + 1);
         lines[count++] = line.data;
         ht_buffer_free(&value);
@@ -211,7 +211,7 @@ void ht_prompt_print_options(const struct ht_prompt *prompt)
     if (count > 0)
         qsort(lines, count, sizeof *lines, compare_texts);
     for (size_t i = 0; i < count; i++) {
-        fputs(lines[i], stdout);
+        ht_cmd_print("%s", lines[i]);
         free(lines[i]);
     }
     free(lines);

@@ -133,7 +133,7 @@ static void clean_one(const struct cleaning *cleaning, const char *path)
         return;
     }
     header.program[sizeof header.program - 1] = '\0';
-    ht_text_printable(header.program, '_');
+    ht_text_printable(header.program, sizeof header.program);
     struct ht_dead dead = {.path = path,
                            .program = header.program,
                            .pid = header.pid,

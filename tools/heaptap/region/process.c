@@ -46,8 +46,7 @@ static bool read_status(struct ht_process *process)
         process->uid = process->uids[1];
         process->gid = found ? gids[1] : 0;
         if (found)
-            snprintf(process->program, sizeof process->program, "%.*s", (int)strcspn(name, "\n"), name);
-        ht_text_printable(process->program, '_');
+            ht_text_print(process->program, sizeof process->program, "%.*s", (int)strcspn(name, "\n"), name);
         snprintf(process->short_name, sizeof process->short_name, "%.15s", process->program);
         process->own_pid = ht_proc_inner_pid(&text, process->pid);
     }
@@ -132,10 +131,8 @@ static bool is_own_region(struct ht_process *process, const char *path)
     bool is_own = is_maker(&header, process);
     process->heir_ticks = is_own ? 0 : forked_ticks(process, &header);
     process->is_heir = process->heir_ticks != 0;
-    if (is_own || process->is_heir) {
-        snprintf(process->program, sizeof process->program, "%.63s", header.program);
-        ht_text_printable(process->program, '_');
-    }
+    if (is_own || process->is_heir)
+        ht_text_print(process->program, sizeof process->program, "%.63s", header.program);
     return is_own;
 }
 
@@ -344,8 +341,7 @@ void ht_process_explain_no_region(const struct ht_process *process, char *text, 
     struct ht_buffer explanation = {0};
     ht_proc_environment_read(process->pid, &environment);
     explain(process, &environment, &explanation);
-    snprintf(text, text_bytes, "%s", explanation.data);
-    ht_text_printable(text, '_'); // a variable may hold anything
+    ht_text_print(text, text_bytes, "%s", explanation.data); // a variable may hold anything
     ht_buffer_free(&explanation);
     ht_proc_environment_free(&environment);
 }

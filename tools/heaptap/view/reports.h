@@ -21,7 +21,9 @@ enum {
     HT_REPORT_UNTRIMMED = 8,  // shows everything, whatever --trim and the limits say
     HT_REPORT_LIMITED = 16,   // at most 80 nodes unless --nodecount says otherwise (the others: all)
     HT_REPORT_INLINES = 32,   // shows inlined frames, whatever --noinlines says
-    HT_REPORT_FLAME = 64,     // at most 20,000 frames, however small; the base is kept apart; --svg, --icicle
+    HT_REPORT_AS_IS =
+        128, // its writer gets names as they are: it escapes them, or what it writes is a profile
+    HT_REPORT_FLAME = 64, // at most 20,000 frames, however small; the base is kept apart; --svg, --icicle
 };
 
 struct ht_report_kind {

@@ -1,8 +1,8 @@
 // Widths, alignment and cut names of text reports.
 #include "view/text.h"
 
-#include "base/json.h"
 #include "base/terminal.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 

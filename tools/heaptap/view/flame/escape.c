@@ -1,23 +1,13 @@
 // Escapes names for markup and script elements.
 #include "view/flame/escape.h"
 
-#include "base/json.h"
+#include "base/text.h"
 
-static uint32_t decode(const unsigned char *text, size_t length)
-{
-    static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t character = text[0] & first_bits[length];
-    for (size_t i = 1; i < length; i++)
-        character = character << 6 | (text[i] & 0x3f);
-    return character;
-}
-
-// Controls, marks of direction, invisible joiners, noncharacters.
+// Controls; invisible joiners and noncharacters, too, which markup may not have or nobody would see.
 static bool is_unprintable(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0xfffe ||
-           c == 0xffff;
+    return ht_text_is_control(c) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2060 && c <= 0x206f) ||
+           c == 0xfeff || c == 0xfffe || c == 0xffff;
 }
 
 void ht_flame_escape_markup(const char *text, size_t length, struct ht_buffer *out)
@@ -28,8 +18,8 @@ void ht_flame_escape_markup(const char *text, size_t length, struct ht_buffer *o
         used = bytes > 0 ? bytes : 1;
         if (bytes == 0)
             ht_buffer_text(out, "\ufffd");
-        else if (is_unprintable(decode(at, bytes)))
-            ht_buffer_printf(out, "\\u%04x", decode(at, bytes));
+        else if (is_unprintable(ht_utf8_character(at, bytes)))
+            ht_buffer_printf(out, "\\u%04x", ht_utf8_character(at, bytes));
         else if (*at == '<')
             ht_buffer_text(out, "&lt;");
         else if (*at == '>')

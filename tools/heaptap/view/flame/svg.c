@@ -2,7 +2,7 @@
 #include "view/flame/escape.h"
 #include "view/flame/flame.h"
 
-#include "base/json.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -11,14 +11,9 @@
 
 enum { EDGES_IN = 1, EDGES_OUT = 2 };
 
-static uint32_t cleaned_file(struct ht_graph_builder *builder, uint32_t file)
+static uint32_t cleaned_path(const struct ht_graph_builder *builder, const char *path)
 {
-    if (file == 0)
-        return 0;
-    if (builder->clean_file[file] != HT_NONE)
-        return builder->clean_file[file];
     const struct ht_report *report = builder->graph->report;
-    const char *path = ht_profile_text(report->profile, file);
     if (!builder->keep_paths)
         path = ht_path_trim(path, report->options.trim_path, report->options.source_path);
     struct ht_buffer clean = {0};
@@ -26,6 +21,21 @@ static uint32_t cleaned_file(struct ht_graph_builder *builder, uint32_t file)
         ht_path_clean(path, &clean);
     uint32_t string = clean.length > 0 ? ht_profile_intern(report->profile, clean.data, clean.length) : 0;
     ht_buffer_free(&clean);
+    return string;
+}
+
+static uint32_t cleaned_file(struct ht_graph_builder *builder, uint32_t file)
+{
+    if (file == 0)
+        return 0;
+    if (builder->clean_file[file] != HT_NONE)
+        return builder->clean_file[file];
+    struct ht_profile *profile = builder->graph->report->profile;
+    uint32_t string = cleaned_path(builder, ht_profile_text(profile, file));
+    if (string != file && profile->strings[file].original != 0) {
+        uint32_t original = cleaned_path(builder, ht_profile_original(profile, file));
+        profile->strings[string].original = original;
+    }
     return builder->clean_file[file] = string;
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/regex.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ struct routine {
     size_t count;
     int64_t flat, cum, first, last;
     const char *name, *path;
+    const char *opened; // the path before names were made printable
     const struct ht_source_file *file;
 };
 
@@ -108,18 +110,9 @@ static void add_value(const struct ht_report *report, int64_t value, const char 
     ht_buffer_byte(out, ' ');
 }
 
-// A source file may hold anything; a terminal must not be told to do things by it.
-static void add_source(const char *text, bool is_terminal, struct ht_buffer *out)
-{
-    for (; *text != '\0'; text++)
-        ht_buffer_byte(
-            out, is_terminal && ((unsigned char)*text < ' ' || *text == 0x7f) && *text != '\t' ? '?' : *text);
-}
-
 static void add_lines(const struct listing *listing, const struct routine *routine, struct ht_buffer *out)
 {
     const struct ht_report *report = listing->graph->report;
-    const struct ht_report_form *form = listing->form;
     size_t position = 0;
     for (int64_t line = routine->first; line <= routine->last; line++) {
         const char *text = ht_source_line(routine->file, line);
@@ -127,12 +120,12 @@ static void add_lines(const struct listing *listing, const struct routine *routi
         if (text == NULL)
             break;
         sum_line(listing->graph, routine, line, &position, &flat, &cum);
-        const char *colour = !form->colour ? "" : flat != 0 ? "\033[1m" : cum == 0 ? "\033[2m" : "";
+        const char *colour = !listing->form->colour ? "" : flat != 0 ? "\033[1m" : cum == 0 ? "\033[2m" : "";
         ht_buffer_text(out, colour);
         add_value(report, flat, ".", out);
         add_value(report, cum, ".", out);
         ht_buffer_printf(out, "%6lld:", (long long)line);
-        add_source(text, form->columns > 0, out);
+        ht_text_show(out, text, strlen(text), "\t");
         ht_buffer_text(out, colour[0] != '\0' ? "\033[0m\n" : "\n");
     }
 }
@@ -148,10 +141,13 @@ static void add_routine(const struct listing *listing, const struct routine *rou
     add_value(report, routine->cum, "0", out);
     ht_measure_percent(routine->cum, report->total, percent);
     ht_buffer_printf(out, "(flat, cum) %s of Total\n", percent);
-    if (routine->file != NULL && routine->file->error != NULL)
-        ht_buffer_printf(out, " Error: %s\n", routine->file->error);
-    else if (routine->file != NULL)
+    if (routine->file != NULL && routine->file->error != NULL) {
+        ht_buffer_text(out, " Error: ");
+        ht_text_show(out, routine->file->error, strlen(routine->file->error), "\t");
+        ht_buffer_byte(out, '\n');
+    } else if (routine->file != NULL) {
         add_lines(listing, routine, out);
+    }
 }
 
 static void json_routine(struct ht_json *json, const struct listing *listing, const struct routine *routine)
@@ -193,7 +189,7 @@ static int64_t built_ns(const struct ht_graph *graph, const struct ht_node_info 
     const struct ht_profile *profile = graph->report->profile;
     struct stat status;
     int64_t taken_ns = profile->time_ns;
-    if (info->object == 0 || stat(text_of(graph, info->object), &status) != 0)
+    if (info->object == 0 || stat(ht_profile_original(profile, info->object), &status) != 0)
         return taken_ns;
     int64_t changed_ns = (int64_t)ht_ns_of(status.st_mtim);
     return taken_ns == 0 || changed_ns < taken_ns ? changed_ns : taken_ns;
@@ -206,7 +202,8 @@ static struct routine routine_at(struct listing *listing, size_t first)
     const struct ht_node_info *info = &graph->nodes[listing->nodes[first]].info;
     struct routine routine = {.nodes = listing->nodes + first,
                               .name = text_of(graph, info->name),
-                              .path = text_of(graph, info->file)};
+                              .path = text_of(graph, info->file),
+                              .opened = ht_profile_original(graph->report->profile, info->file)};
     while (first + routine.count < listing->count) {
         const struct ht_node_info *other = &graph->nodes[listing->nodes[first + routine.count]].info;
         if (other->name != info->name || other->file != info->file)
@@ -215,9 +212,9 @@ static struct routine routine_at(struct listing *listing, size_t first)
     }
     find_range(graph, &routine);
     if (info->file != 0 && routine.first <= routine.last)
-        routine.file = ht_sources_find(&listing->sources, routine.path);
+        routine.file = ht_sources_find(&listing->sources, routine.opened);
     else if (info->file != 0) // no line to show: pprof does not look for the file then
-        routine.file = ht_sources_known(&listing->sources, routine.path);
+        routine.file = ht_sources_known(&listing->sources, routine.opened);
     listing->missing += routine.file != NULL && routine.file->error != NULL;
     int64_t known_ns = built_ns(graph, info);
     if (routine.file != NULL && known_ns != 0 && routine.file->changed_ns > known_ns)

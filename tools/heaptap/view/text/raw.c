@@ -4,6 +4,8 @@
 #include "view/reports.h"
 #include "view/text.h"
 
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
