@@ -77,8 +77,21 @@ static void ask(struct ht_elf *module)
     must(module->split.memory_bytes < MEMORY_BYTES);
 }
 
+static int grant(void *arg, const struct ht_wish *wish)
+{
+    char path[sizeof folder + 16];
+    (void)arg;
+    if (wish->ordinal > 0 || (wish->kind != HT_WISH_PACKAGE && wish->kind != HT_WISH_UNIT)) {
+        return HT_WISH_END;
+    }
+    snprintf(path, sizeof path, "%s/case.%s", folder, wish->kind == HT_WISH_PACKAGE ? "dwp" : "dwo");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 ? fd : HT_WISH_NOTHING;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    const struct ht_wishes wishes = {grant, NULL};
     struct ht_elf module;
     char path[sizeof folder + 8];
     if (strchr(folder, 'X') != NULL) {
@@ -95,7 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_file("case.dwo", data + HEAD + length, is_package ? 0 : rest - length);
     snprintf(path, sizeof path, "%s/case", folder);
     int before = lowest_free();
-    if (length > 0 && ht_elf_open(&module, path, -1, "") == 0) {
+    int fd = length > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && ht_elf_open(&module, path, fd, &wishes) == 0) {
         ask(&module);
         ht_elf_close(&module);
     }

@@ -18,6 +18,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+enum { NOBODY = 65534 };
+
 static bool is_word(const char *text, size_t length, const char *word)
 {
     return strlen(word) == length && strncasecmp(text, word, length) == 0;
@@ -224,8 +226,11 @@ static void settle_owners(const struct ht_load *load, struct ht_profile **profil
     for (size_t i = 1; i < count; i++)
         differ = differ || profiles[i]->owner.uid != profiles[0]->owner.uid ||
                  profiles[i]->owner.gid != profiles[0]->owner.gid;
-    for (size_t i = 0; i < count && differ && !load->no_symbols && geteuid() == 0; i++)
-        ht_resolve_profile(profiles[i], &load->resolve);
+    for (size_t i = 0; i < count && differ && geteuid() == 0; i++) {
+        if (!load->no_symbols)
+            ht_resolve_profile(profiles[i], &load->resolve);
+        profiles[i]->owner = (struct ht_owner){NOBODY, NOBODY}; // what several say may show what all may read
+    }
 }
 
 // All of them, merged into one. A server that does not answer leaves the others; nothing else does.
