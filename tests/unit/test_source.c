@@ -35,7 +35,7 @@ static void test_sources(void **state)
                      0);
     write_text("x.c", text, sizeof text - 1);
     write_text("a/b/y.c", "", 0);
-    ht_sources_init(&sources, "a/b", NULL); // and all folders above
+    ht_sources_init(&sources, (struct ht_owner){0, 0}, "a/b", NULL); // and all folders above
     const struct ht_source_file *file = ht_sources_find(&sources, "x.c");
     assert_null(file->error);
     assert_int_equal(file->line_count, 4);
@@ -55,11 +55,12 @@ static void test_sources(void **state)
                         "open /nowhere/z.c: no such file or directory");
     assert_string_equal(ht_sources_find(&sources, "/dev/zero")->error, "open /dev/zero: not a plain file");
     ht_sources_free(&sources);
-    ht_sources_init(&sources, "nowhere::pipe", "/built/here"); // the pipe is not waited for
+    ht_sources_init(&sources, (struct ht_owner){0, 0}, "nowhere::pipe",
+                    "/built/here"); // the pipe is not waited for
     assert_non_null(ht_sources_find(&sources, "f.c")->error);
     assert_null(ht_sources_find(&sources, "/built/here/x.c")->error);
     ht_sources_free(&sources);
-    ht_sources_init(&sources, "", NULL);
+    ht_sources_init(&sources, (struct ht_owner){0, 0}, "", NULL);
     assert_null(ht_sources_find(&sources, "a/../x.c")->error);
     ht_sources_free(&sources);
     assert_int_equal(unlink("x.c") | unlink("a/b/y.c") | unlink("pipe/f.c") | rmdir("a/b") | rmdir("a") |
@@ -71,7 +72,7 @@ static void test_sources(void **state)
 static void expect_source(const char *search_path, const char *path, const char *first_line)
 {
     struct ht_sources sources;
-    ht_sources_init(&sources, search_path, NULL);
+    ht_sources_init(&sources, (struct ht_owner){0, 0}, search_path, NULL);
     const struct ht_source_file *file = ht_sources_find(&sources, path);
     if (first_line == NULL)
         assert_non_null(file->error);

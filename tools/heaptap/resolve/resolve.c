@@ -259,7 +259,7 @@ static void resolve_group(struct resolver *resolver, const uint32_t *locations, 
     };
     struct group group = {
         .locations = locations, .count = count, .is_known = ht_alloc_zero(count, sizeof *group.is_known)};
-    for (int shared = 1; shared >= 0 && group.known_count < count; shared--) {
+    for (int shared = 0; shared <= 1 && group.known_count < count; shared++) { // the user's own word first
         struct ht_cache cache;
         char *key = cache_key_of(resolver, shared, wanted.build_id);
         if (ht_cache_open(&cache, resolver->cache_folder, key, wanted.build_id) == 0)

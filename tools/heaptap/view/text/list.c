@@ -259,7 +259,8 @@ int ht_write_list(struct ht_report *report, const struct ht_report_form *form, s
     ht_graph_build_as(&graph, report, HT_GRAPH_OBJECTS | HT_GRAPH_NO_EDGES);
     report->output_unit = unit; // each value has its own
     struct listing listing = {.graph = &graph, .form = form};
-    ht_sources_init(&listing.sources, report->options.source_path, report->options.trim_path);
+    ht_sources_init(&listing.sources, report->profile->owner, report->options.source_path,
+                    report->options.trim_path);
     int result = find_nodes(&listing, form->expression);
     if (result == 0)
         write_listing(&listing, out);

@@ -2,11 +2,11 @@
 #include "view/text/source.h"
 
 #include "base/clock.h"
+#include "base/foreign.h"
 #include "base/path.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +15,10 @@
 
 enum { MAX_FILE_BYTES = 256 << 20 };
 
-void ht_sources_init(struct ht_sources *sources, const char *source_path, const char *trim_path)
+void ht_sources_init(struct ht_sources *sources, struct ht_owner owner, const char *source_path,
+                     const char *trim_path)
 {
-    *sources = (struct ht_sources){.trim_path = trim_path};
+    *sources = (struct ht_sources){.owner = owner, .trim_path = trim_path};
     if (source_path != NULL && source_path[0] != '\0') {
         sources->search_path = ht_strdup(source_path);
         return;
@@ -44,16 +45,14 @@ void ht_sources_free(struct ht_sources *sources)
 }
 
 // Opens a plain file; a name from a foreign profile may also be that of a pipe or a device.
-static int open_plain(const char *path, const char **ret_reason)
+static int open_plain(const struct ht_sources *sources, const char *path, const char **ret_reason)
 {
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    *ret_reason = NULL;
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= MAX_FILE_BYTES)
+    struct stat status = {0};
+    int fd = ht_foreign_open(sources->owner, NULL, path, &status);
+    *ret_reason = fd < 0 && (errno == EINVAL || errno == EISDIR) ? "not a plain file" : NULL;
+    if (fd < 0 || status.st_size <= MAX_FILE_BYTES)
         return fd;
-    *ret_reason = S_ISREG(status.st_mode) ? "too large" : "not a plain file";
+    *ret_reason = "too large";
     close(fd);
     return -1;
 }
@@ -73,7 +72,7 @@ static void go_up(struct ht_buffer *folder)
 }
 
 // Looks for a relative name in one folder and all above it.
-static int open_above(const char *start, size_t length, const char *name)
+static int open_above(const struct ht_sources *sources, const char *start, size_t length, const char *name)
 {
     struct ht_buffer folder = {0};
     int fd = -1;
@@ -83,7 +82,7 @@ static int open_above(const char *start, size_t length, const char *name)
         const char *reason;
         ht_buffer_printf(&joined, "%s%s%s", folder.data, folder.length > 0 ? "/" : "", name);
         ht_path_clean(joined.data, &path);
-        fd = open_plain(path.data, &reason);
+        fd = open_plain(sources, path.data, &reason);
         ht_buffer_free(&joined);
         ht_buffer_free(&path);
         char *before = ht_strdup(folder.data);
@@ -158,7 +157,7 @@ static int open_go(const struct ht_sources *sources, const char *path)
         for (size_t i = 0; i < sizeof places / sizeof places[0] && fd < 0; i++) {
             char *below = go_path(name, places[i].is_vendor);
             char *whole = ht_format("%.*s/%s%s", (int)length, dir, places[i].below, below);
-            fd = open_plain(whole, &reason);
+            fd = open_plain(sources, whole, &reason);
             free(whole);
             free(below);
         }
@@ -175,7 +174,7 @@ static int open_source(const struct ht_sources *sources, const char *path, char 
 {
     const char *name = ht_path_trim(path, sources->trim_path, sources->search_path), *reason;
     if (name[0] == '/') {
-        int fd = open_plain(name, &reason);
+        int fd = open_plain(sources, name, &reason);
         char *error = fd < 0 ? open_error(name, reason) : NULL;
         if (fd < 0)
             fd = open_go(sources, path);
@@ -187,14 +186,14 @@ static int open_source(const struct ht_sources *sources, const char *path, char 
     }
     for (const char *dir = sources->search_path;;) {
         size_t length = strcspn(dir, ":");
-        int fd = open_above(dir, length, name);
+        int fd = open_above(sources, dir, length, name);
         if (fd >= 0)
             return fd;
         if (dir[length] == '\0')
             break;
         dir += length + 1;
     }
-    int fd = path[0] == '/' ? open_plain(path, &reason) : -1;
+    int fd = path[0] == '/' ? open_plain(sources, path, &reason) : -1;
     if (fd < 0)
         fd = open_go(sources, path);
     if (fd < 0)

@@ -3,6 +3,7 @@
 #define HT_VIEW_TEXT_SOURCE_H
 
 #include "base/memory.h"
+#include "base/rights.h"
 
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct ht_source_file {
 };
 
 struct ht_sources {
+    struct ht_owner owner; // with whose rights files are opened
     char *search_path;     // ':' list of folders
     const char *trim_path; // ':' list, or NULL
     struct ht_source_slot {
@@ -26,7 +28,8 @@ struct ht_sources {
 };
 
 // Context: tool. source_path: NULL or "" is the current folder; trim_path as in base/path.h. Both live on.
-void ht_sources_init(struct ht_sources *sources, const char *source_path, const char *trim_path);
+void ht_sources_init(struct ht_sources *sources, struct ht_owner owner, const char *source_path,
+                     const char *trim_path);
 void ht_sources_free(struct ht_sources *sources);
 
 // The file of this name, read on first use. Relative names are looked for in the folders of the search path
