@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -45,7 +45,8 @@ struct member {
     uint64_t seen_ms;
     uint32_t pid;         // in the file's name
     uint64_t start_ticks; // of the process that had it when we saw the file
-    int pidfd;            // -1: it was dead before we saw it
+    int pidfd;            // -1: it was dead before we saw it, or we have no descriptor of it
+    bool has_ended;       // as the descriptor told
     bool is_told;         // what follows from its end is done; remembered as long as the file is there
 };
 
@@ -54,9 +55,8 @@ struct watch {
     struct member *members;
     size_t count, capacity;
     size_t tidy_at; // so many members, and those that are done with are looked for
-    struct pollfd *fds;
-    size_t fd_capacity;
-    int control, inotify; // -1: none
+    // Of the epoll: by what happens, not by how many there are. Each process's descriptor tells once.
+    int epoll, control, inotify; // -1: none
     uint64_t pid_namespace;
 };
 
@@ -97,6 +97,12 @@ static uint32_t pid_in_name(const char *path)
     return (uint32_t)strtoul(at + 1, NULL, 10);
 }
 
+static bool listen_to(const struct watch *watch, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(watch->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 static void add(struct watch *watch, const char *path)
 {
     for (size_t i = 0; i < watch->count; i++)
@@ -113,6 +119,10 @@ static void add(struct watch *watch, const char *path)
     // At once: some live for a millisecond.
     if (member->pid != 0)
         member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
+    if (member->pidfd >= 0 && !listen_to(watch, member->pidfd, EPOLLIN | EPOLLONESHOT)) {
+        close(member->pidfd);
+        member->pidfd = -1;
+    }
     member->start_ticks = ht_proc_start_ticks(member->pid);
 }
 
@@ -268,9 +278,8 @@ static void take_names(struct watch *watch)
 
 static bool is_dead(const struct member *member)
 {
-    struct pollfd pidfd = {.fd = member->pidfd, .events = POLLIN};
     if (member->pidfd >= 0)
-        return poll(&pidfd, 1, 0) > 0;
+        return member->has_ended;
     struct ht_proc_stat stat;
     return !ht_proc_stat(member->header->pid, &stat) || stat.start_ticks != member->header->start_ticks ||
            stat.state == 'Z';
@@ -291,30 +300,37 @@ static size_t tell_dead(struct watch *watch)
     return alive;
 }
 
+// Takes what has happened, or waits for it so long (-1: as long as it takes). True: the program has ended.
+static bool take_news(struct watch *watch, int wait_ms)
+{
+    struct epoll_event events[64];
+    bool ended = false;
+    int count;
+    do {
+        count = epoll_wait(watch->epoll, events, sizeof events / sizeof *events, wait_ms);
+        if (count < 0)
+            sleep(1); // out of memory: not as fast as can be
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.fd == watch->control)
+                ended = true;
+            for (size_t k = 0; k < watch->count; k++)
+                watch->members[k].has_ended |= watch->members[k].pidfd == events[i].data.fd;
+        }
+        if (watch->inotify >= 0)
+            take_names(watch);
+        wait_ms = 0;
+    } while (count == sizeof events / sizeof *events);
+    return ended;
+}
+
 // Waits for something to happen. False: the program has ended, *ret_killed says how.
 static bool wait_for_news(struct watch *watch, bool making, bool *ret_killed)
 {
-    HT_RESERVE(watch->fds, watch->fd_capacity, watch->count + 2);
-    struct pollfd *fds = watch->fds;
-    nfds_t count = 0;
-    fds[count++] = (struct pollfd){.fd = watch->control, .events = POLLIN};
-    fds[count++] = (struct pollfd){.fd = watch->inotify, .events = POLLIN};
     int wait_ms = making ? LOOK_MS : -1;
-    for (size_t i = 0; i < watch->count; i++) {
-        const struct member *member = &watch->members[i];
-        if (member->pidfd >= 0)
-            fds[count++] = (struct pollfd){.fd = member->pidfd, .events = POLLIN};
-        else if (member->header != NULL && wait_ms < 0)
+    for (size_t i = 0; i < watch->count && wait_ms < 0; i++)
+        if (watch->members[i].pidfd < 0 && watch->members[i].header != NULL)
             wait_ms = BLIND_MS;
-    }
-    int ready = poll(fds, count, wait_ms);
-    if (ready < 0)
-        sleep(1); // out of memory: not as fast as can be
-    if (ready <= 0)
-        return true;
-    if (fds[1].revents != 0)
-        take_names(watch);
-    if (fds[0].revents == 0)
+    if (!take_news(watch, wait_ms))
         return true;
     char how = 0;
     *ret_killed = read(watch->control, &how, 1) == 1 && how == 'k';
@@ -329,6 +345,9 @@ static void watch_family(struct watch *watch)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    listen_to(watch, watch->control, EPOLLIN);
+    if (watch->inotify >= 0)
+        listen_to(watch, watch->inotify, EPOLLIN);
     scan(watch);
     do {
         making = look_at_new(watch);
@@ -338,6 +357,7 @@ static void watch_family(struct watch *watch)
     uint64_t until_ms = now_ms() + (killed ? FOLLOW_MS : 0);
     for (;;) {
         scan(watch);
+        take_news(watch, 0);
         if (tell_dead(watch) == 0 || now_ms() >= until_ms)
             break;
         ht_clock_wait(10000000);
@@ -350,20 +370,24 @@ void ht_family_watch(const struct ht_family *family, struct ht_family_watcher *r
     *ret_watcher = (struct ht_family_watcher){.control = -1};
     if (pipe2(control, O_CLOEXEC) != 0)
         return;
-    struct watch watch = {
-        .family = family, .control = control[0], .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+    struct watch watch = {.family = family,
+                          .epoll = epoll_create1(EPOLL_CLOEXEC),
+                          .control = control[0],
+                          .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
     if (watch.inotify >= 0 && inotify_add_watch(watch.inotify, family->live_directory, IN_MOVED_TO) < 0) {
         close(watch.inotify);
         watch.inotify = -1;
     }
     watch.pid_namespace = ht_proc_namespace(0, "pid");
-    pid_t pid = fork();
+    pid_t pid = watch.epoll >= 0 ? fork() : -1;
     if (pid == 0) {
         close(control[1]);
         watch_family(&watch);
         _exit(0);
     }
     close(control[0]);
+    if (watch.epoll >= 0)
+        close(watch.epoll);
     if (watch.inotify >= 0)
         close(watch.inotify);
     if (pid < 0)
