@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FILE_BYTES = 256 << 20 };
+enum { MAX_FILE_BYTES = 32 << 20, MAX_ALL_BYTES = 256 << 20 };
 
 void ht_sources_init(struct ht_sources *sources, const char *source_path, const char *trim_path)
 {
@@ -43,19 +43,29 @@ void ht_sources_free(struct ht_sources *sources)
     memset(sources, 0, sizeof *sources);
 }
 
-// Opens a plain file; a name from a foreign profile may also be that of a pipe or a device.
+// Opens a plain file. A name from a foreign profile may also be that of a pipe or a device, and even to open
+// one can wait, rewind a tape or wake somebody: so it is looked at first, by a descriptor that opens nothing,
+// and what was looked at is opened by that.
 static int open_plain(const char *path, const char **ret_reason)
 {
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char looked_at[64];
+    int place = open(path, O_PATH | O_CLOEXEC), fd = -1, error = 0;
     *ret_reason = NULL;
-    if (fd < 0)
+    if (place < 0)
         return -1;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= MAX_FILE_BYTES)
-        return fd;
-    *ret_reason = S_ISREG(status.st_mode) ? "too large" : "not a plain file";
-    close(fd);
-    return -1;
+    if (fstat(place, &status) != 0 || !S_ISREG(status.st_mode)) {
+        *ret_reason = "not a plain file";
+    } else if (status.st_size > MAX_FILE_BYTES) {
+        *ret_reason = "too large";
+    } else {
+        snprintf(looked_at, sizeof looked_at, "/proc/self/fd/%d", place);
+        fd = open(looked_at, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        error = errno;
+    }
+    close(place);
+    errno = error;
+    return fd;
 }
 
 // The folder above: "." above a relative name's first part, "/" above itself.
@@ -221,7 +231,8 @@ static void split(struct ht_source_file *file, size_t length)
     }
 }
 
-static void read_source(struct ht_source_file *file, int fd)
+// Returns how many bytes it has.
+static uint64_t read_source(struct ht_source_file *file, int fd)
 {
     struct ht_buffer text = {0};
     char chunk[1 << 16];
@@ -241,6 +252,7 @@ static void read_source(struct ht_source_file *file, int fd)
     ht_buffer_text(&text, "");
     file->text = text.data;
     split(file, text.length);
+    return text.length;
 }
 
 const struct ht_source_file *ht_sources_known(const struct ht_sources *sources, const char *path)
@@ -263,9 +275,13 @@ const struct ht_source_file *ht_sources_find(struct ht_sources *sources, const c
     HT_RESERVE(sources->files, sources->capacity, sources->count + 1);
     ht_index_add(&sources->index, ht_hash_bytes(path, strlen(path)), (uint32_t)sources->count);
     sources->files[sources->count++].file = file;
+    if (sources->read_bytes >= MAX_ALL_BYTES) {
+        file->error = ht_format("open %s: the source files before it have %d MB already", path, MAX_ALL_BYTES >> 20);
+        return file;
+    }
     int fd = open_source(sources, path, &file->error);
     if (fd >= 0) {
-        read_source(file, fd);
+        sources->read_bytes += read_source(file, fd);
         close(fd);
     }
     return file;
