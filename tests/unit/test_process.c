@@ -153,13 +153,13 @@ static void test_dead_and_alive(void **state)
     struct ht_process process;
     struct stat stat_of;
     assert_int_equal(stat(region.header->region_path, &stat_of), 0);
-    assert_true(ht_region_is_alive(region.header, &stat_of, &process));
+    assert_true(ht_region_is_alive(region.header, &stat_of, NULL, &process));
     assert_int_equal(process.pid, getpid());
     struct ht_region_header header = *region.header;
     char path[256];
     snprintf(path, sizeof path, "%s", region.header->region_path);
     munmap(region.base, region.header->size_bytes); // as after exec: our pid and start, but not mapped
-    assert_false(ht_region_is_alive(&header, &stat_of, &process));
+    assert_false(ht_region_is_alive(&header, &stat_of, NULL, &process));
     struct ht_target target;
     assert_int_equal(ht_target_open(path, O_RDONLY, &target), 0);
     assert_false(target.alive);

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -54,6 +56,26 @@ static void test_sources(void **state)
     assert_string_equal(ht_sources_find(&sources, "/nowhere/z.c")->error,
                         "open /nowhere/z.c: no such file or directory");
     assert_string_equal(ht_sources_find(&sources, "/dev/zero")->error, "open /dev/zero: not a plain file");
+    // A socket cannot even be opened: what is no plain file is seen before.
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listening = socket(AF_UNIX, SOCK_STREAM, 0);
+    char *wanted = ht_format("open %s/s.c: not a plain file", folder);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/s.c", folder);
+    assert_int_equal(bind(listening, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_string_equal(ht_sources_find(&sources, address.sun_path)->error, wanted);
+    assert_int_equal(unlink(address.sun_path), 0);
+    close(listening);
+    free(wanted);
+    write_text("large.c", "x", 1);
+    assert_int_equal(truncate("large.c", (32 << 20) + 1), 0);
+    wanted = ht_format("open %s/large.c: too large", folder);
+    char *large = ht_format("%s/large.c", folder);
+    assert_string_equal(ht_sources_find(&sources, large)->error, wanted);
+    unlink(large);
+    free(large);
+    free(wanted);
+    sources.read_bytes = 256 << 20; // no more of them
+    assert_non_null(strstr(ht_sources_find(&sources, "a/b/y.c")->error, "256 MB already"));
     ht_sources_free(&sources);
     ht_sources_init(&sources, (struct ht_owner){0, 0}, "nowhere::pipe",
                     "/built/here"); // the pipe is not waited for

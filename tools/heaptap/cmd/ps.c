@@ -126,7 +126,7 @@ static void fill_cells(const struct ht_ps_row *row, char cells[COLUMNS][CELL_BYT
     }
     if (!row->has_figures)
         return;
-    bytes_cell(cells[LIVE], ht_ps_live(row).bytes, 0);
+    bytes_cell(cells[LIVE], row->live.bytes, 0);
     if (row->process.is_heir) {
         memmove(cells[LIVE] + 1, cells[LIVE], CELL_BYTES - 2);
         cells[LIVE][0] = '>';
@@ -267,7 +267,7 @@ static void print_signal_lines(struct ht_ps_rows *rows)
 static char *unseen_of(const struct ht_ps_row *row)
 {
     bool is_known = row->alive && row->has_figures && !row->process.is_heir; // an heir has more than that
-    return is_known ? ht_unseen_of_process(row->process.pid, ht_ps_live(row).bytes) : NULL;
+    return is_known ? ht_unseen_of_process(row->process.pid, row->live.bytes) : NULL;
 }
 
 // A process that could be thought to have allocated nothing.
@@ -322,7 +322,7 @@ static void json_signal(struct ht_json *json, const struct ht_ps_row *row)
 
 static void json_figures(struct ht_json *json, const struct ht_ps_row *row)
 {
-    struct ht_estimate live = ht_ps_live(row), growth;
+    struct ht_estimate live = row->live, growth;
     bool has_growth = ht_ps_growth(row, &growth);
     ht_json_int(json, "live_bytes", (int64_t)live.bytes);
     ht_json_int(json, "live_error_bytes", (int64_t)live.error_bytes);

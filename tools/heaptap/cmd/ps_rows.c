@@ -13,6 +13,7 @@
 #include "snapshot/snapshot.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ static bool look_at(struct ht_ps_row *row, struct ht_live_set *set)
     if (row->process.is_heir)
         ht_heir_take(&copy, &row->process);
     ht_live_set_fill(set, &copy.view);
+    row->live = ht_live_set_total(set);
     const struct ht_region_header *header = copy.view.header;
     row->region_bytes = copy.blocks_bytes;
     row->rate_bytes = header->rate_bytes;
@@ -74,6 +76,23 @@ static void ask_system(struct ht_ps_row *row)
     ht_buffer_free(&text);
 }
 
+// Whether the first look stays for a second one. All of them together are not to take more memory than this.
+static bool keep_first(struct ht_ps_rows *rows, const struct ht_ps_row *row)
+{
+    const uint64_t most_bytes = UINT64_C(256) << 20;
+    uint64_t bytes = row->first.capacity * sizeof *row->first.items;
+    if (!row->alive)
+        return false;
+    if (rows->kept_bytes + bytes > most_bytes) {
+        ht_warn("%" PRIu32
+                ": its growth is not shown, for that would take more memory than 256 MB for all processes",
+                row->process.pid);
+        return false;
+    }
+    rows->kept_bytes += bytes;
+    return true;
+}
+
 static struct ht_ps_row *add_row(struct ht_ps_rows *rows, const struct ht_process *process, bool alive)
 {
     HT_RESERVE(rows->items, rows->capacity, rows->count + 1);
@@ -93,6 +112,9 @@ static struct ht_ps_row *add_row(struct ht_ps_rows *rows, const struct ht_proces
     row->has_figures = look_at(row, &row->first);
     if (!row->has_figures)
         row->note = ht_format("its region %s", ht_error());
+    row->is_compared = row->has_figures && keep_first(rows, row);
+    if (!row->is_compared)
+        ht_live_set_free(&row->first);
     return row;
 }
 
@@ -140,7 +162,7 @@ static bool is_listed(const struct ht_ps_rows *rows, const struct stat *stat)
     return false;
 }
 
-static void collect_dead_file(struct ht_ps_rows *rows, const char *path)
+static void collect_dead_file(struct ht_ps_rows *rows, const struct ht_processes *processes, const char *path)
 {
     struct ht_process dead = {.has_region = true}, living;
     struct ht_region_header header;
@@ -150,7 +172,7 @@ static void collect_dead_file(struct ht_ps_rows *rows, const char *path)
         return; // it cannot even be opened
     dead.inode = stat.st_ino;
     dead.device = stat.st_dev;
-    if (is_listed(rows, &stat) || (whole && ht_region_is_alive(&header, &stat, &living)))
+    if (is_listed(rows, &stat) || (whole && ht_region_is_alive(&header, &stat, processes, &living)))
         return;
     snprintf(dead.region_path, sizeof dead.region_path, "%s", path);
     if (whole) {
@@ -168,10 +190,13 @@ void ht_ps_collect_dead(struct ht_ps_rows *rows)
     for (size_t i = 0; i < folder_count; i++) {
         char **paths;
         size_t count = ht_region_files(folders[i], &paths);
+        struct ht_processes processes;
+        ht_processes_look(&processes); // behind the files: a process that came between is not taken for dead
         for (size_t j = 0; j < count; j++) {
-            collect_dead_file(rows, paths[j]);
+            collect_dead_file(rows, &processes, paths[j]);
             free(paths[j]);
         }
+        ht_processes_free(&processes);
         free(paths);
     }
 }
@@ -187,17 +212,12 @@ void ht_ps_look_again(struct ht_ps_rows *rows, uint64_t over_ns)
     ht_clock_wait(over_ns);
     for (size_t i = 0; i < rows->count; i++) {
         struct ht_ps_row *row = &rows->items[i];
-        if (!row->alive || !row->has_figures)
+        if (!row->alive || !row->has_figures || !row->is_compared)
             continue;
         uint64_t now = ht_clock_ns(CLOCK_MONOTONIC);
         if (look_at(row, &row->second)) // it may have ended meanwhile
             row->second_ns = now;
     }
-}
-
-struct ht_estimate ht_ps_live(const struct ht_ps_row *row)
-{
-    return ht_live_set_total(row->second_ns != 0 ? &row->second : &row->first);
 }
 
 bool ht_ps_growth(const struct ht_ps_row *row, struct ht_estimate *ret)

@@ -8,13 +8,14 @@
 
 // One line of the table.
 struct ht_ps_row {
-    struct ht_process process; // of a dead one: only pid, user, program and path
-    char *note;                // what stands in place of figures
-    struct ht_live_set first, second;
-    uint64_t first_ns, second_ns;   // CLOCK_MONOTONIC of the looks; second_ns 0: there was one
-    char user[64], arguments[1024]; // arguments: as they are now
-    uint64_t rss_bytes;             // 0: unknown
-    uint64_t region_bytes;          // memory that it takes
+    struct ht_process process;        // of a dead one: only pid, user, program and path
+    char *note;                       // what stands in place of figures
+    struct ht_live_set first, second; // empty where they are not compared: of the dead, and beyond a limit
+    struct ht_estimate live;          // at the last look
+    uint64_t first_ns, second_ns;     // CLOCK_MONOTONIC of the looks; second_ns 0: there was one
+    char user[64], arguments[1024];   // arguments: as they are now
+    uint64_t rss_bytes;               // 0: unknown
+    uint64_t region_bytes;            // memory that it takes
     uint64_t rate_bytes;
     uint64_t health[HT_HEALTH_COUNT];
     char out_dir[sizeof((struct ht_region_header *)NULL)->out_dir + 1];
@@ -23,12 +24,14 @@ struct ht_ps_row {
     bool active, failed;
     enum ht_signal_owner signal_owner;
     int signal_number;
-    bool noted; // in the lines below the table
+    bool is_compared; // its first look was kept
+    bool noted;       // in the lines below the table
 };
 
 struct ht_ps_rows {
     struct ht_ps_row *items;
     size_t count, capacity;
+    uint64_t kept_bytes; // of the first looks that are kept
 };
 
 // Context: tool. Messages about what was named and is not there go to standard error.
@@ -41,7 +44,6 @@ void ht_ps_collect_dead(struct ht_ps_rows *rows);
 void ht_ps_look_again(struct ht_ps_rows *rows, uint64_t over_ns);
 void ht_ps_free(struct ht_ps_rows *rows);
 
-struct ht_estimate ht_ps_live(const struct ht_ps_row *row);
 // Growth per minute; false: there was one look, or it is not the process's own.
 bool ht_ps_growth(const struct ht_ps_row *row, struct ht_estimate *ret);
 // Age of the process, ns; -1 unknown.

@@ -3,30 +3,33 @@
 #include "cmd/command.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-// Whether a row before this one has said it for the program.
-static bool is_said(const struct ht_unseen_row *rows, size_t row)
-{
-    for (size_t i = 0; i < row; i++)
-        if (rows[i].text != NULL && strcmp(rows[i].program, rows[row].program) == 0)
-            return true;
-    return false;
-}
 
 void ht_unseen_print(const struct ht_unseen_row *rows, size_t count)
 {
+    struct ht_index programs = {0}; // the first row of each
+    size_t *alike = ht_alloc_zero(count + 1, sizeof *alike), found;
     for (size_t i = 0; i < count; i++) {
-        size_t more = 0;
-        if (rows[i].text == NULL || is_said(rows, i))
+        uint64_t hash = ht_hash_bytes(rows[i].program, strlen(rows[i].program));
+        size_t cursor = 0;
+        if (rows[i].text == NULL)
             continue;
-        for (size_t j = i + 1; j < count; j++)
-            more += rows[j].text != NULL && strcmp(rows[j].program, rows[i].program) == 0;
-        char alike[64] = "";
-        if (more > 0)
-            snprintf(alike, sizeof alike, " (%zu more are alike)", more);
-        ht_cmd_print("%s %" PRIu32 "%s: %s", rows[i].program, rows[i].pid, alike, rows[i].text);
+        while ((found = ht_index_next(&programs, hash, &cursor)) != HT_NONE &&
+               strcmp(rows[found].program, rows[i].program) != 0)
+            ;
+        if (found == HT_NONE)
+            ht_index_add(&programs, hash, (uint32_t)i);
+        alike[found == HT_NONE ? i : found]++;
     }
+    for (size_t i = 0; i < count; i++) {
+        char more[64] = "";
+        if (alike[i] > 1)
+            snprintf(more, sizeof more, " (%zu more are alike)", alike[i] - 1);
+        if (alike[i] > 0)
+            ht_cmd_print("%s %" PRIu32 "%s: %s", rows[i].program, rows[i].pid, more, rows[i].text);
+    }
+    ht_index_free(&programs);
+    free(alike);
 }

@@ -7,6 +7,7 @@
 #include "base/rights.h"
 #include "base/text.h"
 #include "record/check.h"
+#include "region/sparse.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,9 +26,22 @@
 
 #define MAX_REGION_BYTES                                                                                     \
     (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
-#define READ_STEP_BYTES (UINT64_C(64) << 20)
-#define SPARSE_BYTES    (UINT64_C(1) << 30)
-#define SLOT_TRIES      16
+// How much a file may claim beyond what it has: zeros of its tables that were left out when somebody copied
+// it, or that a file system packed. Walks over them cost time.
+#define SPARSE_TIMES      64
+#define SPARSE_BYTES      (UINT64_C(64) << 20)
+#define SLOT_TRIES        16
+#define FILES_OF_A_USER   1024
+#define FILES_OF_A_FOLDER 8192
+
+// How many files each user has in a folder.
+struct owners {
+    struct owner {
+        uid_t uid;
+        size_t files;
+    } * items;
+    size_t count, capacity;
+};
 
 bool ht_region_is_name(const char *path)
 {
@@ -113,37 +127,64 @@ int ht_region_read_header(const char *path, struct ht_region_header *ret_header,
     return 0;
 }
 
+// Whether a user has as many files there as are looked at; nobody's keep those of others from being seen.
+static bool is_one_too_many(struct owners *owners, uid_t uid)
+{
+    size_t at = 0;
+    while (at < owners->count && owners->items[at].uid != uid)
+        at++;
+    if (at == owners->count) {
+        HT_RESERVE(owners->items, owners->capacity, owners->count + 1);
+        owners->items[owners->count++] = (struct owner){.uid = uid};
+    }
+    return ++owners->items[at].files > FILES_OF_A_USER;
+}
+
+static void tell_left_out(const char *directory, const struct owners *owners, bool is_full)
+{
+    for (size_t i = 0; i < owners->count; i++)
+        if (owners->items[i].files > FILES_OF_A_USER)
+            ht_warn("%s: %d of %zu region files of user %u are looked at, and the others left out", directory,
+                    FILES_OF_A_USER, owners->items[i].files, (unsigned)owners->items[i].uid);
+    if (is_full)
+        ht_warn("%s: %d region files are looked at, and the others left out", directory, FILES_OF_A_FOLDER);
+}
+
 size_t ht_region_files(const char *directory, char ***ret_paths)
 {
+    struct owners owners = {0};
     char **paths = NULL;
     size_t count = 0, capacity = 0;
     DIR *stream = opendir(directory);
-    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+    for (struct dirent *entry;
+         stream != NULL && count < FILES_OF_A_FOLDER && (entry = readdir(stream)) != NULL;) {
         if (!ht_region_is_name(entry->d_name))
             continue;
         char *path = ht_format("%s/%s", directory, entry->d_name);
         struct stat stat;
         int fd = ht_region_open(path, O_RDONLY, &stat);
-        if (fd < 0) {
+        if (fd >= 0)
+            close(fd);
+        if (fd < 0 || is_one_too_many(&owners, stat.st_uid)) {
             free(path);
             continue;
         }
-        close(fd);
         HT_RESERVE(paths, capacity, count + 1);
         paths[count++] = path;
     }
     if (stream != NULL)
         closedir(stream);
+    tell_left_out(directory, &owners, count == FILES_OF_A_FOLDER);
+    free(owners.items);
     *ret_paths = paths;
     return count;
 }
 
-// Reads [offset, offset + bytes); what lies behind the file's end (somebody cut it) reads as zeros.
+// Reads some bytes of a slot or a header; what lies behind the file's end (somebody cut it) reads as zeros.
 static int read_range(int fd, uint8_t *to, uint64_t bytes, uint64_t offset)
 {
     for (uint64_t done = 0; done < bytes;) {
-        uint64_t step = bytes - done < READ_STEP_BYTES ? bytes - done : READ_STEP_BYTES;
-        ssize_t got = pread(fd, to + done, step, (off_t)(offset + done));
+        ssize_t got = pread(fd, to + done, bytes - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -199,19 +240,20 @@ static int read_level(int fd, const struct ht_live_level *level, uint8_t *keys_t
 {
     uint64_t count = level_slots(level);
     uint64_t keys_bytes = count * sizeof(uint64_t), slots_bytes = count * sizeof(struct ht_live_slot);
-    struct ht_live_slot *before = ht_alloc(slots_bytes + 1);
+    uint8_t *before_to = ht_sparse_new(slots_bytes);
+    const struct ht_live_slot *before = (const struct ht_live_slot *)(const void *)before_to;
     uint64_t *keys = (uint64_t *)(void *)keys_to;
     struct ht_live_slot *slots = (struct ht_live_slot *)(void *)slots_to;
     int result = -1;
-    if (read_range(fd, (uint8_t *)before, slots_bytes, level->slots_offset) == 0 &&
-        read_range(fd, keys_to, keys_bytes, level->keys_offset) == 0 &&
-        read_range(fd, slots_to, slots_bytes, level->slots_offset) == 0)
+    if (ht_sparse_read(fd, before_to, slots_bytes, level->slots_offset) == 0 &&
+        ht_sparse_read(fd, keys_to, keys_bytes, level->keys_offset) == 0 &&
+        ht_sparse_read(fd, slots_to, slots_bytes, level->slots_offset) == 0)
         result = 0;
     for (uint64_t i = 0; result == 0 && i < count; i++)
         if (keys[i] > HT_SLOT_BUSY && before[i].seq != slots[i].seq &&
             !read_slot_again(fd, level, i, &keys[i], &slots[i]))
             keys[i] = 0;
-    free(before);
+    ht_sparse_free(before_to, slots_bytes);
     return result;
 }
 
@@ -232,8 +274,8 @@ static int read_live(int fd, const struct ht_region_header *header, uint64_t fil
         total += level_slots(level) * (sizeof(uint64_t) + sizeof(struct ht_live_slot));
         if (!is_level_inside(level, file_bytes) || total > file_bytes)
             continue; // nonsense; the view's own checks refuse it as well
-        ret->keys[i] = ht_alloc(level_slots(level) * sizeof(uint64_t) + 1);
-        ret->slots[i] = ht_alloc(level_slots(level) * sizeof(struct ht_live_slot) + 1);
+        ret->keys[i] = ht_sparse_new(level_slots(level) * sizeof(uint64_t));
+        ret->slots[i] = ht_sparse_new(level_slots(level) * sizeof(struct ht_live_slot));
         if (read_level(fd, level, ret->keys[i], ret->slots[i]) != 0)
             return -1;
     }
@@ -249,16 +291,17 @@ static void put_live(const struct live_tables *live, uint8_t *bytes, uint64_t si
         const struct ht_live_level *level = &live->levels[i];
         if (live->keys[i] == NULL || !is_level_inside(level, size_bytes))
             continue;
-        memcpy(bytes + level->keys_offset, live->keys[i], level_slots(level) * sizeof(uint64_t));
-        memcpy(bytes + level->slots_offset, live->slots[i], level_slots(level) * sizeof(struct ht_live_slot));
+        ht_sparse_put(bytes + level->keys_offset, live->keys[i], level_slots(level) * sizeof(uint64_t));
+        ht_sparse_put(bytes + level->slots_offset, live->slots[i],
+                      level_slots(level) * sizeof(struct ht_live_slot));
     }
 }
 
 static void free_live(struct live_tables *live)
 {
     for (uint32_t i = 0; i < HT_LIVE_LEVELS; i++) {
-        free(live->keys[i]);
-        free(live->slots[i]);
+        ht_sparse_free(live->keys[i], level_slots(&live->levels[i]) * sizeof(uint64_t));
+        ht_sparse_free(live->slots[i], level_slots(&live->levels[i]) * sizeof(struct ht_live_slot));
     }
 }
 
@@ -327,12 +370,10 @@ static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *
     struct ht_region_header second;
     int result = read_range(fd, (uint8_t *)&second, sizeof second, 0);
     uint64_t used = result == 0 ? used_of(&second, file_bytes) : HT_REGION_HEADER_BYTES;
-    // Aligned as a mapping would be: the header has words on cache lines of their own.
-    copy->bytes = aligned_alloc(64, (used + 63) & ~UINT64_C(63));
-    if (copy->bytes == NULL)
-        ht_die("no memory for a copy of the region");
+    copy->bytes = ht_sparse_new(used);
+    copy->mapped_bytes = used;
     if (result == 0)
-        result = read_range(fd, copy->bytes, used, 0);
+        result = ht_sparse_read(fd, copy->bytes, used, 0);
     if (result == 0) {
         struct ht_region_header *header = (struct ht_region_header *)(void *)copy->bytes;
         put_live(&live, copy->bytes, used);
@@ -373,15 +414,14 @@ static int read_region(int fd, bool damaged, struct ht_region_copy *ret_copy)
         file_bytes = MAX_REGION_BYTES;
     copy.file_bytes = (uint64_t)stat.st_size;
     copy.blocks_bytes = (uint64_t)stat.st_blocks * 512;
-    // A file can claim more than is in it: a sparse tail costs memory here, so only what has blocks is
-    // believed (and some more, for file systems that compress).
-    uint64_t believed_bytes = copy.blocks_bytes + SPARSE_BYTES;
+    // A file can claim more than is in it.
+    uint64_t believed_bytes = copy.blocks_bytes * SPARSE_TIMES + SPARSE_BYTES;
     if (believed_bytes > file_bytes)
         believed_bytes = file_bytes;
     if (used_of(&header, file_bytes) > believed_bytes)
         return ht_fail("is a damaged region: it claims more bytes than it has");
     if (read_all(fd, believed_bytes, &header, damaged, &copy) != 0) {
-        free(copy.bytes);
+        ht_sparse_free(copy.bytes, copy.mapped_bytes);
         return -1;
     }
     *ret_copy = copy;
@@ -400,6 +440,6 @@ int ht_region_read_damaged(int fd, struct ht_region_copy *ret_copy)
 
 void ht_region_copy_free(struct ht_region_copy *copy)
 {
-    free(copy->bytes);
+    ht_sparse_free(copy->bytes, copy->mapped_bytes);
     *copy = (struct ht_region_copy){0};
 }

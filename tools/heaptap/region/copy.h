@@ -24,19 +24,22 @@ int ht_region_open(const char *path, int flags, struct stat *ret_stat);
 // identity of what it is about. ret_stat (may be NULL) is set as soon as the file is open.
 int ht_region_read_header(const char *path, struct ht_region_header *ret_header, struct stat *ret_stat);
 
-// Names of region files in a directory that the caller may read; free each and the array.
+// Names of region files in a directory that the caller may read; free each and the array. Of one user at most
+// 1,024 are looked at, of all 8,192; a warning tells.
 size_t ht_region_files(const char *directory, char ***ret_paths);
 
 // A copy of a region that no longer changes, and the view of it.
 struct ht_region_copy {
-    uint8_t *bytes;
+    uint8_t *bytes; // mapped (region/sparse.h)
+    uint64_t mapped_bytes;
     uint64_t file_bytes;   // the file's size
     uint64_t blocks_bytes; // the memory it takes
     struct ht_view view;
 };
 
-// Copies what is in use. Live samples that changed while they were copied are left out rather than torn: the
-// copy holds each of them whole or not at all. Its writer may be at work; nobody waits.
+// Copies what is in use; memory is taken by what the file holds, not by what it claims. Live samples that
+// changed while they were copied are left out rather than torn: the copy holds each of them whole or not at
+// all. Its writer may be at work; nobody waits.
 int ht_region_read(int fd, struct ht_region_copy *ret_copy);
 // The same of a region whose tables may contradict each other, for those who look for that (record/check.h).
 int ht_region_read_damaged(int fd, struct ht_region_copy *ret_copy);

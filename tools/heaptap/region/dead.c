@@ -25,6 +25,14 @@ size_t ht_dead_folders(const char *ret_folders[HT_DEAD_FOLDERS])
     return count;
 }
 
+// The processes, looked at when they are first asked for.
+static const struct ht_processes *looked_at(struct ht_processes *processes)
+{
+    if (!processes->is_known)
+        ht_processes_look(processes);
+    return processes;
+}
+
 bool ht_dead_find(uint32_t pid, char ret_path[PATH_MAX])
 {
     const char *folders[HT_DEAD_FOLDERS];
@@ -33,18 +41,20 @@ bool ht_dead_find(uint32_t pid, char ret_path[PATH_MAX])
     for (size_t i = 0; i < folder_count; i++) {
         char **paths;
         size_t count = ht_region_files(folders[i], &paths);
+        struct ht_processes processes = {0};
         for (size_t j = 0; j < count; j++) {
             struct ht_region_header header;
             struct ht_process living;
             struct stat status;
             if (ht_region_read_header(paths[j], &header, &status) == 0 && header.pid == pid &&
                 header.pid_namespace == own_namespace && header.created_unix_ns > newest &&
-                !ht_region_is_alive(&header, &status, &living)) {
+                !ht_region_is_alive(&header, &status, looked_at(&processes), &living)) {
                 newest = header.created_unix_ns;
                 snprintf(ret_path, PATH_MAX, "%s", paths[j]);
             }
             free(paths[j]);
         }
+        ht_processes_free(&processes);
         free(paths);
     }
     return newest != 0;
@@ -59,7 +69,8 @@ static bool is_being_made(const struct ht_region_header *header)
 }
 
 // NULL: it may go.
-static const char *why_kept(const struct ht_region_header *header, const struct stat *status)
+static const char *why_kept(const struct ht_region_header *header, const struct stat *status,
+                            const struct ht_processes *processes)
 {
     struct ht_process living;
     uint64_t own_namespace = ht_proc_namespace(0, "pid");
@@ -71,7 +82,7 @@ static const char *why_kept(const struct ht_region_header *header, const struct 
         return "belongs to another user";
     if (own_namespace == 0 || header->pid_namespace != own_namespace)
         return "is from another pid namespace (a container), where its process may be alive";
-    if (is_being_made(header) || ht_region_is_alive(header, status, &living))
+    if (is_being_made(header) || ht_region_is_alive(header, status, processes, &living))
         return "";
     return NULL;
 }
@@ -98,6 +109,7 @@ static bool is_abandoned(const char *path, const struct stat *status, const stru
 struct cleaning {
     void (*told)(const struct ht_dead *dead, void *arg);
     void *arg;
+    struct ht_processes processes; // looked at after the files were listed
 };
 
 static void tell(const struct cleaning *cleaning, enum ht_dead_fate fate, const char *path,
@@ -122,7 +134,8 @@ static void clean_one(const struct cleaning *cleaning, const char *path)
             tell(cleaning, HT_DEAD_REMOVED, path, "its process died while it made it");
         return;
     }
-    const char *reason = whole ? why_kept(&header, &status) : "is too short for a region";
+    const char *reason =
+        whole ? why_kept(&header, &status, &cleaning->processes) : "is too short for a region";
     if (reason != NULL) {
         if (*reason != '\0') // a living one needs no word
             tell(cleaning, HT_DEAD_KEPT, path, reason);
@@ -141,31 +154,44 @@ static void clean_one(const struct cleaning *cleaning, const char *path)
     cleaning->told(&dead, cleaning->arg);
 }
 
-// Regions that never got their name, because their process died while it made them.
-static void clean_unfinished(const struct cleaning *cleaning, const char *directory)
+// Regions that never got their name, because their process died while it made them. free() each and the
+// array.
+static size_t unfinished_files(const char *directory, char ***ret_paths)
 {
+    enum { MOST = 8192 };
     DIR *stream = opendir(directory);
-    for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+    char **paths = NULL;
+    size_t count = 0, capacity = 0;
+    for (struct dirent *entry; stream != NULL && count < MOST && (entry = readdir(stream)) != NULL;) {
         if (!ht_text_starts_with(entry->d_name, "heaptap.") ||
             !ht_text_ends_with(entry->d_name, HT_REGION_MAKING_SUFFIX))
             continue;
-        char *path = ht_format("%s/%s", directory, entry->d_name);
-        clean_one(cleaning, path);
-        free(path);
+        HT_RESERVE(paths, capacity, count + 1);
+        paths[count++] = ht_format("%s/%s", directory, entry->d_name);
     }
     if (stream != NULL)
         closedir(stream);
+    *ret_paths = paths;
+    return count;
+}
+
+static void clean_files(const struct cleaning *cleaning, char **paths, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        clean_one(cleaning, paths[i]);
+        free(paths[i]);
+    }
+    free(paths);
 }
 
 void ht_dead_clean(const char *directory, void (*told)(const struct ht_dead *dead, void *arg), void *arg)
 {
-    const struct cleaning cleaning = {told, arg};
-    char **paths;
+    struct cleaning cleaning = {.told = told, .arg = arg};
+    char **unfinished, **paths;
+    size_t unfinished_count = unfinished_files(directory, &unfinished);
     size_t count = ht_region_files(directory, &paths);
-    clean_unfinished(&cleaning, directory);
-    for (size_t i = 0; i < count; i++) {
-        clean_one(&cleaning, paths[i]);
-        free(paths[i]);
-    }
-    free(paths);
+    ht_processes_look(&cleaning.processes); // behind the files: what came between is none of them
+    clean_files(&cleaning, unfinished, unfinished_count);
+    clean_files(&cleaning, paths, count);
+    ht_processes_free(&cleaning.processes);
 }

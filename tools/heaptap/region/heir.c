@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "record/kinds.h"
 #include "record/stacks.h"
+#include "region/sparse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,15 +122,11 @@ static void make_room(struct heir *heir)
     ht_view_each_entry(&copy->view, count_entry, heir);
     heir->room = (copy->view.size_bytes + 63) & ~UINT64_C(63);
     uint64_t bytes = heir->room + heir->entries * sizeof(struct ht_inherited);
-    uint8_t *larger = aligned_alloc(64, (bytes + 63) & ~UINT64_C(63));
-    if (larger == NULL)
-        ht_die("no memory for a copy of the region");
-    memcpy(larger, copy->bytes, copy->view.size_bytes);
-    memset(larger + copy->view.size_bytes, 0, bytes - copy->view.size_bytes);
-    free(copy->bytes);
-    copy->bytes = larger;
-    copy->view = (struct ht_view){larger, bytes, (const struct ht_region_header *)(const void *)larger};
-    ((struct ht_region_header *)(void *)larger)->used_bytes = bytes;
+    copy->bytes = ht_sparse_grow(copy->bytes, copy->mapped_bytes, bytes);
+    copy->mapped_bytes = bytes;
+    copy->view =
+        (struct ht_view){copy->bytes, bytes, (const struct ht_region_header *)(const void *)copy->bytes};
+    ((struct ht_region_header *)(void *)copy->bytes)->used_bytes = bytes;
 }
 
 void ht_heir_take(struct ht_region_copy *copy, const struct ht_process *child)

@@ -346,24 +346,42 @@ void ht_process_explain_no_region(const struct ht_process *process, char *text, 
     ht_proc_environment_free(&environment);
 }
 
-bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat,
-                        struct ht_process *ret_process)
+void ht_processes_look(struct ht_processes *ret_processes)
 {
-    struct ht_process *processes = NULL;
-    size_t count = 0;
-    if (ht_process_list(&processes, &count) != 0) {
-        *ret_process = (struct ht_process){.pid = header->pid, .uid = stat->st_uid, .gid = stat->st_gid};
-        return true;
-    }
-    bool alive = false;
-    for (size_t i = 0; i < count && !alive; i++)
-        if (processes[i].has_region && processes[i].inode == stat->st_ino &&
-            processes[i].device == stat->st_dev) {
-            *ret_process = processes[i];
-            alive = true;
+    *ret_processes = (struct ht_processes){0};
+    ret_processes->is_known = ht_process_list(&ret_processes->items, &ret_processes->count) == 0;
+}
+
+void ht_processes_free(struct ht_processes *processes)
+{
+    free(processes->items);
+    *processes = (struct ht_processes){0};
+}
+
+static bool is_mapped(const struct ht_processes *processes, const struct stat *stat,
+                      struct ht_process *ret_process)
+{
+    for (size_t i = 0; i < processes->count; i++)
+        if (processes->items[i].has_region && processes->items[i].inode == stat->st_ino &&
+            processes->items[i].device == stat->st_dev) {
+            *ret_process = processes->items[i];
+            return true;
         }
-    free(processes);
-    if (alive)
+    return false;
+}
+
+bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat,
+                        const struct ht_processes *processes, struct ht_process *ret_process)
+{
+    struct ht_processes now = {0};
+    if (processes == NULL)
+        ht_processes_look(&now);
+    const struct ht_processes *seen = processes != NULL ? processes : &now;
+    bool is_known = seen->is_known, alive = is_known && is_mapped(seen, stat, ret_process);
+    ht_processes_free(&now);
+    if (!is_known)
+        *ret_process = (struct ht_process){.pid = header->pid, .uid = stat->st_uid, .gid = stat->st_gid};
+    if (alive || !is_known)
         return true;
     // A process whose mappings are hidden from us (another user's, not dumpable) may still be there.
     struct ht_process process = {.pid = header->pid, .start_ticks = header->start_ticks};

@@ -53,9 +53,20 @@ bool ht_process_is_named(const struct ht_process *process, const char *name);
 // Why a profiled process has no region yet and what to do (for ht_process.has_region == false).
 void ht_process_explain_no_region(const struct ht_process *process, char *text, size_t text_bytes);
 
+// One look at all processes, for the questions about many regions.
+struct ht_processes {
+    struct ht_process *items;
+    size_t count;
+    bool is_known; // false: they cannot be listed
+};
+void ht_processes_look(struct ht_processes *ret_processes);
+void ht_processes_free(struct ht_processes *processes);
+
 // Is the process that wrote this region still running with it? (A process that called exec is another
 // program.) True also when it cannot be told: a live process's region must never be taken for a dead one's.
+// `processes`: as they were looked at after the file was seen, or its process may have come between; NULL:
+// now.
 bool ht_region_is_alive(const struct ht_region_header *header, const struct stat *stat,
-                        struct ht_process *ret_process);
+                        const struct ht_processes *processes, struct ht_process *ret_process);
 
 #endif

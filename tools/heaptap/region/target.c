@@ -136,7 +136,7 @@ int ht_target_open(const char *argument, int flags, struct ht_target *ret_target
         struct ht_region_header header;
         if (pread(target.fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
             header.magic == HT_REGION_MAGIC)
-            target.alive = ht_region_is_alive(&header, &target.stat, &target.process);
+            target.alive = ht_region_is_alive(&header, &target.stat, NULL, &target.process);
     }
     *ret_target = target;
     return 0;

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FILE_BYTES = 256 << 20 };
+enum { MAX_FILE_BYTES = 32 << 20, MAX_ALL_BYTES = 256 << 20 };
 
 void ht_sources_init(struct ht_sources *sources, struct ht_owner owner, const char *source_path,
                      const char *trim_path)
@@ -220,7 +220,8 @@ static void split(struct ht_source_file *file, size_t length)
     }
 }
 
-static void read_source(struct ht_source_file *file, int fd)
+// Returns how many bytes it has.
+static uint64_t read_source(struct ht_source_file *file, int fd)
 {
     struct ht_buffer text = {0};
     char chunk[1 << 16];
@@ -240,6 +241,7 @@ static void read_source(struct ht_source_file *file, int fd)
     ht_buffer_text(&text, "");
     file->text = text.data;
     split(file, text.length);
+    return text.length;
 }
 
 const struct ht_source_file *ht_sources_known(const struct ht_sources *sources, const char *path)
@@ -262,9 +264,13 @@ const struct ht_source_file *ht_sources_find(struct ht_sources *sources, const c
     HT_RESERVE(sources->files, sources->capacity, sources->count + 1);
     ht_index_add(&sources->index, ht_hash_bytes(path, strlen(path)), (uint32_t)sources->count);
     sources->files[sources->count++].file = file;
+    if (sources->read_bytes >= MAX_ALL_BYTES) {
+        file->error = ht_format("open %s: the source files before it have %d MB already", path, MAX_ALL_BYTES >> 20);
+        return file;
+    }
     int fd = open_source(sources, path, &file->error);
     if (fd >= 0) {
-        read_source(file, fd);
+        sources->read_bytes += read_source(file, fd);
         close(fd);
     }
     return file;

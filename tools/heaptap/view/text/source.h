@@ -25,6 +25,7 @@ struct ht_sources {
     } * files;
     size_t count, capacity;
     struct ht_index index; // by path
+    uint64_t read_bytes;   // of all files
 };
 
 // Context: tool. source_path: NULL or "" is the current folder; trim_path as in base/path.h. Both live on.
@@ -34,7 +35,7 @@ void ht_sources_free(struct ht_sources *sources);
 
 // The file of this name, read on first use. Relative names are looked for in the folders of the search path
 // and in all folders above them, Go's also as files of its module cache or of a "vendor" there. Only plain
-// files are read (at most 256 MB). Never NULL: look at `error`.
+// files are read (at most 32 MB each, and 256 MB in all). Never NULL: look at `error`.
 const struct ht_source_file *ht_sources_find(struct ht_sources *sources, const char *path);
 
 // The same if it was looked for before; else NULL.
