@@ -106,8 +106,8 @@ static void test_has_no_rights(void **state)
     ht_reader_end(&reader);
 }
 
-// Killed, stopped for good, or talking nonsense: the file's names are lost, the next reader reads on; after the third
-// there is none any more.
+// Killed, stopped for good, or talking nonsense: the file's names are lost, the next reader reads on; after
+// the third there is none any more.
 static void test_deaths(void **state)
 {
     (void)state;

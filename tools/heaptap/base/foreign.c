@@ -86,7 +86,8 @@ int ht_foreign_open(struct ht_owner owner, const char *root, const char *path, s
         errno = error;
         return fd;
     }
-    int folder = has_root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1; // with our own rights: it is our word
+    int folder =
+        has_root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1; // with our own rights: it is our word
     if (has_root && folder < 0)
         return ht_fail_errno("cannot open");
     bool has_rights = ht_rights_take(owner, &saved) == 0;

@@ -48,8 +48,8 @@ int ht_rights_take(struct ht_owner owner, struct ht_rights *ret_saved)
 void ht_rights_return(struct ht_rights *saved)
 {
     int error = errno;
-    if (saved->is_changed && (!set_file_ids(saved->uid, saved->gid) ||
-                              setgroups((size_t)saved->group_count, saved->groups) != 0))
+    if (saved->is_changed &&
+        (!set_file_ids(saved->uid, saved->gid) || setgroups((size_t)saved->group_count, saved->groups) != 0))
         ht_die("cannot return to user %u", (unsigned)saved->uid); // never go on with the wrong rights
     free(saved->groups);
     *saved = (struct ht_rights){0};

@@ -46,8 +46,9 @@ static const struct ht_option option_table[] = {
 };
 
 static const char *const states[HT_RESOLVE_STATES] = {
-    [HT_RESOLVE_CACHED] = "cached",   [HT_RESOLVE_DEBUG] = "debug_info", [HT_RESOLVE_SYMBOLS] = "symbols",
-    [HT_RESOLVE_CHANGED] = "changed", [HT_RESOLVE_MISSING] = "missing",  [HT_RESOLVE_NO_FILE] = "no_file",
+    [HT_RESOLVE_CACHED] = "cached",         [HT_RESOLVE_DEBUG] = "debug_info",
+    [HT_RESOLVE_SYMBOLS] = "symbols",       [HT_RESOLVE_CHANGED] = "changed",
+    [HT_RESOLVE_MISSING] = "missing",       [HT_RESOLVE_NO_FILE] = "no_file",
     [HT_RESOLVE_UNREADABLE] = "unreadable",
 };
 

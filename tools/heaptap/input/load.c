@@ -218,8 +218,8 @@ static int merge_all(const struct ht_load *load, const struct opened *opened)
     return 0;
 }
 
-// Files are opened with the rights of whose profile names them: profiles of several owners get their names before
-// they become one.
+// Files are opened with the rights of whose profile names them: profiles of several owners get their names
+// before they become one.
 static void settle_owners(const struct ht_load *load, struct ht_profile **profiles, size_t count)
 {
     bool differ = false;

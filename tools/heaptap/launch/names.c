@@ -76,7 +76,8 @@ static void symbolize_file(const char *path, const char *temporary, uint64_t run
     struct stat stat_of;
     if (fd < 0)
         return;
-    int result = fstat(fd, &stat_of) == 0 && S_ISREG(stat_of.st_mode) ? ht_profile_read(fd, NULL, &profile) : -1;
+    int result =
+        fstat(fd, &stat_of) == 0 && S_ISREG(stat_of.st_mode) ? ht_profile_read(fd, NULL, &profile) : -1;
     close(fd);
     if (result < 0)
         return;

@@ -68,7 +68,7 @@ struct ht_function {
 };
 
 struct ht_profile {
-    struct ht_owner owner; // whose word its names of files are: with his rights they are opened
+    struct ht_owner owner;             // whose word its names of files are: with his rights they are opened
     struct ht_arena arena;             // bytes of the strings
     struct ht_profile_string *strings; // [0] is ""
     size_t string_count, string_capacity;

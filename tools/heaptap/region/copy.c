@@ -55,7 +55,8 @@ static int open_below_root(const char *path, int flags)
     return unknown ? -2 : fd;
 }
 
-// The file that was looked at; for writing with its owner's rights: whatever it is a link of, nobody but he is affected.
+// The file that was looked at; for writing with its owner's rights: whatever it is a link of, nobody but he
+// is affected.
 static int open_again(int looked_at, int flags, const struct stat *stat_of)
 {
     const struct ht_owner ours = {0, 0}, owner = {stat_of->st_uid, stat_of->st_gid};

@@ -120,8 +120,8 @@ bool ht_process_is_owner(const struct ht_process *process, uid_t owner)
     return result;
 }
 
-// Does this mapped region belong to the process, or was it inherited from its parent? Anybody can map a file of
-// his own that says so.
+// Does this mapped region belong to the process, or was it inherited from its parent? Anybody can map a file
+// of his own that says so.
 static bool is_own_region(struct ht_process *process, const char *path)
 {
     struct ht_region_header header;

@@ -23,7 +23,7 @@ struct ht_process {
     uint64_t start_ticks; // since boot, 1/sysconf(_SC_CLK_TCK) s
     uid_t uid;            // effective
     gid_t gid;
-    uid_t uids[4]; // real, effective, saved, of file systems
+    uid_t uids[4];              // real, effective, saved, of file systems
     char program[64];           // the kernel's short name, until a region says better
     char short_name[16];        // that one
     bool has_region;            // a region of its own; a forked child has none before its first sample

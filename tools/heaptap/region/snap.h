@@ -17,8 +17,9 @@ struct ht_snap {
 };
 
 // Writes a file, counts it in the region of a live program (its next own file gets a later number), and says
-// its path. As root the file is made with the rights of the region's owner (ht_target_owner), unless `directory` says
-// where: the region's directory is his word, and root must not be led by it. Fails where such rights cannot be taken.
+// its path. As root the file is made with the rights of the region's owner (ht_target_owner), unless
+// `directory` says where: the region's directory is his word, and root must not be led by it. Fails where
+// such rights cannot be taken.
 int ht_snap_write(const struct ht_target *target, const struct ht_snap *snap, char ret_path[PATH_MAX]);
 
 // The same in memory (gzip'ed profile.proto), added to `out`; nothing is counted.

@@ -33,8 +33,8 @@ void ht_target_names_free(struct ht_strings *names);
 // inherits from: read it with ht_target_read.
 int ht_target_open(const char *argument, int flags, struct ht_target *ret_target);
 
-// Whose word the region's bytes are, and with whose rights what it names is opened and written: its file's owner; where
-// that is root, and the process has given up root's rights since, its process.
+// Whose word the region's bytes are, and with whose rights what it names is opened and written: its file's
+// owner; where that is root, and the process has given up root's rights since, its process.
 struct ht_owner ht_target_owner(const struct ht_target *target);
 
 // A copy of the region as its process has it.

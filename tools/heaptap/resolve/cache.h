@@ -1,5 +1,5 @@
-// Keeps answers about addresses on disk, a file for each build id, so that big debug info is read once. The same bytes
-// carry a reader's answers to the command (resolve/reader.h).
+// Keeps answers about addresses on disk, a file for each build id, so that big debug info is read once. The
+// same bytes carry a reader's answers to the command (resolve/reader.h).
 #ifndef HT_RESOLVE_CACHE_H
 #define HT_RESOLVE_CACHE_H
 
@@ -11,9 +11,9 @@
 // changes. Files are written under a temporary name and renamed, so that readers and writers may be many; of
 // two that write at the same time the last wins, and nothing but time is lost.
 //
-// Whoever may write a file may write any build id into it. So a key is the build id alone where all that was read is
-// root's or the reader's own, and no one else can write it; where it is not, the user is a part of the key whose
-// profile it was read for: what somebody says comes back to himself alone.
+// Whoever may write a file may write any build id into it. So a key is the build id alone where all that was
+// read is root's or the reader's own, and no one else can write it; where it is not, the user is a part of
+// the key whose profile it was read for: what somebody says comes back to himself alone.
 //
 // A file ends at HT_CACHE_FILE_BYTES (older addresses go first), the folder at HT_CACHE_TOTAL_BYTES (the
 // files that were not written for the longest time go first).
@@ -54,8 +54,8 @@ char *ht_cache_folder(void);
 char *ht_cache_key(const char *build_id);
 char *ht_cache_key_of(const char *build_id, uint32_t uid);
 
-// Reads a file. Fails without a reason when there is none that can be used: the cache is then empty. The key may be
-// NULL.
+// Reads a file. Fails without a reason when there is none that can be used: the cache is then empty. The key
+// may be NULL.
 int ht_cache_open(struct ht_cache *cache, const char *folder, const char *key, const char *build_id);
 // The same from bytes (taken over).
 int ht_cache_parse(struct ht_cache *cache, char *bytes, size_t length, const char *build_id);
@@ -95,8 +95,8 @@ void ht_cache_add_entry(struct ht_cache_writer *writer, uint64_t address, uint32
 void ht_cache_write(struct ht_cache_writer *writer, const char *build_id, const struct ht_layout *layout,
                     struct ht_buffer *out);
 
-// Adds what the file has by now to the news, writes it anew and keeps the folder in its bounds. A cache that cannot
-// be written is none: nothing is said. The key may be NULL.
+// Adds what the file has by now to the news, writes it anew and keeps the folder in its bounds. A cache that
+// cannot be written is none: nothing is said. The key may be NULL.
 void ht_cache_save(const struct ht_cache *news, const char *folder, const char *key);
 
 #endif

@@ -93,8 +93,8 @@ static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dw
                           char **ret_file_name)
 {
     struct ht_elf *owner = looking_for;
-    struct ht_wish wish = {
-        HT_WISH_DEBUG, 0, debug_link != NULL ? debug_link : "", "", owner != NULL ? owner->build_id : ""};
+    struct ht_wish wish = {HT_WISH_DEBUG, 0, debug_link != NULL ? debug_link : "", "",
+                           owner != NULL ? owner->build_id : ""};
     int fd = HT_WISH_END;
     (void)user;
     (void)name;

@@ -67,8 +67,8 @@ struct ht_elf {
     char *expanded; // the debug info as it is without compression, NULL: it was none
     size_t expanded_bytes;
     Elf *expanded_elf;
-    int debug_fd;         // of the separate debug info; -1: none
-    Dwarf *alternate;     // what dwz moved out of it
+    int debug_fd;     // of the separate debug info; -1: none
+    Dwarf *alternate; // what dwz moved out of it
     int alternate_fd;
     char *lost_alternate; // where it should be; NULL: none is wanted, or it is there
     struct ht_split split;
@@ -77,9 +77,9 @@ struct ht_elf {
     struct ht_arena names; // file names that were put together
 };
 
-// Context: the reader's process, which may crash (resolve/reader.h): the libraries that read here are no match for
-// every file. Opens an ELF file (fd is taken over). The path is for messages; all other files are asked for.
-// `wishes` may be NULL. Fails with the reason.
+// Context: the reader's process, which may crash (resolve/reader.h): the libraries that read here are no
+// match for every file. Opens an ELF file (fd is taken over). The path is for messages; all other files are
+// asked for. `wishes` may be NULL. Fails with the reason.
 int ht_elf_open(struct ht_elf *module, const char *path, int fd, const struct ht_wishes *wishes);
 void ht_elf_close(struct ht_elf *module);
 
@@ -88,8 +88,8 @@ void ht_elf_close(struct ht_elf *module);
 bool ht_layout_address(const struct ht_layout *layout, uint64_t start, uint64_t limit, uint64_t offset,
                        uint64_t address, uint64_t *ret_address);
 
-// The debug info with its alternate one, NULL if there is none but symbols, or a part of it cannot be read: then the symbols
-// say more.
+// The debug info with its alternate one, NULL if there is none but symbols, or a part of it cannot be read:
+// then the symbols say more.
 Dwarf *ht_elf_dwarf(struct ht_elf *module);
 
 static inline bool ht_elf_has_dwarf(struct ht_elf *module)

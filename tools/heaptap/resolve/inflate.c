@@ -26,9 +26,9 @@ static const uint64_t free_growth_bytes = UINT64_C(1) << 30;
 struct image {
     const uint8_t *bytes; // of the file, which its owner may change while it is read
     size_t size;
-    Elf64_Ehdr header;    // copies: what was checked stays so
-    Elf64_Shdr *sections; // free() it
-    char *names;          // of sections, all inside; free() it
+    Elf64_Ehdr header;        // copies: what was checked stays so
+    Elf64_Shdr *sections;     // free() it
+    char *names;              // of sections, all inside; free() it
     Elf64_Chdr *compressions; // of the sections that are expanded; free() it
     uint64_t names_bytes;
     bool is_too_large;
@@ -90,10 +90,10 @@ static bool is_compressed(const struct image *image, const Elf64_Shdr *section)
 // What names and lines are made of; whatever else is there stays unread.
 static bool is_read(const struct image *image, const Elf64_Shdr *section)
 {
-    static const char *const names[] = {".debug_info",   ".debug_abbrev",      ".debug_line",
-                                        ".debug_str",    ".debug_line_str",    ".debug_ranges",
-                                        ".debug_addr",   ".debug_str_offsets", ".debug_rnglists",
-                                        ".debug_types",  ".debug_aranges"};
+    static const char *const names[] = {".debug_info",  ".debug_abbrev",      ".debug_line",
+                                        ".debug_str",   ".debug_line_str",    ".debug_ranges",
+                                        ".debug_addr",  ".debug_str_offsets", ".debug_rnglists",
+                                        ".debug_types", ".debug_aranges"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name_of(image, section), names[i]) == 0)
             return true;
@@ -152,8 +152,8 @@ static bool expand(const uint8_t *from, size_t from_bytes, uint8_t *to, size_t t
 #endif
 }
 
-// Fills the new file: plain sections that are read where they were, expanded ones behind them, and of all others
-// nothing but their headers.
+// Fills the new file: plain sections that are read where they were, expanded ones behind them, and of all
+// others nothing but their headers.
 static bool fill(const struct image *image)
 {
     uint64_t end = page_up(image->size);

@@ -12,8 +12,8 @@ struct ht_jit_query {
 
 // Context: tool. Reads /tmp/perf-PID.map (the process's own /tmp if it lives in a container) and names the
 // queries, sorted by address. Where entries overlap the last one in the file counts: code is replaced. A file
-// that is older than the process, or belongs to neither its reader nor root nor the profile's owner, with whose rights
-// it is opened, is not used. Returns the number of names.
+// that is older than the process, or belongs to neither its reader nor root nor the profile's owner, with
+// whose rights it is opened, is not used. Returns the number of names.
 size_t ht_jit_resolve(const struct ht_origin *origin, struct ht_owner owner, const char *root,
                       struct ht_jit_query *queries, size_t count);
 

@@ -105,8 +105,8 @@ void ht_locator_clear(struct ht_locator *locator)
     ht_place_set(&locator->places.debug, NULL, NULL);
 }
 
-// An open file (taken over) that claims to be the one with this build id ("" in the profile: nothing to compare);
-// what belongs to it is looked for around `path` below `root`.
+// An open file (taken over) that claims to be the one with this build id ("" in the profile: nothing to
+// compare); what belongs to it is looked for around `path` below `root`.
 static enum ht_located try_file(struct ht_locator *locator, const struct ht_wanted *wanted, int fd,
                                 const char *root, const char *path)
 {
@@ -227,7 +227,8 @@ enum ht_located ht_locate(struct ht_locator *locator, const struct ht_wanted *wa
     if (other == HT_LOCATED || other == HT_LOCATED_UNREADABLE)
         result = other;
     else if (result == HT_LOCATED_CHANGED)
-        ht_fail("%s%s %s", locator->options->root != NULL ? locator->options->root : "", wanted->name, reason);
+        ht_fail("%s%s %s", locator->options->root != NULL ? locator->options->root : "", wanted->name,
+                reason);
     free(reason);
     return result;
 }

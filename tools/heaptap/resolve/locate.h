@@ -43,9 +43,9 @@ struct ht_locator {
 // options.pid wins.
 struct ht_origin ht_origin_of(const struct ht_profile *profile, const struct ht_resolve_options *options);
 
-// Opens the file in the reader: by its name (below options.root), through the process if it still runs (deleted files,
-// containers), by build id in the folders for debug info, and, if allowed, from debuginfod servers. With a
-// build id only files that have it are taken.
+// Opens the file in the reader: by its name (below options.root), through the process if it still runs
+// (deleted files, containers), by build id in the folders for debug info, and, if allowed, from debuginfod
+// servers. With a build id only files that have it are taken.
 enum ht_located ht_locate(struct ht_locator *locator, const struct ht_wanted *wanted);
 
 // How the reader comes to what belongs to the file.

@@ -37,8 +37,7 @@ static int send_all(int socket, const char *bytes, size_t length)
 
 int ht_message_send(int socket, enum ht_message_type type, const struct ht_buffer *content, int file)
 {
-    struct head head = {
-        .type = type, .has_file = file >= 0, .bytes = content != NULL ? content->length : 0};
+    struct head head = {.type = type, .has_file = file >= 0, .bytes = content != NULL ? content->length : 0};
     struct iovec part = {&head, sizeof head};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     union control control = {0};

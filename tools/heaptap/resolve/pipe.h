@@ -1,5 +1,5 @@
-// Messages between the command and its reader (resolve/reader.h), over a stream socket: a head, bytes, and maybe
-// an open file.
+// Messages between the command and its reader (resolve/reader.h), over a stream socket: a head, bytes, and
+// maybe an open file.
 #ifndef HT_RESOLVE_PIPE_H
 #define HT_RESOLVE_PIPE_H
 

@@ -17,8 +17,8 @@
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
 
-// Candidates for a wish. What the user of the command named himself is opened with his own rights, as long as no
-// foreign text is in the name.
+// Candidates for a wish. What the user of the command named himself is opened with his own rights, as long as
+// no foreign text is in the name.
 struct list {
     struct candidate {
         const char *root;
@@ -37,8 +37,8 @@ void ht_place_set(struct ht_place *place, const char *root, const char *path)
     free(old.path);
 }
 
-// Could anybody but root and the user of this command have written it? And, for root, could everybody read it? A file
-// system in user space says what it likes.
+// Could anybody but root and the user of this command have written it? And, for root, could everybody read
+// it? A file system in user space says what it likes.
 static bool is_trusted(int fd, const struct stat *stat_of)
 {
     struct statfs mount;
@@ -51,7 +51,8 @@ static int open_candidate(struct ht_places *places, const struct candidate *cand
 {
     const struct ht_owner ours = {0, 0};
     struct stat stat_of;
-    int fd = ht_foreign_open(candidate->is_ours ? ours : places->owner, candidate->root, candidate->path, &stat_of);
+    int fd = ht_foreign_open(candidate->is_ours ? ours : places->owner, candidate->root, candidate->path,
+                             &stat_of);
     if (fd >= 0 && !is_trusted(fd, &stat_of))
         places->is_trusted = false;
     return fd;

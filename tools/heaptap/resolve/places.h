@@ -28,7 +28,8 @@ struct ht_places {
 // Context: tool, one thread. Opens a file of the module with the owner's rights; -1 with ht_error().
 int ht_places_open(struct ht_places *places, const char *root, const char *path);
 
-// A file for a build id, from the folders for debug info, the ordinal counting from 0; HT_WISH_NOTHING, HT_WISH_END.
+// A file for a build id, from the folders for debug info, the ordinal counting from 0; HT_WISH_NOTHING,
+// HT_WISH_END.
 int ht_places_open_by_id(struct ht_places *places, const char *build_id, unsigned ordinal);
 
 // struct ht_wishes of a reader; arg is the struct ht_places.

@@ -21,7 +21,8 @@ enum { MAX_DEATHS = 3, MAX_SEGMENTS = 65536, QUIET_SECONDS = 20, SOCKET_BYTES = 
 // What its libraries and sanitizers may need; nothing that sends it anywhere (DEBUGINFOD_URLS).
 static char **environment_of(void)
 {
-    static const char *const kept[] = {"LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS="};
+    static const char *const kept[] = {
+        "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS="};
     enum { KEPT = sizeof kept / sizeof kept[0] };
     char **environment = ht_alloc_zero(KEPT + 1, sizeof *environment);
     size_t count = 0;
@@ -38,7 +39,8 @@ static int spawn(struct ht_reader *reader, int end)
     posix_spawnattr_t attributes;
     sigset_t none;
     char name[] = HT_READER_NAME;
-    char *uid = ht_format("%u", (unsigned)reader->owner.uid), *gid = ht_format("%u", (unsigned)reader->owner.gid);
+    char *uid = ht_format("%u", (unsigned)reader->owner.uid),
+         *gid = ht_format("%u", (unsigned)reader->owner.gid);
     char *words[] = {name, uid, gid, NULL}, **environment = environment_of();
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -137,7 +139,7 @@ static bool answer_wish(const struct ht_reader *reader, struct ht_message *messa
     wish.kind = (enum ht_wish_kind)kind;
     bool is_wish = kind < HT_WISH_KINDS && !message->is_bad && wishes != NULL;
     int fd = is_wish ? ht_wish_grant(wishes, &wish) : HT_WISH_END;
-    enum ht_message_type type = fd >= 0                  ? HT_MESSAGE_FILE
+    enum ht_message_type type = fd >= 0                 ? HT_MESSAGE_FILE
                                 : fd == HT_WISH_NOTHING ? HT_MESSAGE_NO_FILE
                                                         : HT_MESSAGE_NO_MORE;
     int result = ht_message_send(reader->socket, type, NULL, fd);
@@ -147,8 +149,9 @@ static bool answer_wish(const struct ht_reader *reader, struct ht_message *messa
 }
 
 // Sends a question and waits for the answer, which is of the given type or a refusal.
-static int ask(struct ht_reader *reader, enum ht_message_type question, const struct ht_buffer *content, int file,
-               const struct ht_wishes *wishes, enum ht_message_type wanted, struct ht_message *ret_answer)
+static int ask(struct ht_reader *reader, enum ht_message_type question, const struct ht_buffer *content,
+               int file, const struct ht_wishes *wishes, enum ht_message_type wanted,
+               struct ht_message *ret_answer)
 {
     int error = start(reader) < 0 ? -1 : 0;
     if (error == 0 && ht_message_send(reader->socket, question, content, file) < 0)

@@ -1,6 +1,6 @@
-// The process that reads ELF files and debug info for the command: started when it is first needed, with the rights
-// of whose files they are, in a sandbox. Its crash, its hanging or a file that swells beyond all bounds cost the
-// names of that file, and nothing else.
+// The process that reads ELF files and debug info for the command: started when it is first needed, with the
+// rights of whose files they are, in a sandbox. Its crash, its hanging or a file that swells beyond all
+// bounds cost the names of that file, and nothing else.
 #ifndef HT_RESOLVE_READER_H
 #define HT_RESOLVE_READER_H
 
@@ -26,18 +26,20 @@ struct ht_reader_module {
     struct ht_layout layout;
 };
 
-// Answers: by address, as the cache keeps them. `lacks`: what of its debug info cannot be read, NULL: nothing.
+// Answers: by address, as the cache keeps them. `lacks`: what of its debug info cannot be read, NULL:
+// nothing.
 struct ht_reader_answers {
     struct ht_cache cache;
     bool has_dwarf, is_complete;
     char *lacks;
 };
 
-// Context: tool, one thread. Functions that return int fail with ht_error(), and with HT_READER_DIED if it was the
-// reader that failed, not the file.
+// Context: tool, one thread. Functions that return int fail with ht_error(), and with HT_READER_DIED if it
+// was the reader that failed, not the file.
 #define HT_READER_DIED (-2)
 
-// Opens a file (fd is taken over). `wishes` says where the others are that belong to it, until the next is opened.
+// Opens a file (fd is taken over). `wishes` says where the others are that belong to it, until the next is
+// opened.
 int ht_reader_open(struct ht_reader *reader, int fd, const char *name, const struct ht_wishes *wishes,
                    struct ht_reader_module *ret_module);
 void ht_reader_module_free(struct ht_reader_module *module);

@@ -91,9 +91,8 @@ static void ask_cache(struct resolver *resolver, const struct ht_cache *cache, s
         const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
         uint64_t address;
         uint32_t count;
-        if (group->is_known[i] ||
-            !ht_layout_address(&layout, mapping->start, mapping->limit, mapping->offset, location->address,
-                               &address))
+        if (group->is_known[i] || !ht_layout_address(&layout, mapping->start, mapping->limit, mapping->offset,
+                                                     location->address, &address))
             continue;
         const struct ht_cache_frame *frames = ht_cache_find(cache, address, &count);
         if (frames == NULL)
@@ -157,8 +156,8 @@ static uint64_t *addresses_of(const struct resolver *resolver, const struct grou
         const struct ht_location *location = &profile->locations[group->locations[i]];
         const struct ht_profile_mapping *mapping = &profile->mappings[location->mapping];
         if (!group->is_known[i] &&
-            ht_layout_address(&resolver->locator.module.layout, mapping->start, mapping->limit, mapping->offset,
-                              location->address, &addresses[count]))
+            ht_layout_address(&resolver->locator.module.layout, mapping->start, mapping->limit,
+                              mapping->offset, location->address, &addresses[count]))
             count++;
     }
     if (count > 0)
@@ -184,10 +183,10 @@ static int ask_module(struct resolver *resolver, const char *name, struct group 
     *ret_has_dwarf = answers.has_dwarf;
     ask_cache(resolver, &answers.cache, group);
     if (answers.lacks != NULL && !resolver->options->quiet)
-        ht_warn("%s: names and lines are incomplete: its debug info in %s cannot be read", name, answers.lacks);
+        ht_warn("%s: names and lines are incomplete: its debug info in %s cannot be read", name,
+                answers.lacks);
     bool is_kept = resolver->cache_folder != NULL && answers.has_dwarf && answers.is_complete && count > 0;
-    char *key =
-        is_kept ? cache_key_of(resolver, locator->places.is_trusted, locator->module.build_id) : NULL;
+    char *key = is_kept ? cache_key_of(resolver, locator->places.is_trusted, locator->module.build_id) : NULL;
     if (key == NULL) {
         ht_reader_answers_free(&answers);
         return 0;
@@ -416,7 +415,8 @@ static void resolve_jit(struct resolver *resolver)
     }
     if (count > 0) {
         qsort(queries, count, sizeof *queries, compare_jit);
-        named = ht_jit_resolve(&resolver->locator.origin, profile->owner, resolver->options->root, queries, count);
+        named = ht_jit_resolve(&resolver->locator.origin, profile->owner, resolver->options->root, queries,
+                               count);
     }
     for (size_t i = 0; i < count && named > 0; i++) {
         if (queries[i].name == NULL)

@@ -14,12 +14,12 @@ enum ht_demangle {
 
 // What became of one module's addresses.
 enum ht_resolve_state {
-    HT_RESOLVE_CACHED,  // all answered by the cache
-    HT_RESOLVE_DEBUG,   // by the file and its debug info
-    HT_RESOLVE_SYMBOLS, // by the file's symbols alone: no debug info was found
-    HT_RESOLVE_CHANGED, // the file is another one by now
-    HT_RESOLVE_MISSING, // no file
-    HT_RESOLVE_NO_FILE, // mapped was no file
+    HT_RESOLVE_CACHED,     // all answered by the cache
+    HT_RESOLVE_DEBUG,      // by the file and its debug info
+    HT_RESOLVE_SYMBOLS,    // by the file's symbols alone: no debug info was found
+    HT_RESOLVE_CHANGED,    // the file is another one by now
+    HT_RESOLVE_MISSING,    // no file
+    HT_RESOLVE_NO_FILE,    // mapped was no file
     HT_RESOLVE_UNREADABLE, // its reader failed
     HT_RESOLVE_STATES,
 };
@@ -57,17 +57,18 @@ struct ht_resolve_options {
 
 // Context: tool. Fills the lines of locations that have none, module by module, each in one pass over its
 // debug info; sets the mappings' has_ flags; then demangles the functions whose name is their system_name.
-// Files are opened by the mappings' names with the rights of the profile's owner and used only if their build id is the
-// mapping's (a warning says so otherwise); a process of its own reads them (resolve/reader.h). Addresses of debug info that was read before come from the cache. Addresses in no file get
-// names from the program's map for perf. What cannot be resolved stays as it is. options may be NULL. Never
-// fails.
+// Files are opened by the mappings' names with the rights of the profile's owner and used only if their build
+// id is the mapping's (a warning says so otherwise); a process of its own reads them (resolve/reader.h).
+// Addresses of debug info that was read before come from the cache. Addresses in no file get names from the
+// program's map for perf. What cannot be resolved stays as it is. options may be NULL. Never fails.
 void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_options *options);
 
 // The readable name of a symbol (free() it), NULL if it is not a mangled name, or in a build without
 // libiberty. Names that another tool has made readable as if Rust's were C++'s become Rust's.
 char *ht_demangle(const char *symbol, enum ht_demangle mode);
 
-// Would libiberty be asked about this symbol? It is no match for every name: only the reader's process asks it.
+// Would libiberty be asked about this symbol? It is no match for every name: only the reader's process asks
+// it.
 bool ht_demangle_is_foreign(const char *symbol);
 
 // Takes balanced groups of the given brackets out of a readable name; those of an operator's own name stay. A

@@ -8,8 +8,8 @@
 #include "resolve/resolve.h"
 #include "resolve/sandbox.h"
 
-#include <sys/stat.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SOCKET = 3 };

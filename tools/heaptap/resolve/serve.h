@@ -10,8 +10,8 @@
 // To be called first in main(): a process that was started as a reader serves, and ends here.
 void ht_serve_if_reader(int argc, char **argv);
 
-// Answers one question after the other until the socket ends. For the reader's process, and for tests that are both
-// sides. `socket` stays open.
+// Answers one question after the other until the socket ends. For the reader's process, and for tests that
+// are both sides. `socket` stays open.
 void ht_serve(int socket);
 
 #endif

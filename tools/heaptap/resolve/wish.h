@@ -19,8 +19,8 @@ struct ht_wish {
     const char *name, *folder, *build_id; // "": unknown
 };
 
-// Who grants wishes: an open file (the asker closes it), HT_WISH_NOTHING at that place, or HT_WISH_END: there are
-// no more places. All 0: nobody does.
+// Who grants wishes: an open file (the asker closes it), HT_WISH_NOTHING at that place, or HT_WISH_END: there
+// are no more places. All 0: nobody does.
 struct ht_wishes {
     int (*grant)(void *arg, const struct ht_wish *wish);
     void *arg;
