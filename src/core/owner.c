@@ -216,8 +216,8 @@ static enum ht_relation ht_ask(uint32_t owner_pid)
         return ht_compare_maps(owner_pid);
     }
     // The owner is gone, and its memory is whoever's has it, if this is the place to look for it.
-    bool here =
-        own_name == ht_raw_pid() && ht_owner_namespace != 0 && ht_pid_namespace() == ht_owner_namespace;
+    bool here = ht_process_is_gone(owner_pid, ht_owner_start_ticks) && own_name == ht_raw_pid() &&
+                ht_owner_namespace != 0 && ht_pid_namespace() == ht_owner_namespace;
     return here ? HT_COPIED : HT_UNKNOWN;
 }
 

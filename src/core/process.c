@@ -91,8 +91,8 @@ bool ht_process_replace_region(uintptr_t address)
     return false;
 }
 
-// A number of /proc/PID/stat; 0: there is none.
-static uint64_t ht_stat_number(uint32_t pid, unsigned which)
+// A number of /proc/PID/stat, or a negative errno: -ESRCH, there is no such process.
+static int64_t ht_stat_number(uint32_t pid, unsigned which)
 {
     char path[32], stat[512]; // 22 fields have at most 400 bytes, and this runs on the host's stack
     struct ht_text text = ht_text_init(path, sizeof path);
@@ -103,17 +103,25 @@ static uint64_t ht_stat_number(uint32_t pid, unsigned which)
         ht_text_add_u64(&text, pid);
     }
     ht_text_add(&text, "/stat");
-    uint64_t number = 0;
-    const char *field = ht_io_read_file(path, stat, sizeof stat) > 0 ? ht_text_stat_field(stat, which) : NULL;
-    if (field != NULL) {
-        ht_text_parse_u64(field, &number);
+    long length = ht_io_read_file(path, stat, sizeof stat);
+    if (length < 0) {
+        return length == -ENOENT ? -ESRCH : length;
     }
-    return number;
+    uint64_t number;
+    const char *field = ht_text_stat_field(stat, which);
+    return field != NULL && ht_text_parse_u64(field, &number) && number <= INT64_MAX ? (int64_t)number : -EIO;
 }
 
 uint64_t ht_process_start_ticks(uint32_t pid)
 {
-    return ht_stat_number(pid, 22);
+    int64_t ticks = ht_stat_number(pid, 22);
+    return ticks > 0 ? (uint64_t)ticks : 0;
+}
+
+bool ht_process_is_gone(uint32_t pid, uint64_t start_ticks)
+{
+    int64_t ticks = ht_stat_number(pid, 22);
+    return ticks == -ESRCH || (ticks >= 0 && (uint64_t)ticks != start_ticks);
 }
 
 void ht_process_arguments(char *ret_arguments, size_t size_bytes)
@@ -171,7 +179,8 @@ void ht_process_identity(struct ht_identity *ret_identity)
     id->pid = ht_owner_pid();
     id->uid = (uint32_t)ht_raw0(SYS_geteuid);
     id->start_ticks = ht_process_start_ticks(id->pid);
-    id->parent_pid = (uint32_t)ht_stat_number(id->pid, 4);
+    int64_t parent = ht_stat_number(id->pid, 4);
+    id->parent_pid = parent > 0 ? (uint32_t)parent : 0;
     struct stat ns;
     memset(&ns, 0, sizeof ns);
     if (ht_raw4(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)&ns, 0) == 0) {

@@ -67,6 +67,10 @@ void ht_process_arguments(char *ret_arguments, size_t size_bytes);
 // not say. Any context.
 uint64_t ht_process_start_ticks(uint32_t pid);
 
+// Whether the process that had this number and this beginning has surely ended: there is none of that number,
+// or another one. Not where /proc could not be asked. Any context.
+bool ht_process_is_gone(uint32_t pid, uint64_t start_ticks);
+
 // Who we are: fills an identity for regions and empty profiles. Any context (raw system calls).
 void ht_process_identity(struct ht_identity *ret_identity);
 

@@ -34,6 +34,15 @@ static bool ht_is_error(long result)
     return result < 0 && result >= -4095;
 }
 
+static bool ht_fallocate(long fd, uint64_t offset, uint64_t bytes)
+{
+    long result;
+    do {
+        result = ht_raw4(SYS_fallocate, fd, 0, (long)offset, (long)bytes);
+    } while (result == -EINTR); // what was reserved by then stays so
+    return result == 0;
+}
+
 // With the old kernels that lack MADV_POPULATE_WRITE, pages of the file are reserved by fallocate on a
 // descriptor that is opened for the moment; it must still be the same file.
 static bool ht_back_by_fallocate(const struct ht_region *region, uint64_t offset, uint64_t bytes)
@@ -48,9 +57,9 @@ static bool ht_back_by_fallocate(const struct ht_region *region, uint64_t offset
     }
     struct stat opened;
     bool same = ht_raw2(SYS_fstat, fd, (long)&opened) == 0 && opened.st_ino == region->inode;
-    long result = same ? ht_raw4(SYS_fallocate, fd, 0, (long)offset, (long)bytes) : -1;
+    bool backed = same && ht_fallocate(fd, offset, bytes);
     ht_raw1(SYS_close, fd);
-    return result == 0;
+    return backed;
 }
 
 // Address space is taken as it is needed (a host may live under RLIMIT_AS): the mapping grows in place, which
@@ -285,8 +294,8 @@ static bool ht_region_make_file(struct ht_region *region, const struct ht_identi
     uint64_t map_bytes = ht_first_map(file_bytes);
     region->base = ht_region_map(fd, map_bytes, unique);
     // Nothing may be touched before it is backed, not even the header.
-    if (region->base != NULL && (ht_raw4(SYS_fallocate, fd, 0, 0, HT_REGION_HEADER_BYTES) != 0 ||
-                                 ht_raw2(SYS_fstat, fd, (long)&made) != 0)) {
+    if (region->base != NULL &&
+        (!ht_fallocate(fd, 0, HT_REGION_HEADER_BYTES) || ht_raw2(SYS_fstat, fd, (long)&made) != 0)) {
         ht_raw2(SYS_munmap, (long)region->base, (long)map_bytes);
         region->base = NULL;
     }
@@ -315,23 +324,16 @@ static bool ht_region_make_private(struct ht_region *region, uint64_t unique, ui
     return false;
 }
 
-bool ht_region_make(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
-                    uint64_t unique, struct ht_region *ret_region)
+// In a file, or, without a directory, in private memory. False, and nothing is left of it: not there.
+static bool ht_region_make_in(const char *live_dir, const struct ht_identity *identity, uint64_t limit_bytes,
+                              uint64_t unique, struct ht_region *region)
 {
-    uint64_t room = ht_limit_room(RLIMIT_AS, 0);
-    if (limit_bytes > room) {
-        limit_bytes = room;
-    }
-    if (limit_bytes < MIN_REGION_BYTES) {
-        limit_bytes = MIN_REGION_BYTES;
-    }
-    limit_bytes &= ~UINT64_C(4095);
-    struct ht_region *region = ret_region;
     memset(region, 0, sizeof *region);
     char path[sizeof region->header->region_path];
-    if ((live_dir == NULL ||
-         !ht_region_make_file(region, identity, live_dir, unique, &limit_bytes, path, sizeof path)) &&
-        !ht_region_make_private(region, unique, limit_bytes)) {
+    bool made = live_dir != NULL
+                    ? ht_region_make_file(region, identity, live_dir, unique, &limit_bytes, path, sizeof path)
+                    : ht_region_make_private(region, unique, limit_bytes);
+    if (!made) {
         return false;
     }
     region->header = (struct ht_region_header *)region->base;
@@ -349,6 +351,22 @@ bool ht_region_make(const struct ht_identity *identity, const char *live_dir, ui
         return false;
     }
     return true;
+}
+
+bool ht_region_make(const struct ht_identity *identity, const char *live_dir, uint64_t limit_bytes,
+                    uint64_t unique, struct ht_region *ret_region)
+{
+    uint64_t room = ht_limit_room(RLIMIT_AS, 0);
+    if (limit_bytes > room) {
+        limit_bytes = room;
+    }
+    if (limit_bytes < MIN_REGION_BYTES) {
+        limit_bytes = MIN_REGION_BYTES;
+    }
+    limit_bytes &= ~UINT64_C(4095);
+    // A tmpfs that others have filled may have room for a header and for nothing more.
+    return (live_dir != NULL && ht_region_make_in(live_dir, identity, limit_bytes, unique, ret_region)) ||
+           ht_region_make_in(NULL, identity, limit_bytes, unique, ret_region);
 }
 
 void ht_region_publish(struct ht_region *region)

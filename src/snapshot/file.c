@@ -19,6 +19,7 @@
 #define SUFFIX        ".pb.gz"
 #define TRIES         16u
 #define MAX_SEQ_TRIES 1000000u
+#define COMMIT_TRIES  4096u // the name was free a moment ago; a file system may say for ever that it is not
 
 #define DESCRIPTOR_PATH_BYTES 48u
 
@@ -310,7 +311,7 @@ static long ht_give_name(struct ht_file *file, const struct ht_file_name *name, 
 int ht_file_commit(struct ht_file *file, const struct ht_file_name *name, uint32_t seq, uint32_t *ret_seq)
 {
     long result = -EEXIST;
-    for (uint32_t tries = 0; tries < MAX_SEQ_TRIES && result == -EEXIST; tries++, seq++) {
+    for (uint32_t tries = 0; tries < COMMIT_TRIES && result == -EEXIST; tries++, seq++) {
         char final[HT_NAME_BYTES];
         ht_file_format_name(name, seq, final, sizeof final);
         result = ht_give_name(file, name, final);

@@ -14,6 +14,7 @@
 #define BUMP_ALIGN_BYTES 16u
 #define PAGE_BYTES       4096u
 #define RESIDENT_PAGES   256u
+#define BUSY_TRIES       16u
 
 struct ht_bump_chunk {
     struct ht_bump_chunk *older;
@@ -69,9 +70,10 @@ uint64_t ht_memory_resident_bytes(const void *base, uint64_t size_bytes)
 int ht_memory_populate(void *base, uint64_t size_bytes)
 {
     long result;
+    unsigned busy = 0; // the host waits for us: what the kernel has not now, it may not have for long
     do {
         result = ht_raw3(SYS_madvise, (long)base, (long)size_bytes, MADV_POPULATE_WRITE);
-    } while (result == -EINTR || result == -EAGAIN);
+    } while (result == -EINTR || (result == -EAGAIN && ++busy < BUSY_TRIES));
     return (int)result;
 }
 

@@ -55,7 +55,7 @@ static bool ht_is_region_name(const char *name)
 // it cleans up behind itself. In doubt it lives.
 static bool ht_is_dead(const struct ht_leftover *file)
 {
-    if (file->start_ticks != ht_process_start_ticks(file->pid)) {
+    if (ht_process_is_gone(file->pid, file->start_ticks)) {
         return true;
     }
     char path[64], first[8];

@@ -3,6 +3,7 @@
 # status, the host unharmed.
 import gzip
 import os
+import re
 import resource
 import shutil
 import signal
@@ -30,6 +31,8 @@ BROKEN = {
     "UNWIND": ["", "magic"],
     "LABELS": ["", "colour", "thread;user"],
     "SEED": ["", "dice", "-1", "0x10"],
+    "ARGV": ["", "yes", "2"],
+    "RUN": ["", "me", "-1"],
     "LOG": [""],
     "VERBOSE": ["", "loud"],
 }
@@ -119,6 +122,37 @@ def outputs():
     test.need(os.listdir(test.path("full")) == [], "RLIMIT_FSIZE=0 left %s", os.listdir(test.path("full")))
 
 
+def every_variable_ignored(program):
+    """Wrong values are not complained of, and right ones, each of which would change what is written, change nothing."""
+    for name, values in BROKEN.items():
+        done = test.run(as_nobody(["env", "HEAPTAP_%s=%s" % (name, values[-1]), program, "return"]), clean_environment(), cwd="/")
+        lines = [line for line in done.errors.splitlines() if "cannot write" not in line]
+        test.need(done.returncode == 7 and not lines, "setuid, %s=%r: status %s, %r", name, values[-1], done.returncode, lines)
+    out, live, start, log = [test.new_folder("ignored." + word) for word in ("out", "live", "start", "log")]
+    right = {"OUT": out, "RATE": "1", "ACTIVE": "0", "SIGNAL": "USR1", "INTERVAL": "1ms", "GROWTH": "1K", "EXIT": "0", "KEEP": "1",
+             "ONLY": "nobody*", "ARGV": "0", "LIVE": live, "MEMORY": "1M", "UNWIND": "fp", "LABELS": "thread", "SEED": "7",
+             "RUN": "77", "LOG": log + "/log", "VERBOSE": "1"}
+    test.need(set(right) == set(BROKEN) == in_source(), "other variables than these: %s", set(right) ^ in_source())
+    for words in [right.items()] * 6 + [[row] for row in right.items()]:
+        settings = ["HEAPTAP_%s=%s" % row for row in words]
+        done = test.run(as_nobody(["env"] + settings + [program, "return"]), clean_environment(), cwd=start)
+        test.need(done.returncode == 7 and not done.errors, "setuid, %s: status %s, %r", settings, done.returncode, done.errors)
+    test.need(not os.listdir(out) + os.listdir(live) + os.listdir(log), "setuid: %s, %s, %s", *map(os.listdir, (out, live, log)))
+    # 2 MB of blocks: without a sample in one of 50, and then no profile.
+    profiles = test.exit_profiles(start)
+    test.need(len(profiles) > len(right) // 2, "setuid: %d profiles where it was started", len(profiles))
+    for profile in profiles:
+        comments = profile.health()
+        test.need(profile.period == 524288 and comments.get("argv", "").endswith(" return") and
+                  all(sample.label("thread") is None for sample in profile.samples), "setuid: period %d, %s", profile.period, comments)
+
+
+def in_source():
+    """The variables that src/ reads, without their prefix."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "sys", "variables.h")) as file:
+        return set(re.findall(r'X\("HEAPTAP_(\w+)"', file.read()))
+
+
 def setuid_program():
     """A setuid program that is linked with the shim believes nothing of what its user says."""
     gcc = shutil.which("gcc")
@@ -140,6 +174,7 @@ def setuid_program():
         test.need(done.returncode == 7 and not done.errors, "mode %o: status %s, %s", mode, done.returncode, done.errors)
         test.need((len(os.listdir(out)), len(os.listdir(log))) == (wanted, wanted), "mode %o: files %s, log %s", mode,
                   os.listdir(out), os.listdir(log))
+    every_variable_ignored(program)
     # There is something to complain about: nothing can be written where it starts.
     done = test.run(as_nobody(["env"] + settings + [program, "return"]), clean_environment(), cwd="/proc")
     test.need(done.returncode == 7 and not os.listdir(log), "in /proc: status %s, log %s", done.returncode, os.listdir(log))

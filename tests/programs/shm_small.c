@@ -3,6 +3,7 @@
 //@ root: mounts
 //@ skip signals: between exec and a handler the signal ends the program, as it does bare
 //@ set log=none
+//@ profiles some
 #include "namespaces.h"
 
 #include <fcntl.h>

@@ -55,7 +55,8 @@ int ht_output_write(const char *path, const void *bytes, size_t length)
     struct stat status;
     int error;
     if (stat(path, &status) != 0) {
-        error = write_beside(path, 0666, bytes, length);
+        // What cannot be looked at may be a device, which a file must not take the place of.
+        error = errno == ENOENT ? write_beside(path, 0666, bytes, length) : errno;
     } else if (S_ISREG(status.st_mode)) {
         char *real = realpath(path, NULL);
         error = real != NULL ? write_beside(real, status.st_mode & 07777, bytes, length) : errno;

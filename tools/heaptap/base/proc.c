@@ -102,12 +102,14 @@ size_t ht_proc_list(uint32_t **ret_pids)
     uint32_t *pids = NULL, pid;
     size_t count = 0, capacity = 0;
     DIR *proc = opendir("/proc");
-    for (struct dirent *entry; proc != NULL && (entry = readdir(proc)) != NULL;) {
+    for (struct dirent *entry; proc != NULL && (errno = 0, entry = readdir(proc)) != NULL;) {
         if (!ht_proc_parse_pid(entry->d_name, &pid))
             continue;
         HT_RESERVE(pids, capacity, count + 1);
         pids[count++] = pid;
     }
+    if (proc != NULL && errno != 0)
+        count = 0; // a part would be taken for all
     if (proc != NULL)
         closedir(proc);
     if (count > 0)

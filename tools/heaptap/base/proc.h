@@ -36,7 +36,7 @@ uint64_t ht_proc_start_ticks(uint32_t pid);
 // Is the process that started then still there, if only as a zombie?
 bool ht_proc_is_same(uint32_t pid, uint64_t start_ticks);
 
-// The pids of all processes that can be seen, in order. free() them.
+// The pids of all processes that can be seen, in order; 0 where they cannot all be listed. free() them.
 size_t ht_proc_list(uint32_t **ret_pids);
 
 // A line "Name:<tab>value" of the text of /proc/PID/status.

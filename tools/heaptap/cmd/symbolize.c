@@ -123,7 +123,10 @@ static int write_output(const struct symbolize_settings *settings, const struct 
         return ht_cmd_error("symbolize", "standard output: %s", ht_error());
     }
     struct stat there;
-    if (stat(settings->output, &there) == 0 && !S_ISREG(there.st_mode)) { // /dev/null, a pipe: never replaced
+    bool exists = stat(settings->output, &there) == 0;
+    if (!exists && errno != ENOENT)
+        return ht_cmd_error("symbolize", "%s: cannot be looked at: %s", settings->output, strerror(errno));
+    if (exists && !S_ISREG(there.st_mode)) { // /dev/null, a pipe: never replaced
         int fd = open(settings->output, O_WRONLY | O_CLOEXEC | O_NOCTTY);
         int written = fd >= 0 ? ht_profile_write(profile, fd) : ht_fail_errno("cannot be written");
         if (fd >= 0)

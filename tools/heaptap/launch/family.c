@@ -281,8 +281,9 @@ static bool is_dead(const struct member *member)
     if (member->pidfd >= 0)
         return member->has_ended;
     struct ht_proc_stat stat;
-    return !ht_proc_stat(member->header->pid, &stat) || stat.start_ticks != member->header->start_ticks ||
-           stat.state == 'Z';
+    if (!ht_proc_stat(member->header->pid, &stat))
+        return errno == ENOENT || errno == ESRCH; // else it was not to be had, and in doubt it lives
+    return stat.start_ticks != member->header->start_ticks || stat.state == 'Z';
 }
 
 // Tells about everybody who is dead by now. Returns how many members with a living process are left.
@@ -333,8 +334,9 @@ static bool wait_for_news(struct watch *watch, bool making, bool *ret_killed)
     if (!take_news(watch, wait_ms))
         return true;
     char how = 0;
-    *ret_killed = read(watch->control, &how, 1) == 1 && how == 'k';
-    return false;
+    ssize_t got = read(watch->control, &how, 1);
+    *ret_killed = got == 1 && how == 'k';
+    return got < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 static void watch_family(struct watch *watch)
@@ -368,7 +370,7 @@ void ht_family_watch(const struct ht_family *family, struct ht_family_watcher *r
 {
     int control[2];
     *ret_watcher = (struct ht_family_watcher){.control = -1};
-    if (pipe2(control, O_CLOEXEC) != 0)
+    if (pipe2(control, O_CLOEXEC | O_NONBLOCK) != 0)
         return;
     struct watch watch = {.family = family,
                           .epoll = epoll_create1(EPOLL_CLOEXEC),

@@ -86,6 +86,12 @@ static int open_again(int looked_at, int flags, const struct stat *stat_of)
     return fd < 0 ? ht_fail_errno("cannot be opened") : fd;
 }
 
+bool ht_region_is_passing(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR || error == EAGAIN ||
+           error == EIO;
+}
+
 int ht_region_open(const char *path, int flags, struct stat *ret_stat)
 {
     struct stat stat = {0};
@@ -98,13 +104,17 @@ int ht_region_open(const char *path, int flags, struct stat *ret_stat)
     if (fd < 0)
         return ht_fail_errno("cannot be opened");
     int again = -1;
-    if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode))
+    if (fstat(fd, &stat) != 0)
+        ht_fail_errno("cannot be looked at");
+    else if (S_ISREG(stat.st_mode))
         again = open_again(fd, flags, &stat);
     else if (S_ISLNK(stat.st_mode))
         ht_fail("is a link; name the region file itself");
     else
         ht_fail("is not a regular file, so not a region");
+    int error = errno;
     close(fd);
+    errno = error;
     *ret_stat = stat;
     return again;
 }
@@ -117,9 +127,13 @@ int ht_region_read_header(const char *path, struct ht_region_header *ret_header,
     if (fd < 0)
         return -1;
     ssize_t got = pread(fd, &header, sizeof header, 0);
+    int error = errno;
     close(fd);
     if (ret_stat != NULL)
         *ret_stat = stat;
+    errno = error;
+    if (got < 0)
+        return ht_fail_errno("cannot be read");
     if (got != (ssize_t)sizeof header || header.magic != HT_REGION_MAGIC)
         return ht_fail("is not a heaptap region");
     header.program[sizeof header.program - 1] = '\0';
@@ -157,12 +171,14 @@ size_t ht_region_files(const char *directory, char ***ret_paths)
     size_t count = 0, capacity = 0;
     DIR *stream = opendir(directory);
     for (struct dirent *entry;
-         stream != NULL && count < FILES_OF_A_FOLDER && (entry = readdir(stream)) != NULL;) {
+         stream != NULL && count < FILES_OF_A_FOLDER && (errno = 0, entry = readdir(stream)) != NULL;) {
         if (!ht_region_is_name(entry->d_name))
             continue;
         char *path = ht_format("%s/%s", directory, entry->d_name);
         struct stat stat;
         int fd = ht_region_open(path, O_RDONLY, &stat);
+        if (fd < 0 && ht_region_is_passing(errno))
+            ht_warn("%s %s", path, ht_error());
         if (fd >= 0)
             close(fd);
         if (fd < 0 || is_one_too_many(&owners, stat.st_uid)) {
@@ -172,6 +188,8 @@ size_t ht_region_files(const char *directory, char ***ret_paths)
         HT_RESERVE(paths, capacity, count + 1);
         paths[count++] = path;
     }
+    if (errno != 0 && errno != ENOENT)
+        ht_warn("%s cannot be listed: %s", directory, strerror(errno));
     if (stream != NULL)
         closedir(stream);
     tell_left_out(directory, &owners, count == FILES_OF_A_FOLDER);

@@ -20,6 +20,9 @@ bool ht_region_is_name(const char *path);
 // files. `flags`: O_RDONLY or O_RDWR. Returns the descriptor or -1.
 int ht_region_open(const char *path, int flags, struct stat *ret_stat);
 
+// Whether an errno of these functions says something of us and of this moment, and nothing of the file.
+bool ht_region_is_passing(int error);
+
 // The header alone of a finished region, of any version, its program's name with a NUL behind; for the
 // identity of what it is about. ret_stat (may be NULL) is set as soon as the file is open.
 int ht_region_read_header(const char *path, struct ht_region_header *ret_header, struct stat *ret_stat);

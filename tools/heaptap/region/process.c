@@ -162,8 +162,11 @@ static bool scan_maps(struct ht_process *process, bool *ret_has_shim)
         *ret_has_shim = true;
         process->device = makedev(line.device_major, line.device_minor);
         process->inode = line.inode;
+        errno = 0;
         process->has_region = find_region_name(process->pid, path, line.start, line.limit, process) &&
                               is_own_region(process, process->region_path);
+        if (!process->has_region && ht_region_is_passing(errno))
+            ht_warn("%s %s", path, ht_error());
     }
     ht_buffer_free(&maps);
     return true;
@@ -185,24 +188,38 @@ static int look(uint32_t pid, struct ht_process *process)
     return has_shim ? 1 : 0;
 }
 
-int ht_process_list(struct ht_process **ret_processes, size_t *ret_count)
+// *ret_is_whole: false, with a warning, where a process that lives may be missing, for more reasons than that
+// it is not ours.
+static int list(struct ht_process **ret_processes, size_t *ret_count, bool *ret_is_whole)
 {
     uint32_t *pids;
     size_t pid_count = ht_proc_list(&pids), count = 0, capacity = 0;
     if (pid_count == 0)
         return ht_fail("cannot list processes; heaptap needs /proc");
     struct ht_process *processes = NULL;
+    *ret_is_whole = true;
     for (size_t i = 0; i < pid_count; i++) {
         struct ht_process process;
-        if (look(pids[i], &process) != 1)
+        int found = look(pids[i], &process);
+        if (found < 0)
+            *ret_is_whole &= errno == ESRCH || errno == ENOENT || errno == EACCES || errno == EPERM;
+        if (found != 1)
             continue;
         HT_RESERVE(processes, capacity, count + 1);
         processes[count++] = process;
     }
     free(pids);
+    if (!*ret_is_whole)
+        ht_warn("not all processes could be looked at; what may belong to one of them counts as in use");
     *ret_processes = processes;
     *ret_count = count;
     return 0;
+}
+
+int ht_process_list(struct ht_process **ret_processes, size_t *ret_count)
+{
+    bool is_whole;
+    return list(ret_processes, ret_count, &is_whole);
 }
 
 // The profiled child of a `heaptap run`, whose own pid is what a shell's $! gives; 0: none.
@@ -349,7 +366,10 @@ void ht_process_explain_no_region(const struct ht_process *process, char *text, 
 void ht_processes_look(struct ht_processes *ret_processes)
 {
     *ret_processes = (struct ht_processes){0};
-    ret_processes->is_known = ht_process_list(&ret_processes->items, &ret_processes->count) == 0;
+    ret_processes->is_known =
+        list(&ret_processes->items, &ret_processes->count, &ret_processes->is_whole) == 0;
+    if (!ret_processes->is_known)
+        ht_warn("%s; what may belong to one counts as in use", ht_error());
 }
 
 void ht_processes_free(struct ht_processes *processes)
@@ -358,15 +378,19 @@ void ht_processes_free(struct ht_processes *processes)
     *processes = (struct ht_processes){0};
 }
 
-static bool is_mapped(const struct ht_processes *processes, const struct stat *stat,
-                      struct ht_process *ret_process)
+// Mapped by who made it, also where its name could not be opened just now.
+static bool is_mapped(const struct ht_processes *processes, const struct ht_region_header *header,
+                      const struct stat *stat, struct ht_process *ret_process)
 {
-    for (size_t i = 0; i < processes->count; i++)
-        if (processes->items[i].has_region && processes->items[i].inode == stat->st_ino &&
-            processes->items[i].device == stat->st_dev) {
-            *ret_process = processes->items[i];
+    for (size_t i = 0; i < processes->count; i++) {
+        const struct ht_process *process = &processes->items[i];
+        if (process->inode == stat->st_ino && process->device == stat->st_dev &&
+            ht_process_is_owner(process, stat->st_uid) &&
+            (process->has_region || is_maker(header, process))) {
+            *ret_process = *process;
             return true;
         }
+    }
     return false;
 }
 
@@ -377,11 +401,11 @@ bool ht_region_is_alive(const struct ht_region_header *header, const struct stat
     if (processes == NULL)
         ht_processes_look(&now);
     const struct ht_processes *seen = processes != NULL ? processes : &now;
-    bool is_known = seen->is_known, alive = is_known && is_mapped(seen, stat, ret_process);
+    bool is_whole = seen->is_known && seen->is_whole;
+    *ret_process = (struct ht_process){.pid = header->pid, .uid = stat->st_uid, .gid = stat->st_gid};
+    bool alive = seen->is_known && is_mapped(seen, header, stat, ret_process);
     ht_processes_free(&now);
-    if (!is_known)
-        *ret_process = (struct ht_process){.pid = header->pid, .uid = stat->st_uid, .gid = stat->st_gid};
-    if (alive || !is_known)
+    if (alive || !is_whole)
         return true;
     // A process whose mappings are hidden from us (another user's, not dumpable) may still be there.
     struct ht_process process = {.pid = header->pid, .start_ticks = header->start_ticks};

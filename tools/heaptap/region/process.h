@@ -58,6 +58,7 @@ struct ht_processes {
     struct ht_process *items;
     size_t count;
     bool is_known; // false: they cannot be listed
+    bool is_whole; // each of them could be looked at, or may not be looked at by us
 };
 void ht_processes_look(struct ht_processes *ret_processes);
 void ht_processes_free(struct ht_processes *processes);
