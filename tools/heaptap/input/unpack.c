@@ -38,7 +38,7 @@ static void confine(const struct stat *status, int input, int output)
     signal(SIGPIPE, SIG_DFL); // it ends when nobody reads on
     signal(SIGINT, SIG_DFL);
     if (nowhere < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
-        dup2(nowhere, STDERR_FILENO) < 0)
+        dup2(nowhere, 2) < 0)
         _exit(CANNOT_CONFINE);
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         struct rlimit limit;
