@@ -9,6 +9,7 @@
 #include "sys/raw.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,12 @@
 #define MAX_FILES 256u
 #define MAX_NAME  256u
 #define MAX_LOOK  4096u // directory entries: hundreds of microseconds, whoever fills the directory
+
+// Files whose process seems to be alive: one in so many is looked at, for its number may have come again, and
+// so many at most. All of them would be a cost for each process of a family that grows with the square of its
+// size.
+#define ONE_LIVING_IN 32u
+#define MAX_LIVING    16u
 
 #define TMPFS_ENTRY 20 // st_size of a directory for each entry: fs/libfs.c, BOGO_DIRENT_SIZE
 
@@ -27,7 +34,7 @@ struct ht_leftover {
 
 struct ht_leftovers {
     struct ht_leftover files[MAX_FILES];
-    uint32_t count;
+    uint32_t count, living, next_living;
     uint64_t held_bytes;
     char buffer[32768]; // directory entries
     char path[sizeof((struct ht_region_header *)0)->region_path];
@@ -77,6 +84,47 @@ static void ht_keep_dead(struct ht_leftovers *list)
             list->files[i] = list->files[--list->count];
         }
     }
+}
+
+// The number in "heaptap.PROGRAM.PID.RANDOM.live"; 0: another name.
+static uint64_t ht_pid_of_name(const char *name)
+{
+    char text[24] = "";
+    int dots = 0;
+    size_t begin = strlen(name), end = begin;
+    while (begin > 0 && dots < 3) {
+        begin--;
+        if (name[begin] == '.' && ++dots == 2) {
+            end = begin;
+        }
+    }
+    uint64_t pid = 0;
+    if (dots == 3 && end - begin - 1 < sizeof text) {
+        memcpy(text, name + begin + 1, end - begin - 1);
+    }
+    return ht_text_parse_u64(text, &pid) ? pid : 0;
+}
+
+// Somebody has the number that the name says, and memory (no zombie), and this is none of those that are
+// looked at all the same. One system call.
+static bool ht_is_passed_over(struct ht_leftovers *list, const char *name, const struct ht_region_header *own)
+{
+    char path[40], program[8];
+    uint64_t pid = ht_pid_of_name(name);
+    struct ht_text text = ht_text_init(path, sizeof path);
+    ht_text_add(&text, "/proc/");
+    ht_text_add_u64(&text, pid);
+    ht_text_add(&text, "/exe");
+    if (pid == 0 || pid == own->pid) {
+        return false;
+    }
+    long result = ht_raw4(SYS_readlinkat, AT_FDCWD, (long)path, (long)program, sizeof program);
+    if (result == -ENOENT || result == -ESRCH) {
+        return false;
+    }
+    bool is_next = list->living < MAX_LIVING && list->next_living++ % ONE_LIVING_IN == 0;
+    list->living += is_next;
+    return !is_next;
 }
 
 // A file that could be ours: no link of any kind (somebody else's file may have got our name by a hard link),
@@ -183,12 +231,14 @@ static void ht_collect(struct ht_leftovers *list, int directory, const struct ht
 {
     long got;
     uint32_t looked = 0;
+    list->next_living = (uint32_t)(ht_unique_number() % ONE_LIVING_IN);
     ht_choose_place(list, directory);
     while (looked < MAX_LOOK &&
            (got = ht_raw3(SYS_getdents64, directory, (long)list->buffer, sizeof list->buffer)) > 0) {
         for (long at = 0; at < got;) {
             const struct ht_dirent *entry = (const struct ht_dirent *)(list->buffer + at);
-            if (ht_is_region_name(entry->name) && strcmp(entry->name, own_name) != 0) {
+            if (ht_is_region_name(entry->name) && strcmp(entry->name, own_name) != 0 &&
+                !ht_is_passed_over(list, entry->name, own)) {
                 ht_consider(list, directory, entry->name, own);
             }
             at += entry->length;
