@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
 """The clock is set back and forth while a program runs, and while the command looks at it: the program fares as it does bare,
-no profile is lost or is garbled, and no wait is endless. support/failing.c takes the vdso away and answers what the clocks
+no profile is lost or is garbled, and no wait is endless. support/faulting.c takes the vdso away and answers what the clocks
 say, for the shim's looks alone or for the command's."""
 import atexit
 import glob
@@ -15,7 +15,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import BUILD, COMMAND, Test, clean_environment  # noqa: E402
 
-FAILING = BUILD + "/failing"
+FAULTING = BUILD + "/faulting"
 HOST, STAYS = BUILD + "/e2e/refused_host", BUILD + "/e2e/host"
 YEAR = 365 * 86400
 # Seconds that each look is off by, in turn. The monotonic clock never goes back, they say; kernels and hypervisors have had
@@ -45,7 +45,7 @@ def under_the_shim():
         for kind, variables in kinds_of(name):
             title = "%s, %s" % (name, kind)
             out = test.new_folder(title)
-            done = test.run([FAILING, "-o", "libheaptap.so"] + turned(clock, offsets) + ["--", HOST],
+            done = test.run([FAULTING, "-o", "libheaptap.so"] + turned(clock, offsets) + ["--", HOST],
                             test.shim(out, rate=1, **variables), timeout=120)
             said = [line for line in done.errors.splitlines() if line.startswith("heaptap: ")]
             test.need(len(said) <= 2 and (clock == 1 or not said), "%s: %s", title, said)
@@ -74,7 +74,7 @@ def under_the_command():
     for clock, name, offsets in turns:
         for words in commands:
             title = "%s, clock %d %s" % (words[:2], clock, name)
-            done = test.run([FAILING] + turned(clock, offsets) + ["--", COMMAND] + [str(word) for word in words],
+            done = test.run([FAULTING] + turned(clock, offsets) + ["--", COMMAND] + [str(word) for word in words],
                             clean_environment(XDG_CACHE_HOME=test.path("cache")), timeout=120)
             test.need(done.returncode == (7 if words[0] == "run" else 0), "%s: status %d, %s", title, done.returncode, done.errors)
             test.need(not re.search(r"\bnan\b", done.output), "%s: %s", title, done.output)
@@ -85,7 +85,7 @@ def under_the_command():
 
 
 with Test("clocks") as test:
-    if subprocess.run([FAILING, "--", "/bin/true"], stdout=subprocess.DEVNULL).returncode == 77:
+    if subprocess.run([FAULTING, "--", "/bin/true"], stdout=subprocess.DEVNULL).returncode == 77:
         print("SKIPPED: no clock can be turned here")
         sys.exit(77)
     under_the_shim()
