@@ -78,9 +78,10 @@ static int open_again(int looked_at, int flags, const struct stat *stat_of)
     if (ht_rights_take(flags == O_RDWR ? owner : ours, &saved) < 0)
         return ht_fail("%s; try as that user", ht_error());
     char *name = ht_format("/proc/self/fd/%d", looked_at);
-    int fd = open(name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open(name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = errno;
     free(name);
     ht_rights_return(&saved);
+    errno = error;
     if (fd < 0 && (errno == EACCES || errno == EPERM))
         return ht_fail("may not be read by this user; try as the program's own user or as root");
     return fd < 0 ? ht_fail_errno("cannot be opened") : fd;

@@ -407,15 +407,16 @@ bool ht_region_is_alive(const struct ht_region_header *header, const struct stat
     ht_processes_free(&now);
     if (alive || !is_whole)
         return true;
-    // A process whose mappings are hidden from us (another user's, not dumpable) may still be there.
-    struct ht_process process = {.pid = header->pid, .start_ticks = header->start_ticks};
-    char path[HT_PROC_PATH_BYTES], byte;
-    ht_proc_path(header->pid, "maps", path);
-    int maps = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    bool hidden = maps < 0 || read(maps, &byte, 1) < 0;
-    if (maps >= 0)
-        close(maps);
-    if (hidden && ht_proc_is_same(header->pid, header->start_ticks)) {
+    // A process whose mappings are hidden from us (another user's, not dumpable) may still be there; and one
+    // that could not be looked at just now may have it all the same.
+    struct ht_process process;
+    if (look(header->pid, &process) >= 0) {
+        *ret_process = process;
+        return process.inode == stat->st_ino && process.device == stat->st_dev &&
+               is_maker(header, &process) && ht_process_is_owner(&process, stat->st_uid);
+    }
+    if (ht_proc_is_same(header->pid, header->start_ticks)) {
+        process = (struct ht_process){.pid = header->pid, .start_ticks = header->start_ticks};
         read_status(&process);
         *ret_process = process;
         return ht_process_is_owner(&process, stat->st_uid);
