@@ -2,6 +2,7 @@
 """What others left costs the one who looks no more than what is really there: memory by what a file holds, not by what it says;
 one look at the processes for any number of files; limits that are said where they cut. Work is counted, never timed."""
 import glob
+import lzma
 import os
 import resource
 import shutil
@@ -11,7 +12,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import BUILD, COMMAND, Test, clean_environment  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
+from e2e import BUILD, COMMAND, Test, clean_environment, need_program  # noqa: E402
+from profile_writer import Profile, block  # noqa: E402
 
 LIVE = tempfile.mkdtemp(prefix="heaptap-bounds.", dir="/dev/shm")
 MB = 1 << 20
@@ -116,11 +119,47 @@ def check_many(whole):
     test.need(not glob.glob(LIVE + "/*"), "what is beyond the limit cannot be cleaned: %d", len(glob.glob(LIVE + "/*")))
 
 
+def small_profile():
+    p = Profile()
+    p.sample_type("inuse_space", "bytes")
+    p.sample([p.location(p.mapping(1, 2, file="/srv/program"), 0x100, [(p.function("packed_here"), 1)])], [5])
+    return p.bytes()
+
+
+def check_unpacking():
+    """What unpacks a foreign profile: with whose rights, of what it knows, how much it may make."""
+    real, = need_program("xz")
+    profile = small_profile()
+    path, fake = test.path("heap.pb.xz"), test.new_folder("bin")
+    with open(path, "wb") as file:
+        file.write(lzma.compress(profile))
+    owner = 65534 if os.geteuid() == 0 else os.geteuid()
+    os.chown(path, owner, -1)
+    with open(fake + "/xz", "w") as file:
+        file.write("#!/bin/sh\n[ $(/usr/bin/id -u) = %d ] && [ -z \"$SECRET\" ] && [ $(ulimit -f) = 0 ] && [ $(ulimit -t) = 120 ] &&\n"
+                   "/bin/grep -q 'NoNewPrivs:.1' /proc/self/status || exit 9\necho noise >&2\nexec %s \"$@\"\n" % (owner, real))
+    os.chmod(fake + "/xz", 0o755)
+    out, errors, least = measured("top", path, env=clean_environment(PATH=fake + ":" + os.environ["PATH"], SECRET="word"))
+    test.need("packed_here" in out and "noise" not in errors, "unpacking: %s %s", out, errors)
+    bomb = lzma.LZMACompressor(preset=0)
+    with open(path, "wb") as file:
+        file.write(bomb.compress(profile))
+        for _ in range(40):  # fields that nobody knows
+            file.write(bomb.compress(block(100, bytes(8 * MB))))
+        file.write(bomb.flush())
+    size = os.stat(path).st_size
+    test.need(size < MB // 4, "the bomb has %d bytes", size)
+    _, errors, most = measured("top", path, status=1)
+    test.need("too large: more than" in errors and "uncompressed" in errors, "a bomb: %s", errors)
+    test.need(most < least + 40 * MB, "a bomb takes %d MB, a small profile %d", most / MB, least / MB)
+
+
 with Test("bounds") as test:
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         REGION = make_region()
         check_sparse(REGION)
         check_many(REGION)
+        check_unpacking()
     finally:
         shutil.rmtree(LIVE, ignore_errors=True)

@@ -274,6 +274,7 @@ def check_commands(names, reports, old, new):
 
 
 with Test("hostile_text") as test:
+    os.environ["XDG_CACHE_HOME"] = test.path("cache")  # its names are nobody else's
     NAMES, REPORTS = commands()
     SOURCE_NAME = "source.c"
     with open(test.path(SOURCE_NAME), "wb") as source_file:

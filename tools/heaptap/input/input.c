@@ -37,7 +37,7 @@ static int read_profile(int fd, struct ht_profile **ret_profile)
     int packed = ht_unpack_start(&unpack, fd);
     if (packed < 0)
         return -1;
-    int result = ht_legacy_read(packed > 0 ? unpack.fd : fd, NULL, ret_profile);
+    int result = ht_legacy_read(packed > 0 ? unpack.fd : fd, packed > 0 ? &unpack.limits : NULL, ret_profile);
     if (packed > 0 && ht_unpack_end(&unpack, result) < 0 && result == 0) {
         ht_profile_free(*ret_profile);
         *ret_profile = NULL;

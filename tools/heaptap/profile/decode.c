@@ -394,7 +394,7 @@ int ht_decode_bytes(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_pro
 static int open_and_decode(int fd, const uint8_t *memory, size_t length,
                            const struct ht_profile_limits *limits, struct ht_profile **ret_profile)
 {
-    struct ht_profile_limits defaults = ht_decode_default_limits();
+    struct ht_profile_limits defaults = ht_profile_default_limits();
     if (limits == NULL)
         limits = &defaults;
     struct ht_bytes bytes;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 // In memory at most 4 GiB, and half of what the machine has or this process may have.
-struct ht_profile_limits ht_decode_default_limits(void)
+struct ht_profile_limits ht_profile_default_limits(void)
 {
     uint64_t limit = 1ull << 32;
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);

@@ -175,6 +175,8 @@ struct ht_profile_limits {
     uint64_t memory_bytes; // of the decoded profile
 };
 
+struct ht_profile_limits ht_profile_default_limits(void);
+
 // Any gzip or plain protobuf profile; checked as pprof's CheckValid does. Fails on truncated, malformed or
 // too large input with the reason.
 int ht_profile_decode(const uint8_t *bytes, size_t length, const struct ht_profile_limits *limits,

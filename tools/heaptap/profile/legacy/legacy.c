@@ -154,7 +154,7 @@ static int read_legacy(struct ht_bytes *bytes, uint64_t memory_limit, int (*read
 static int open_and_read(int fd, const uint8_t *memory, size_t length, const struct ht_profile_limits *limits,
                          struct ht_profile **ret_profile)
 {
-    struct ht_profile_limits defaults = ht_decode_default_limits();
+    struct ht_profile_limits defaults = ht_profile_default_limits();
     struct ht_bytes bytes;
     int (*reader)(struct ht_legacy *) = NULL;
     if (limits == NULL)

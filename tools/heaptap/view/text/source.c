@@ -276,7 +276,8 @@ const struct ht_source_file *ht_sources_find(struct ht_sources *sources, const c
     ht_index_add(&sources->index, ht_hash_bytes(path, strlen(path)), (uint32_t)sources->count);
     sources->files[sources->count++].file = file;
     if (sources->read_bytes >= MAX_ALL_BYTES) {
-        file->error = ht_format("open %s: the source files before it have %d MB already", path, MAX_ALL_BYTES >> 20);
+        file->error =
+            ht_format("open %s: the source files before it have %d MB already", path, MAX_ALL_BYTES >> 20);
         return file;
     }
     int fd = open_source(sources, path, &file->error);
