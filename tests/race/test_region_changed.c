@@ -131,7 +131,8 @@ static void test_words_change_while_they_are_read(void **state)
     char path[sizeof region.header->region_path];
     memcpy(path, region.header->region_path, sizeof path);
     pid_t owners[] = {start_owner(&region, 88172645463325252u), start_owner(&region, 4101842887655102017u)};
-    for (int i = 0; i < READS; i++) {
+    for (int i = 0; i < READS || whole == 0;
+         i++) { // until one was whole: else nothing but the header was ever looked at
         whole += read_once(fd);
         ht_region_read_header(path, &header, NULL);
     }
@@ -139,7 +140,6 @@ static void test_words_change_while_they_are_read(void **state)
         kill(owners[i], SIGKILL);
         assert_int_equal(waitpid(owners[i], NULL, 0), owners[i]);
     }
-    assert_true(whole > 0); // else nothing but the header was ever looked at
     close(fd);
     unlink(path);
     munmap(region.base, region.mapped_bytes);

@@ -34,7 +34,8 @@ static inline uint64_t storm_value(uint64_t *random, uint64_t now, uint64_t used
 }
 
 // Each word has its own value again after a while, or the region would soon be nothing but noise. The header
-// is changed more often than the rest, but for its magic number.
+// is changed more often than the rest, but for its magic number. Of two storms one has an even seed and the
+// even words, the other the rest: neither takes the other's noise for a value.
 static inline _Noreturn void storm(void *region, uint64_t seed)
 {
     volatile uint64_t *words = (volatile uint64_t *)region;
@@ -43,7 +44,8 @@ static inline _Noreturn void storm(void *region, uint64_t seed)
         uint64_t places[8], values[8];
         for (int i = 0; i < 8; i++) {
             uint64_t bytes = storm_draw(&random) % 4 == 0 ? HT_REGION_HEADER_BYTES : used;
-            places[i] = 1 + storm_draw(&random) % (bytes / 8 - 1);
+            places[i] = 2 + storm_draw(&random) % (bytes / 8 - 3);
+            places[i] = (places[i] & ~UINT64_C(1)) | (seed & 1);
             values[i] = words[places[i]];
             words[places[i]] = storm_value(&random, values[i], used);
         }
