@@ -121,6 +121,8 @@ static const unsigned int allowed_calls[] = {
     SYS_tgkill,
     SYS_sigaltstack,
     SYS_sched_yield,
+    SYS_nanosleep,
+    SYS_clock_nanosleep,
 #endif
 };
 
