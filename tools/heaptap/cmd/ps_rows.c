@@ -12,6 +12,7 @@
 #include "region/target.h"
 #include "snapshot/snapshot.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
@@ -20,14 +21,23 @@
 #include <string.h>
 #include <unistd.h>
 
+// What kept us from a region, if that has nothing to do with whose it is.
+static void tell_passing(const char *path)
+{
+    if (ht_region_is_passing(errno))
+        ht_warn("%s %s", path, ht_error());
+}
+
 // Looks at a row's region: its live samples into *set, its header into the row.
 static bool look_at(struct ht_ps_row *row, struct ht_live_set *set)
 {
     struct stat stat;
     struct ht_region_copy copy;
     int fd = ht_region_open(row->process.region_path, O_RDONLY, &stat);
-    if (fd < 0)
+    if (fd < 0) {
+        tell_passing(row->process.region_path);
         return false;
+    }
     int read = ht_region_read(fd, &copy);
     close(fd);
     if (read != 0)
@@ -167,7 +177,10 @@ static void collect_dead_file(struct ht_ps_rows *rows, const struct ht_processes
     struct ht_process dead = {.has_region = true}, living;
     struct ht_region_header header;
     struct stat stat = {0};
+    errno = 0;
     bool whole = ht_region_read_header(path, &header, &stat) == 0;
+    if (!whole)
+        tell_passing(path);
     if (stat.st_mode == 0)
         return; // it cannot even be opened
     dead.inode = stat.st_ino;
