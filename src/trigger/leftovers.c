@@ -18,11 +18,11 @@
 #define MAX_NAME  256u
 #define MAX_LOOK  4096u // directory entries: hundreds of microseconds, whoever fills the directory
 
-// Files whose process seems to be alive: one in so many is looked at, for its number may have come again, and
-// so many at most. All of them would be a cost for each process of a family that grows with the square of its
-// size.
-#define ONE_LIVING_IN 32u
-#define MAX_LIVING    16u
+// Files whose process seems to be alive, although its number may have come again: so many are looked at, and
+// one in so many of the others. All of them would be a cost for each process of a family that grows with the
+// square of its size.
+#define LIVING_LOOKED_AT 16u
+#define ONE_LIVING_IN    32u
 
 #define TMPFS_ENTRY 20 // st_size of a directory for each entry: fs/libfs.c, BOGO_DIRENT_SIZE
 
@@ -122,9 +122,7 @@ static bool ht_is_passed_over(struct ht_leftovers *list, const char *name, const
     if (result == -ENOENT || result == -ESRCH) {
         return false;
     }
-    bool is_next = list->living < MAX_LIVING && list->next_living++ % ONE_LIVING_IN == 0;
-    list->living += is_next;
-    return !is_next;
+    return list->living++ >= LIVING_LOOKED_AT && list->next_living++ % ONE_LIVING_IN != 0;
 }
 
 // A file that could be ours: no link of any kind (somebody else's file may have got our name by a hard link),

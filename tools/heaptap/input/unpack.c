@@ -14,9 +14,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { MAGIC_BYTES = 8, CPU_SECONDS = 120, CANNOT_CONFINE = 124 };
+enum { MAGIC_BYTES = 8, CPU_SECONDS = 120, CANNOT_CONFINE = 124, GRACE_MOMENTS = 400 };
 
 // A profile shrinks to a hundredth at best; those of one stack over and over, to less.
 enum { BOMB_RATIO = 1000, BOMB_BYTES = 1 << 26 };
@@ -113,14 +114,31 @@ int ht_unpack_start(struct ht_unpack *unpack, int fd)
     return ht_fail("is compressed with %s, which cannot be started: %s", unpack->program, strerror(error));
 }
 
+// Its end: it has nobody to write to any more. Where that is not enough soon, it is killed.
+static int end_program(pid_t pid)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+    int status = 0;
+    for (int i = 0; i < GRACE_MOMENTS; i++) {
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return status;
+        nanosleep(&moment, NULL);
+    }
+    kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
 int ht_unpack_end(struct ht_unpack *unpack, int result)
 {
     int status = 0;
     close(unpack->fd);
-    if (result < 0)
-        kill(unpack->pid, SIGKILL); // nobody waits for the rest
-    while (waitpid(unpack->pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    if (result < 0) // what was read may be the reason, or what it could not unpack
+        status = end_program(unpack->pid);
+    else
+        while (waitpid(unpack->pid, &status, 0) < 0 && errno == EINTR)
+            ;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         return ht_fail("is compressed with %s, and takes more than %d s to unpack", unpack->program,
                        CPU_SECONDS);
