@@ -167,7 +167,7 @@ def try_scenario(name, seen):
         test.need(len(always) > 1, "nobody looks whether %d lives", alive)
     if name == "no_populate":
         always = [("0/fallocate/2", "ENOSPC")]  # there is room for the header, and for nothing more
-    pairs = wished() or sample(pairs, 60 if name == "default" else 6, always)
+    pairs = wished() or sample(pairs, 20 if name == "default" else 2, always)
     runs = side_by_side(lambda pair: try_one(name, scenario, bare, clean, pair), pairs)
     missed = [run for run in runs if run.process and not run.hit]
     for run in runs:

@@ -211,6 +211,8 @@ def check_json(case):
     data = json.loads(test_golden.run([test_golden.HEAPTAP, "list", "--json", case.expression, *words_of(case, "list")[1]],
                                       case.folder)[1]) if status == 0 else {"rows": []}
     wanted = [re.sub(r"^ROUTINE =+ ", "", line) for line in text.decode(errors="replace").splitlines() if line.startswith("ROUTINE ")]
+    if (case.name, "list") in UNLIKE:  # nor do text and JSON: text shows a byte that is no character as one that is
+        return out
     if [f"{row['name']} in {row['file']}" for row in data["rows"] if "file" in row] != wanted:
         out.append(f"FAILED {case.name}: list --json")
     lines = [f"{line['line']:6}:{line['source']}" for row in data["rows"] for line in row["lines"]]
