@@ -43,15 +43,15 @@ def check(title, output, is_terminal=False):
     return text
 
 
-def run(words, title=None, binary=False, **options):
-    """Status and text of both streams; in a file first, then on a terminal, which must say no more."""
+def run(words, title=None, binary=False, on_terminal=True, **options):
+    """Status and text of both streams; to pipes first, then to a terminal, where there are colours and cut names."""
     title = title or "heaptap " + " ".join(str(word)[:30] for word in words)
     options.setdefault("env", clean_environment())
     options.setdefault("stdin", subprocess.DEVNULL)
     command = [COMMAND, *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240, **options)
     text = (("" if binary else check(title + " (output)", done.stdout)) + check(title + " (messages)", done.stderr))
-    if options["stdin"] is subprocess.DEVNULL and not binary:
+    if on_terminal and options["stdin"] is subprocess.DEVNULL and not binary:
         leader, follower = pty.openpty()
         process = subprocess.Popen(command, stdout=follower, stderr=follower, **options)
         os.close(follower)
@@ -108,7 +108,8 @@ def check_reports(reports, old, new):
         binary = report in ("proto", "svg")
         for options in ([], ["--lines"], ["--addresses"], ["--json"], ["--tagroot", "key"], ["--by", "bytes"], ["--base", old],
                         ["--focus", "nothing"], ["--sample-index", "nothing"], ["--unit", "auto", "--mean"]):
-            status, text = run([*with_expression, *options, new], binary=binary and "--json" not in options)
+            status, text = run([*with_expression, *options, new], binary=binary and "--json" not in options,
+                               on_terminal=not options)
             test.need(status in (0, 2) or report in ("svg", "peek", "list", "flame"), "%s %s: status %s: %s", report, options, status, text[-300:])
             if not options and not binary and report not in ("comments", "flame"):
                 test.need("function0 " + KEPT.decode() in text or report == "tags", "%s: UTF-8 is not kept: %s", report, text[:500])
@@ -165,7 +166,7 @@ def hostile_process(live):
     with open(program, "wb") as file:
         file.write(code.replace(name, (TITLE + b"\n\x9b\xff")[:len(name)].ljust(len(name), b"x")))
     os.chmod(program, 0o755)
-    environment = {k.encode(): v.encode() for k, v in test.shim("", rate=1, live=live).items()}
+    environment = {k.encode(): v.encode() for k, v in test.shim("", rate=1, live=live, memory="16M").items()}
     environment.update({b"HEAPTAP_OUT": folder + b"/out" + EVIL, b"HEAPTAP_LOG": b"none"})
     process = test.start([program, b"poll", EVIL], env=environment, stdout=subprocess.PIPE)
     process.stdout.readline()
