@@ -169,7 +169,7 @@ def try_scenario(name, seen):
         test.need(len(always) > 1, "nobody looks whether %d lives", alive)
     if name == "no_populate":
         always = [("0/fallocate/2", "ENOSPC")]  # there is room for the header, and for nothing more
-    pairs = wished() or sample(pairs, 20 if name == "default" else 2, always)
+    pairs = wished() or sample(pairs, {"default": 20, "snapshots": 4}.get(name, 2), always)
     runs = side_by_side(lambda pair: try_one(name, scenario, bare, clean, pair), pairs)
     missed = [run for run in runs if run.process and not run.hit]
     for run in runs:
@@ -177,7 +177,9 @@ def try_scenario(name, seen):
     slowest = max(runs, key=lambda run: run.seconds, default=clean)
     print("%-12s %5d calls, %4d faults, %d of them did not come to be; the slowest %.1f s: %s" % (
         name, len(clean.calls), len(runs), len(missed), slowest.seconds, slowest.faults), flush=True)
-    test.need(len(missed) <= 1 + len(runs) // 5, "%s: of %d faults %d did not come to be: %s", name, len(runs), len(missed),
+    # Which calls there are depends on threads: a place may not be reached again, of many threads most often.
+    few = len(runs) * 3 // 4 if name == "snapshots" else 1 + len(runs) // 5
+    test.need(len(missed) <= few, "%s: of %d faults %d did not come to be: %s", name, len(runs), len(missed),
               [run.faults for run in missed][:5])
     clean.end()
 
