@@ -175,6 +175,13 @@ static void test_foreign_answers(void **state)
     }
 }
 
+static void assert_opens(struct ht_owner owner, const char *root, const char *path)
+{
+    int fd = ht_foreign_open(owner, root, path, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 // Regular files alone are opened, and no link leads out of a root.
 static void test_foreign_open(void **state)
 {
@@ -192,8 +199,8 @@ static void test_foreign_open(void **state)
     assert_non_null(strstr(ht_error(), "regular"));
     assert_int_equal(ht_foreign_open(self, NULL, "/dev/null", NULL), -1);
     assert_int_equal(ht_foreign_open(self, NULL, folder, NULL), -1);
-    assert_int_equal(ht_foreign_check(self, root, "/file"), 0);
-    assert_int_equal(ht_foreign_check(self, root, "/../../../../..//file"), 0);
+    assert_opens(self, root, "/file");
+    assert_opens(self, root, "/../../../../..//file");
     assert_int_equal(ht_foreign_open(self, root, "/link", NULL), -1);
     assert_int_equal(errno, ENOENT);
     assert_int_equal(ht_foreign_open(self, root, "/up", NULL), -1);
@@ -221,7 +228,7 @@ static void test_rights(void **state)
     assert_int_equal(ht_foreign_open(other, NULL, secret, NULL), -1);
     assert_int_equal(errno, EACCES);
     assert_int_equal(chown(secret, 12345, 12345), 0);
-    assert_int_equal(ht_foreign_check(other, NULL, secret), 0);
+    assert_opens(other, NULL, secret);
     struct ht_rights saved;
     assert_int_equal(ht_rights_take(other, &saved), 0);
     char *made = in_folder("made");

@@ -13,9 +13,8 @@ static _Thread_local char error_text[1024];
 
 static void set_error(const char *format, va_list args)
 {
-    char text[sizeof error_text]; // the arguments may point into error_text itself
-    ht_text_vprint(text, sizeof text, format,
-                   args); // names may come from foreign files: an error is one line
+    char text[sizeof error_text];                    // the arguments may point into error_text itself
+    ht_text_vprint(text, sizeof text, format, args); // one line, whatever names are in it
     memcpy(error_text, text, sizeof text);
 }
 

@@ -15,50 +15,22 @@
 #define SYS_openat2 437
 #endif
 
-// The file itself, not opened. Old kernels, and sandboxes that do not know openat2, follow links as they are:
-// with the owner's rights that leads nowhere that he could not go himself.
-static int look_up(const char *root, int folder, const char *path)
+// Old kernels, and sandboxes that do not know openat2, follow links as they are: with the owner's rights that
+// leads nowhere that he could not go himself.
+static int look_up(const char *root, int folder, const char *path, bool follow)
 {
+    const unsigned int flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
     if (folder < 0)
-        return open(path, O_PATH | O_CLOEXEC);
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+        return open(path, (int)flags);
+    struct open_how how = {.flags = flags, .resolve = RESOLVE_IN_ROOT | (follow ? 0 : RESOLVE_NO_SYMLINKS)};
     int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
     if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {
         char *whole = ht_format("%s/%s", root, path);
-        fd = open(whole, O_PATH | O_CLOEXEC);
+        fd = open(whole, (int)flags);
         int error = errno;
         free(whole);
         errno = error;
     }
-    return fd;
-}
-
-// The same file again, for reading.
-static int open_again(int looked_at)
-{
-    char *name = ht_format("/proc/self/fd/%d", looked_at);
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    free(name);
-    return fd;
-}
-
-static int open_regular(const char *root, int folder, const char *path, struct stat *ret_stat)
-{
-    struct stat stat_of;
-    int looked_at = look_up(root, folder, path), fd = -1;
-    if (looked_at < 0)
-        return -1;
-    if (fstat(looked_at, &stat_of) != 0)
-        ;
-    else if (!S_ISREG(stat_of.st_mode))
-        errno = S_ISDIR(stat_of.st_mode) ? EISDIR : EINVAL;
-    else
-        fd = open_again(looked_at);
-    int error = errno;
-    close(looked_at);
-    if (fd >= 0 && ret_stat != NULL)
-        *ret_stat = stat_of;
-    errno = error;
     return fd;
 }
 
@@ -72,6 +44,50 @@ static size_t root_length(const char *path)
     size_t digits = strspn(path + length, "0123456789");
     bool is_root = digits > 0 && strncmp(path + length + digits, root, sizeof root - 1) == 0;
     return is_root ? length + digits + sizeof root - 2 : 0;
+}
+
+int ht_foreign_look(const char *path, bool follow)
+{
+    size_t length = root_length(path);
+    if (length == 0)
+        return look_up(NULL, -1, path, follow);
+    char *root = ht_format("%.*s", (int)length, path);
+    int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = folder >= 0 ? look_up(root, folder, path + length, follow) : -1, error = errno;
+    if (folder >= 0)
+        close(folder);
+    free(root);
+    errno = error;
+    return fd;
+}
+
+int ht_foreign_open_looked(int looked_at, int flags)
+{
+    char *name = ht_format("/proc/self/fd/%d", looked_at);
+    int fd = open(name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), error = errno;
+    free(name);
+    errno = error;
+    return fd;
+}
+
+static int open_regular(const char *root, int folder, const char *path, struct stat *ret_stat)
+{
+    struct stat stat_of;
+    int looked_at = look_up(root, folder, path, true), fd = -1;
+    if (looked_at < 0)
+        return -1;
+    if (fstat(looked_at, &stat_of) != 0)
+        ;
+    else if (!S_ISREG(stat_of.st_mode))
+        errno = S_ISDIR(stat_of.st_mode) ? EISDIR : EINVAL;
+    else
+        fd = ht_foreign_open_looked(looked_at, O_RDONLY);
+    int error = errno;
+    close(looked_at);
+    if (fd >= 0 && ret_stat != NULL)
+        *ret_stat = stat_of;
+    errno = error;
+    return fd;
 }
 
 int ht_foreign_open(struct ht_owner owner, const char *root, const char *path, struct stat *ret_stat)
@@ -105,12 +121,4 @@ int ht_foreign_open(struct ht_owner owner, const char *root, const char *path, s
         ht_fail_errno("cannot open");
     errno = error;
     return -1;
-}
-
-int ht_foreign_check(struct ht_owner owner, const char *root, const char *path)
-{
-    int fd = ht_foreign_open(owner, root, path, NULL);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0 ? 0 : -1;
 }

@@ -15,7 +15,10 @@
 // descriptor, or -1 with errno and the reason in ht_error(); ret_stat may be NULL.
 int ht_foreign_open(struct ht_owner owner, const char *root, const char *path, struct stat *ret_stat);
 
-// What access(path, R_OK) is for ht_foreign_open().
-int ht_foreign_check(struct ht_owner owner, const char *root, const char *path);
+// The two halves of it, with the rights as they are. A file that is only looked at (O_PATH), whatever it is;
+// without `follow` a link in its last component is the file, and below /proc/PID/root there may be none at
+// all. And that file, opened with O_RDONLY or O_RDWR. Descriptors, or -1 with errno.
+int ht_foreign_look(const char *path, bool follow);
+int ht_foreign_open_looked(int looked_at, int flags);
 
 #endif

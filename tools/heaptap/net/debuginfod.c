@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/memory.h"
 
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -11,12 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char *const variables[] = {"DEBUGINFOD_URLS", "DEBUGINFOD_TIMEOUT", "DEBUGINFOD_MAXTIME",
-                                        "DEBUGINFOD_RETRY_LIMIT", "DEBUGINFOD_PROGRESS"};
-enum { VARIABLE_COUNT = sizeof variables / sizeof variables[0] };
-
 static struct {
-    char *saved[VARIABLE_COUNT];
     bool is_on;
     uint64_t deadline_ns;
     void *library; // no dependency: most never ask a server
@@ -24,11 +18,8 @@ static struct {
 
 void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns)
 {
-    for (size_t i = 0; i < VARIABLE_COUNT; i++) {
-        const char *value = getenv(variables[i]);
-        state.saved[i] = value != NULL ? ht_strdup(value) : NULL;
-    }
-    state.is_on = wanted && state.saved[0] != NULL && state.saved[0][0] != '\0';
+    const char *servers = getenv("DEBUGINFOD_URLS");
+    state.is_on = wanted && servers != NULL && servers[0] != '\0';
     state.deadline_ns = ht_clock_ns(CLOCK_MONOTONIC) + timeout_ns;
     if (wanted && !state.is_on)
         ht_warn("no debuginfod server is asked: DEBUGINFOD_URLS names none");
@@ -38,19 +29,10 @@ void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns)
         ht_warn("no debuginfod server is asked: libdebuginfod is not installed (Debian: libdebuginfod1)");
         state.is_on = false;
     }
-    unsetenv("DEBUGINFOD_URLS");
 }
 
 void ht_debuginfod_end(void)
 {
-    for (size_t i = 0; i < VARIABLE_COUNT; i++) {
-        if (state.saved[i] != NULL)
-            setenv(variables[i], state.saved[i], 1);
-        else
-            unsetenv(variables[i]);
-        free(state.saved[i]);
-        state.saved[i] = NULL;
-    }
     state.is_on = false;
 }
 
@@ -62,7 +44,6 @@ static bool allow_servers(void)
     if (!state.is_on || now >= state.deadline_ns)
         return false;
     snprintf(seconds, sizeof seconds, "%" PRIu64, (state.deadline_ns - now + 999999999) / 1000000000);
-    setenv("DEBUGINFOD_URLS", state.saved[0], 1);
     setenv("DEBUGINFOD_TIMEOUT", seconds, 1);
     setenv("DEBUGINFOD_MAXTIME", seconds, 1);
     setenv("DEBUGINFOD_RETRY_LIMIT", "0", 1);
@@ -88,7 +69,6 @@ int ht_debuginfod_fetch(const char *build_id)
     int fd = find(client, (const unsigned char *)build_id, 0, &path); // length 0: hex digits
     free(path);
     end(client);
-    unsetenv("DEBUGINFOD_URLS");
     if (state.is_on && ht_clock_ns(CLOCK_MONOTONIC) >= state.deadline_ns) {
         state.is_on = false;
         ht_warn(

@@ -5,10 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// libdwfl asks servers by itself whenever DEBUGINFOD_URLS is set, up to 90 seconds for each question and the
-// same question again and again. Between begin and end it does not know about them; ht_debuginfod_fetch()
-// asks, when it was `wanted`, and all its downloads together take at most timeout_ns (in whole seconds).
-// Context: tool, one thread: it is the environment that changes.
+// Between begin and end ht_debuginfod_fetch() asks, when it was `wanted`, and all its downloads together take
+// at most timeout_ns (in whole seconds). libdwfl, which would ask by itself, runs where it knows of no server
+// (resolve/reader.c). Context: tool, one thread: libdebuginfod is told its limits by our environment.
 void ht_debuginfod_begin(bool wanted, uint64_t timeout_ns);
 void ht_debuginfod_end(void);
 

@@ -7,8 +7,6 @@
 
 // Context: tool.
 
-struct ht_profile_limits ht_profile_default_limits(void);
-
 // Fails when the profile and `more` bytes beside it take more memory than the limit.
 int ht_decode_check_memory(const struct ht_profile *profile, uint64_t more, uint64_t limit_bytes);
 

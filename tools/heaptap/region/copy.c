@@ -2,9 +2,9 @@
 #include "region/copy.h"
 
 #include "base/error.h"
+#include "base/foreign.h"
 #include "base/memory.h"
 #include "base/path.h"
-#include "base/rights.h"
 #include "base/text.h"
 #include "record/check.h"
 #include "region/sparse.h"
@@ -13,16 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef SYS_openat2 // libc names it since 2.33; the number is the same everywhere
-#define SYS_openat2 437
-#endif
 
 #define MAX_REGION_BYTES                                                                                     \
     (UINT64_C(16) << 30) // beyond every HEAPTAP_MEMORY that makes sense; references end at 32 GiB
@@ -49,26 +43,6 @@ bool ht_region_is_name(const char *path)
     return strlen(name) > 13 && ht_text_starts_with(name, "heaptap.") && ht_text_ends_with(name, ".live");
 }
 
-// Relative to the process's root every component must be real: what maps shows holds no links, and an
-// absolute link in a container would lead into our own tree.
-static int open_below_root(const char *path, int flags)
-{
-    const char *rest = strstr(path + 6, "/root/");
-    if (strncmp(path, "/proc/", 6) != 0 || rest == NULL ||
-        strspn(path + 6, "0123456789") != (size_t)(rest - path - 6))
-        return -2;
-    char root[64];
-    snprintf(root, sizeof root, "%.*s", (int)(rest - path + 5), path);
-    int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd < 0)
-        return -1;
-    struct open_how how = {.flags = (unsigned int)flags, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, root_fd, rest + 6, &how, sizeof how);
-    bool unknown = fd < 0 && (errno == ENOSYS || errno == EPERM);
-    close(root_fd);
-    return unknown ? -2 : fd;
-}
-
 // The file that was looked at; for writing with its owner's rights: whatever it is a link of, nobody but he
 // is affected.
 static int open_again(int looked_at, int flags, const struct stat *stat_of)
@@ -77,11 +51,8 @@ static int open_again(int looked_at, int flags, const struct stat *stat_of)
     struct ht_rights saved;
     if (ht_rights_take(flags == O_RDWR ? owner : ours, &saved) < 0)
         return ht_fail("%s; try as that user", ht_error());
-    char *name = ht_format("/proc/self/fd/%d", looked_at);
-    int fd = open(name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = errno;
-    free(name);
+    int fd = ht_foreign_open_looked(looked_at, flags);
     ht_rights_return(&saved);
-    errno = error;
     if (fd < 0 && (errno == EACCES || errno == EPERM))
         return ht_fail("may not be read by this user; try as the program's own user or as root");
     return fd < 0 ? ht_fail_errno("cannot be opened") : fd;
@@ -96,10 +67,9 @@ bool ht_region_is_passing(int error)
 int ht_region_open(const char *path, int flags, struct stat *ret_stat)
 {
     struct stat stat = {0};
+    // What maps shows holds no links; the kernel's own ones to what is mapped are.
     bool through_mapping = strstr(path, "/map_files/") != NULL && strncmp(path, "/proc/", 6) == 0;
-    int look = O_PATH | O_CLOEXEC, fd = open_below_root(path, look | O_NOFOLLOW);
-    if (fd == -2)
-        fd = open(path, through_mapping ? look : look | O_NOFOLLOW);
+    int fd = ht_foreign_look(path, through_mapping);
     if (fd < 0 && (errno == EACCES || errno == EPERM))
         return ht_fail("may not be read by this user; try as the program's own user or as root");
     if (fd < 0)
@@ -189,7 +159,7 @@ size_t ht_region_files(const char *directory, char ***ret_paths)
         HT_RESERVE(paths, capacity, count + 1);
         paths[count++] = path;
     }
-    if (errno != 0 && errno != ENOENT)
+    if (count < FILES_OF_A_FOLDER && errno != 0 && errno != ENOENT)
         ht_warn("%s cannot be listed: %s", directory, strerror(errno));
     if (stream != NULL)
         closedir(stream);

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_DEATHS = 3, MAX_SEGMENTS = 65536, QUIET_SECONDS = 20, SOCKET_BYTES = 1 << 20 };
+enum { MAX_DEATHS = 3, MAX_SEGMENTS = 1024, QUIET_SECONDS = 20, SOCKET_BYTES = 1 << 20 };
 
 // What its libraries and sanitizers may need; nothing that sends it anywhere (DEBUGINFOD_URLS).
 static char **environment_of(void)

@@ -16,7 +16,6 @@ enum { SOCKET = 3 };
 
 struct server {
     int socket;
-    bool is_limited; // the sandbox has been entered
     struct ht_elf module;
     bool is_open;
 };
@@ -29,10 +28,10 @@ static void reply(struct server *server, enum ht_message_type type, struct ht_bu
         _exit(0); // nobody listens any more
 }
 
-static void allow_file(struct server *server, int fd)
+static void allow_file(int fd)
 {
     struct stat stat_of;
-    if (server->is_limited && fstat(fd, &stat_of) == 0 && stat_of.st_size > 0)
+    if (fstat(fd, &stat_of) == 0 && stat_of.st_size > 0)
         ht_sandbox_allow((uint64_t)stat_of.st_size);
 }
 
@@ -55,7 +54,7 @@ static int grant(void *arg, const struct ht_wish *wish)
     message.file = -1;
     ht_message_free(&message);
     if (fd >= 0)
-        allow_file(server, fd);
+        allow_file(fd);
     return fd >= 0 ? fd : is_end ? HT_WISH_END : HT_WISH_NOTHING;
 }
 
@@ -82,7 +81,7 @@ static void open_module(struct server *server, struct ht_message *message)
     int fd = message->file;
     message->file = -1;
     if (fd >= 0)
-        allow_file(server, fd);
+        allow_file(fd);
     if (fd < 0 || ht_elf_open(&server->module, name, fd, &wishes) < 0) {
         fail(server);
         return;
@@ -172,15 +171,9 @@ static void serve_messages(struct server *server)
     close_module(server);
 }
 
-void ht_serve(int socket)
-{
-    struct server server = {.socket = socket};
-    serve_messages(&server);
-}
-
 void ht_serve_if_reader(int argc, char **argv)
 {
-    struct server server = {.socket = SOCKET, .is_limited = true};
+    struct server server = {.socket = SOCKET};
     if (argc != 3 || strcmp(argv[0], HT_READER_NAME) != 0)
         return;
     struct ht_owner owner = {(uid_t)strtoul(argv[1], NULL, 10), (gid_t)strtoul(argv[2], NULL, 10)};
