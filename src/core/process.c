@@ -121,7 +121,11 @@ uint64_t ht_process_start_ticks(uint32_t pid)
 bool ht_process_is_gone(uint32_t pid, uint64_t start_ticks)
 {
     int64_t ticks = ht_stat_number(pid, 22);
-    return ticks == -ESRCH || (ticks >= 0 && (uint64_t)ticks != start_ticks);
+    if (ticks ==
+        -ESRCH) { // or /proc hides it (hidepid=2), as it does from its own user when it is not dumpable
+        return ht_raw3(SYS_tgkill, (long)pid, (long)pid, 0) == -ESRCH;
+    }
+    return ticks >= 0 && (uint64_t)ticks != start_ticks;
 }
 
 void ht_process_arguments(char *ret_arguments, size_t size_bytes)

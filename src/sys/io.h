@@ -25,6 +25,15 @@ long ht_io_read(int fd, void *buffer, size_t size_bytes);
 // The beginning of a file as a string (one byte of the buffer is for the NUL); returns its length.
 long ht_io_read_file(const char *path, char *buffer, size_t size_bytes);
 
+// What getdents64 writes. Source: getdents(2).
+struct ht_io_entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
 // Makes a directory and, where they are missing, its parents, all with `mode`. 0 when it exists already.
 int ht_io_make_directory(const char *path, unsigned mode);
 

@@ -40,14 +40,6 @@ struct ht_leftovers {
     char path[sizeof((struct ht_region_header *)0)->region_path];
 };
 
-struct ht_dirent {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 // Also of one that its process did not finish.
 static bool ht_is_region_name(const char *name)
 {
@@ -210,12 +202,12 @@ static void ht_consider(struct ht_leftovers *list, int directory, const char *na
 static void ht_choose_place(struct ht_leftovers *list, int directory)
 {
     struct stat status;
-    const struct ht_dirent *first = (const struct ht_dirent *)list->buffer;
+    const struct ht_io_entry *first = (const struct ht_io_entry *)list->buffer;
     if (ht_raw2(SYS_fstat, directory, (long)&status) != 0 || status.st_size / TMPFS_ENTRY <= MAX_LOOK ||
         ht_raw3(SYS_getdents64, directory, (long)list->buffer, 96) <= (long)sizeof *first) {
         return;
     }
-    const struct ht_dirent *second = (const struct ht_dirent *)(list->buffer + first->length);
+    const struct ht_io_entry *second = (const struct ht_io_entry *)(list->buffer + first->length);
     uint64_t end = (uint64_t)status.st_size / TMPFS_ENTRY, random = ht_unique_number();
     if (second->offset < INT32_MAX && (uint64_t)second->offset > end) {
         end = (uint64_t)second->offset;
@@ -234,7 +226,7 @@ static void ht_collect(struct ht_leftovers *list, int directory, const struct ht
     while (looked < MAX_LOOK &&
            (got = ht_raw3(SYS_getdents64, directory, (long)list->buffer, sizeof list->buffer)) > 0) {
         for (long at = 0; at < got;) {
-            const struct ht_dirent *entry = (const struct ht_dirent *)(list->buffer + at);
+            const struct ht_io_entry *entry = (const struct ht_io_entry *)(list->buffer + at);
             if (ht_is_region_name(entry->name) && strcmp(entry->name, own_name) != 0 &&
                 !ht_is_passed_over(list, entry->name, own)) {
                 ht_consider(list, directory, entry->name, own);

@@ -24,6 +24,7 @@
 #include "trigger/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stddef.h>
@@ -252,14 +253,44 @@ static void ht_give_fixed_priority_back(void)
     }
 }
 
+// Closes what is open above 2. Without /proc it stays open for as long as the thread runs.
+static void ht_close_all(void)
+{
+    _Alignas(struct ht_io_entry) char buffer[1024];
+    int directory = ht_io_open(HT_IO_CWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY, 0);
+    long got = 0;
+    while (directory >= 0 && (got = ht_raw3(SYS_getdents64, directory, (long)buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < got;) {
+            const struct ht_io_entry *entry = (const struct ht_io_entry *)(buffer + at);
+            uint64_t fd = 0;
+            if (ht_text_parse_u64(entry->name, &fd) && fd > 2 && fd != (uint64_t)directory) {
+                ht_io_close((int)fd);
+            }
+            at += entry->length;
+        }
+    }
+    if (directory >= 0) {
+        ht_io_close(directory);
+    }
+}
+
+// A table of descriptors of our own, empty above 2: what we open, the host cannot close and reuse under us,
+// and its children do not inherit; what it has open, we do not keep open. Where the kernel refuses both ways,
+// the table stays shared.
+static void ht_own_descriptors(void)
+{
+    if (ht_raw3(SYS_close_range, 3, (long)UINT32_MAX, HT_CLOSE_RANGE_UNSHARE) != 0 &&
+        ht_raw1(SYS_unshare, CLONE_FILES) == 0) {
+        ht_close_all();
+    }
+}
+
 // Runs in the new thread; returns its exit status.
 static int ht_thread_main(void *arg)
 {
     const struct ht_thread_block *block = arg;
     ht_float_defaults();
-    // A table of descriptors of our own, empty above 2: what we open, the host cannot close and reuse under
-    // us, and what it has open, we do not keep open. Older kernels refuse, and the tables stay shared.
-    ht_raw3(SYS_close_range, 3, (long)UINT32_MAX, HT_CLOSE_RANGE_UNSHARE);
+    ht_own_descriptors();
     ht_give_fixed_priority_back();
     block->fn(block->arg);
     return ht_exit_status();

@@ -3,6 +3,7 @@
 //
 // Usage: host MODE [ARGUMENT]; it says "ready" on standard output once the blocks are there.
 //   poll, spin, blocked    sit in poll; spin without allocating; sit in poll with SIGUSR2 blocked
+//   hidden                 be no longer dumpable, so that /proc may hide it from its own user; sit in poll
 //   handler, sigwait       have SIGUSR2 for themselves and say "usr2" for each
 //   return, exit, quick_exit, _exit, thread_exit     end in that way, status 7 (thread_exit: 0)
 //   raise                  raise SIGUSR2 against itself
@@ -201,9 +202,12 @@ int main(int argc, char **argv)
         struct sigaction action = {.sa_handler = on_usr2};
         sigaction(SIGUSR2, &action, NULL);
     }
+    if (!strcmp(mode, "hidden"))
+        prctl(PR_SET_DUMPABLE, 0);
     say("ready\n");
     end(mode);
-    if (!strcmp(mode, "poll") || !strcmp(mode, "blocked") || !strcmp(mode, "handler"))
+    if (!strcmp(mode, "poll") || !strcmp(mode, "hidden") || !strcmp(mode, "blocked") ||
+        !strcmp(mode, "handler"))
         sit();
     while (!strcmp(mode, "spin"))
         for (volatile int i = 0; i < 1000000;)

@@ -62,10 +62,13 @@ static bool is_open(int fd)
 static void check_descriptors(void)
 {
     for (int fd = 0; fd < DESCRIPTORS && !leaks; fd++) {
-        for (int i = 0; is_open(fd) && !at_start[fd] && i < PATIENCE_S * 100; i++)
+        bool open = is_open(fd); // looked at once: what is said is what was seen
+        for (int i = 0; open && !at_start[fd] && i < PATIENCE_S * 100; i++) {
             nanosleep(&(struct timespec){0, 10000000}, NULL);
-        if (is_open(fd) != at_start[fd])
-            printf("descriptor %d is %s\n", fd, at_start[fd] ? "closed" : "open");
+            open = is_open(fd);
+        }
+        if (open != at_start[fd])
+            printf("descriptor %d is %s\n", fd, open ? "open" : "closed");
     }
 }
 

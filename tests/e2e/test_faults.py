@@ -39,6 +39,7 @@ SCENARIOS = {
     "no_renaming": Scenario([], {}, [("*/linkat/0+", "EPERM"), ("*/renameat2/0+", "EINVAL")]),
     "no_naming": Scenario([], {}, [("*/linkat/0+", "EPERM"), ("*/renameat2/0+", "EINVAL"), ("*/renameat/0+", "EPERM")]),
     "no_sending": Scenario([], {}, [("*/linkat/0+", "EPERM"), ("*/sendfile/0+", "EINVAL")]),
+    "no_range": Scenario(["few"], {}, [("*/close_range/0+", "ENOSYS")]),
     "no_thread": Scenario(["few"], {}, [("*/clone/0+", "EAGAIN")]),
 }
 

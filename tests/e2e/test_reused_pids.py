@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import BUILD, Test  # noqa: E402
@@ -14,6 +15,7 @@ from e2e import BUILD, Test  # noqa: E402
 HOST = BUILD + "/e2e/host"
 LAST = "/proc/sys/kernel/ns_last_pid"
 MB = 1 << 20
+USER = 65534
 
 
 def stand_alone():
@@ -47,6 +49,7 @@ def end(process, how=signal.SIGKILL):
     process.wait()
     process.stdin.close()
     process.stdout.close()
+    time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # a process is its number and the tick in which it began
 
 
 def regions(pid):
@@ -136,8 +139,25 @@ def by_another_program():
         end(process)
 
 
+def in_hiding():
+    """A user's processes that /proc hides from him are alive all the same: whoever makes a region next lets them be."""
+    subprocess.run(["mount", "-o", "remount,hidepid=2", "/proc"], check=True)
+    os.chmod(out, 0o777)
+    hosts = [test.start([HOST, "hidden"], test.shim(out, rate=1), stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=USER,
+                        group=USER, extra_groups=[]) for _ in range(10)]
+    for host in hosts:
+        test.need(host.stdout.readline() == "ready\n", "the host did not start")
+    test.need(subprocess.run(["test", "-e", "/proc/%d" % hosts[0].pid], user=USER, group=USER, extra_groups=[]).returncode == 1,
+              "/proc hides nothing")
+    for host in hosts:
+        test.need(len(regions(host.pid)) == 1, "the region of %d, which lives, is gone", host.pid)
+    for host in hosts:
+        end(host)
+
+
 stand_alone()
 with Test("reused pids") as test:
     out = test.new_folder("out")
     by_another_host()
     by_another_program()
+    in_hiding()

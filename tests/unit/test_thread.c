@@ -462,36 +462,82 @@ BARE static void open_and_wait(void *arg)
 }
 
 // Closing and reusing every descriptor in the host does not reach the thread's, and the other way round.
-static void test_own_descriptors(void **state)
+// Returns the line that does not hold, or 0.
+static int check_own_descriptors(void)
 {
-    (void)state;
     int fds[2];
-    assert_int_equal(pipe(fds), 0);
-    assert_int_equal(dup2(fds[1], 100), 100);
+    if (pipe(fds) != 0 || dup2(fds[1], 100) != 100) {
+        return __LINE__;
+    }
     close(fds[1]);
     hold = 1;
     own_fd = -1;
-    assert_true(ht_thread_run(open_and_wait, NULL));
+    if (!ht_thread_run(open_and_wait, NULL)) {
+        return __LINE__;
+    }
     while (__atomic_load_n(&own_fd, __ATOMIC_SEQ_CST) < 0) {
         sched_yield();
     }
-    bool has_close_range = syscall(SYS_close_range, UINT32_MAX, UINT32_MAX, 0) == 0; // of nothing at all
-    assert_int_equal((int32_t)descriptors_before < 0, has_close_range);
-    if (!has_close_range) {
-        print_message("the kernel has no close_range: descriptors are shared\n");
-    } else {
-        close(100);
-        char byte;
-        assert_int_equal(read(fds[0], &byte, 1), 0); // the thread does not keep the pipe open
-        for (int fd = 3; fd < 200; fd++) {
-            close(fd);
-        }
-        assert_true(open("/dev/full", O_WRONLY) >= 0);
+    if ((int32_t)descriptors_before >= 0) {
+        return __LINE__;
+    }
+    close(100);
+    char byte;
+    if (read(fds[0], &byte, 1) != 0) { // the thread does not keep the pipe open
+        return __LINE__;
+    }
+    for (int fd = 3; fd < 200; fd++) {
+        close(fd);
+    }
+    if (open("/dev/full", O_WRONLY) != 3) {
+        return __LINE__;
     }
     __atomic_store_n(&hold, 0, __ATOMIC_SEQ_CST);
-    assert_true(wait_idle());
-    assert_int_equal(own_fd, 1);
+    bool written = wait_idle() && own_fd == 1;
     close(3);
+    return written ? 0 : __LINE__;
+}
+
+// Lets one system call end in that way: SECCOMP_RET_...
+static bool filter_call(int number, uint32_t action)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, action),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void check_in_child(bool has_close_range)
+{
+    int result[2], line = -1, status;
+    assert_int_equal(pipe(result), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(result[1], STDOUT_FILENO); // above 2 everything gets closed
+        line = has_close_range || filter_call(SYS_close_range, SECCOMP_RET_ERRNO | ENOSYS)
+                   ? check_own_descriptors()
+                   : __LINE__;
+        _exit(write(STDOUT_FILENO, &line, sizeof line) == sizeof line ? 0 : 1);
+    }
+    close(result[1]);
+    assert_int_equal(read(result[0], &line, sizeof line), sizeof line);
+    close(result[0]);
+    assert_int_equal(line, 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_own_descriptors(void **state)
+{
+    (void)state;
+    check_in_child(true);
+    check_in_child(false); // kernels before 5.9
 }
 
 BARE static void divide(void *arg)
@@ -540,27 +586,14 @@ BARE static void see_policy(void *arg)
     seen_policy = ht_raw1(SYS_sched_getscheduler, 0);
 }
 
-// Ends the process for sched_setscheduler alone.
-static bool forbid_scheduling(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setscheduler, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 static int fixed_priority_child(int policy, bool filtered)
 {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         struct sched_param ten = {.sched_priority = 10};
-        if (sched_setscheduler(0, policy, &ten) != 0 || (filtered && !forbid_scheduling())) {
+        if (sched_setscheduler(0, policy, &ten) != 0 ||
+            (filtered && !filter_call(SYS_sched_setscheduler, SECCOMP_RET_KILL_PROCESS))) {
             _exit(77);
         }
         seen_policy = -1;
