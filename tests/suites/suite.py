@@ -35,7 +35,7 @@ HANDLER = os.environ.get("HT_SUITE_HANDLER", "") not in ("", "0")
 PR_SET_CHILD_SUBREAPER = 36
 # A process is sent the signal when it has run the same program for so long: between an exec and the shim's constructor
 # SIGUSR2 ends the process, as it does bare. On a busy machine that is not enough for programs that fork and exec all the
-# time; their suites use SIGURG as the snapshot signal, which has no effect at its default.
+# time; their suites use SIGURG (postgres: SIGWINCH) as the snapshot signal, which has no effect at its default.
 SETTLED_SECONDS = 0.06
 TEMPORARY = re.compile(r"^\.heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.tmp$")
 REGION_NAME = re.compile(r"^heaptap\.(?P<program>.+)\.(?P<pid>\d+)\.[0-9a-f]+\.(?P<stage>live|new)$")
