@@ -313,16 +313,11 @@ static bool ht_copy_one(void *arg, const struct ht_live_copy *live)
     return true;
 }
 
-// The live samples of this region, for a child. NULL: there is no region that could be read, or no memory.
-static struct ht_fork_copy *ht_copy_live(const struct ht_region *region)
+static struct ht_fork_copy *ht_copy_live_of(const struct ht_region *region, uint64_t spare)
 {
-    if (region->base == NULL || ht_load_relaxed(&region->header->failed) != 0 ||
-        !ht_region_is_sound(region)) {
-        return NULL;
-    }
     int64_t live = ht_live_count(region->header);
     uint64_t most = region->size_bytes / sizeof(struct ht_live_slot);
-    uint64_t capacity = live < 0 || (uint64_t)live > most ? most : (uint64_t)live + 64;
+    uint64_t capacity = live < 0 || (uint64_t)live > most ? most : (uint64_t)live + spare;
     uint64_t bytes = sizeof(struct ht_fork_copy) + capacity * sizeof(struct ht_live_copy);
     struct ht_fork_copy *copy = ht_memory_map(bytes);
     if (copy == NULL) {
@@ -333,6 +328,28 @@ static struct ht_fork_copy *ht_copy_live(const struct ht_region *region)
     copy->floor_bytes = ht_live_floor(region->header);
     struct ht_view view = {region->base, ht_load_acquire(&region->backed_bytes), region->header};
     ht_view_each_live(&view, ht_copy_one, copy);
+    return copy;
+}
+
+// The live samples of this region, for a child. Other threads go on, and more may come than there is room
+// for: then again, with more of it. NULL: there is no region that could be read, or no memory.
+static struct ht_fork_copy *ht_copy_live(const struct ht_region *region)
+{
+    if (region->base == NULL || ht_load_relaxed(&region->header->failed) != 0 ||
+        !ht_region_is_sound(region)) {
+        return NULL;
+    }
+    uint64_t spare = 64;
+    struct ht_fork_copy *copy = ht_copy_live_of(region, spare);
+    while (copy != NULL && copy->lost > 0 && spare < 1 << 20) {
+        spare *= 16;
+        struct ht_fork_copy *larger = ht_copy_live_of(region, spare);
+        if (larger == NULL) {
+            break;
+        }
+        ht_memory_unmap(copy, copy->mapped_bytes);
+        copy = larger;
+    }
     return copy;
 }
 

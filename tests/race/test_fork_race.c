@@ -210,6 +210,41 @@ static void test_in_every_seam(void **state)
     assert_true(cases > 50);
 }
 
+static void insert_many(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 500; i++)
+        record(UINT64_C(0x790000000000) + i * 16, FLT_MAX);
+}
+
+// Between counting what the child is to have and copying it, other threads record a lot.
+static bool crowded_while_copied(void)
+{
+    as_expected = true;
+    for (unsigned i = 0; i < HELD; i++)
+        record(held_address(i), FLT_MAX);
+    seams_plan("look_key", 0, insert_many, NULL); // the first that is copied
+    ht_fork_prepare();
+    bool began = seams_end();
+    pid_t child = _Fork();
+    if (child == 0) {
+        ht_fork_child();
+        const struct ht_region *region = ht_process_region();
+        leave(region->header->health[HT_HEALTH_INHERIT_LOST] == 0 && starts_well());
+    }
+    ht_fork_parent();
+    return began && ended_well(child);
+}
+
+static void test_crowded_while_copied(void **state)
+{
+    (void)state;
+    pid_t process = _Fork();
+    if (process == 0)
+        leave(crowded_while_copied());
+    assert_true(ended_well(process));
+}
+
 static uint32_t begun, freed; // by another thread; freed 2: and it was recorded
 
 static void *free_elsewhere(void *arg)
@@ -334,8 +369,8 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_in_every_seam),
-                                       cmocka_unit_test(test_freed_while_made),
-                                       cmocka_unit_test(test_among_threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_every_seam), cmocka_unit_test(test_crowded_while_copied),
+        cmocka_unit_test(test_freed_while_made), cmocka_unit_test(test_among_threads)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
