@@ -153,7 +153,8 @@ showcolumns! all_frames h"""
 
 def flags_of_pprof(test):
     """Every flag of pprof is done or answered in one line with what does its work here, never taken for something else."""
-    flags = (FLAGS % (test.path("flag.out"), OLD, OLD)).split()
+    paths = iter((test.path("flag.out"), OLD, OLD))
+    flags = [flag % next(paths) if "%s" in flag else flag for flag in FLAGS.split()]
     known = {flag.rstrip("!").partition("=")[0] for flag in flags}
     if shutil.which("go"):
         text = test.run(["go", "tool", "pprof", "-h"])
