@@ -1,5 +1,6 @@
 // Fetching over HTTP against a server in a child process: body, POST, limits, several at once; and what URLs
 // become.
+#include "net/answer.h"
 #include "net/http.h"
 #include "net/url.h"
 
@@ -152,6 +153,28 @@ static void check_text(char *text, const char *wanted)
     free(text);
 }
 
+static void test_answers(void **state)
+{
+    (void)state;
+    char status[12] = "", type[8], said[8];
+    ht_answer_status("HTTP/1.1 404 Not Found\r\n", 24, status, sizeof status);
+    assert_string_equal(status, "404 Not Fou");
+    ht_answer_status("Server: x 1\r\n", 13, status, sizeof status);
+    assert_string_equal(status, "404 Not Fou");
+    ht_answer_status("HTTP/2", 6, status, sizeof status);
+    assert_string_equal(status, "");
+    ht_answer_status("HTTP/2 200 \r\n", 13, status, sizeof status);
+    assert_string_equal(status, "200");
+    ht_answer_type("Text/Plain; charset=utf-8", type, sizeof type);
+    assert_string_equal(type, "text/pl");
+    ht_answer_type(NULL, type, sizeof type);
+    assert_string_equal(type, "");
+    ht_answer_said("no such thing\r\nx", 4, said, sizeof said);
+    assert_string_equal(said, "no s");
+    ht_answer_said("ab\ncd", 5, said, sizeof said);
+    assert_string_equal(said, "ab");
+}
+
 static void test_other_urls(void **state)
 {
     (void)state;
@@ -170,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_fetch, start_server, stop_server),
         cmocka_unit_test(test_profile_urls),
+        cmocka_unit_test(test_answers),
         cmocka_unit_test(test_other_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

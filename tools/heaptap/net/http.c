@@ -6,10 +6,11 @@
 #include "base/measure.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "net/answer.h"
+#include "net/url.h"
 
 #ifdef HT_HAVE_CURL
 #define CURL_DISABLE_TYPECHECK
-#include <ctype.h>
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -115,32 +116,12 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
     return length;
 }
 
-// The status line of each answer: redirects come first, the last one counts.
+// Of each answer: redirects come first, the last one counts.
 static size_t take_header(char *bytes, size_t size, size_t count, void *arg)
 {
     struct exchange *exchange = arg;
-    size_t length = size * count;
-    if (length > 5 && memcmp(bytes, "HTTP/", 5) == 0) {
-        const char *space = memchr(bytes, ' ', length);
-        size_t left = space != NULL ? length - (size_t)(space + 1 - bytes) : 0;
-        while (left > 0 && isspace((unsigned char)space[left]))
-            left--;
-        snprintf(exchange->status, sizeof exchange->status, "%.*s", (int)left,
-                 space != NULL ? space + 1 : "");
-    }
-    return length;
-}
-
-// Proxies of the environment are for other hosts, as in Go.
-static bool is_local(const char *url)
-{
-    const char *host = strstr(url, "://");
-    host = host != NULL ? host + 3 : url;
-    const char *at = host + strcspn(host, "/?#@");
-    if (*at == '@')
-        host = at + 1;
-    return strncmp(host, "localhost", 9) == 0 || strncmp(host, "127.", 4) == 0 ||
-           strncmp(host, "[::1]", 5) == 0;
+    ht_answer_status(bytes, size * count, exchange->status, sizeof exchange->status);
+    return size * count;
 }
 
 static void set_options(struct exchange *exchange)
@@ -164,7 +145,7 @@ static void set_options(struct exchange *exchange)
     SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     if (request->timeout_ns != 0)
         SET(CURLOPT_TIMEOUT_MS, (long)((request->timeout_ns + 999999) / 1000000));
-    if (is_local(request->url))
+    if (ht_url_is_local(request->url))
         SET(CURLOPT_PROXY, "");
     if (request->insecure) {
         SET(CURLOPT_SSL_VERIFYPEER, 0L);
@@ -206,12 +187,11 @@ __attribute__((format(printf, 2, 3))) static void fail(struct ht_http_request *r
 static void fail_status(struct exchange *exchange)
 {
     struct ht_http_request *request = exchange->request;
-    char said[256];
+    char body[256], said[sizeof body];
     ssize_t length = 0;
     if (strcmp(request->content_type, "text/plain") == 0)
-        length = pread(request->body, said, sizeof said - 1, 0);
-    said[length > 0 ? length : 0] = '\0';
-    said[strcspn(said, "\r\n")] = '\0';
+        length = pread(request->body, body, sizeof body - 1, 0);
+    ht_answer_said(body, length > 0 ? (size_t)length : 0, said, sizeof said);
     fail(request, "the server answers %s%s%s", exchange->status, said[0] != '\0' ? ": " : "", said);
 }
 
@@ -250,12 +230,7 @@ static void finish(struct exchange *exchange, CURLcode code)
     }
     api.curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
     api.curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_TYPE, &type);
-    size_t length = type != NULL ? strcspn(type, "; \t") : 0;
-    if (length >= sizeof request->content_type)
-        length = sizeof request->content_type - 1;
-    for (size_t i = 0; i < length; i++)
-        request->content_type[i] = (char)tolower((unsigned char)type[i]);
-    request->content_type[length] = '\0';
+    ht_answer_type(type, request->content_type, sizeof request->content_type);
     if (status != 200)
         fail_status(exchange);
     else if (lseek(request->body, 0, SEEK_SET) != 0)

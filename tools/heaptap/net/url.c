@@ -134,3 +134,14 @@ char *ht_url_shown(const char *argument)
         return ht_strdup(argument);
     return ht_format("%.*s%s", (int)(host - argument), argument, sign + 1);
 }
+
+bool ht_url_is_local(const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host != NULL ? host + 3 : url;
+    const char *at = host + strcspn(host, "/?#@");
+    if (*at == '@')
+        host = at + 1;
+    return strncmp(host, "localhost", 9) == 0 || strncmp(host, "127.", 4) == 0 ||
+           strncmp(host, "[::1]", 5) == 0;
+}

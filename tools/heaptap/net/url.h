@@ -23,6 +23,9 @@ char *ht_url_of_symbols(const char *url);
 // The number behind seconds= in the query, 0 if there is none.
 int64_t ht_url_seconds(const char *url);
 
+// Whether it names this machine: proxies of the environment are for other hosts, as in Go.
+bool ht_url_is_local(const char *url);
+
 // For messages: without user name and password.
 char *ht_url_shown(const char *argument);
 

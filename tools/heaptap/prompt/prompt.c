@@ -30,9 +30,7 @@ bool ht_prompt_is_input(const char *argument)
            ht_cmd_instead(argument, strlen(argument)) == NULL; // a folder called web
 }
 
-static int fail(struct ht_prompt *prompt, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int fail(struct ht_prompt *prompt, const char *format, ...)
+int ht_prompt_fail(struct ht_prompt *prompt, const char *format, ...)
 {
     char text[1024];
     va_list args;
@@ -62,118 +60,18 @@ static int unknown(struct ht_prompt *prompt, const char *word)
             names[count++] = option->name;
     for (const struct ht_command *const *at = ht_commands, *command; (command = *at) != NULL; at++)
         if (strcmp(command->name, word) == 0)
-            return fail(prompt, "'%s' is a command of the shell: heaptap %s %s", word, word, command->usage);
+            return ht_prompt_fail(prompt, "'%s' is a command of the shell: heaptap %s %s", word, word,
+                                  command->usage);
     const char *nearest = ht_nearest(word, names, count), *instead = ht_cmd_instead(word, strlen(word));
     if (instead != NULL)
-        return fail(prompt, "there is no report '%s'; %s", word, instead);
+        return ht_prompt_fail(prompt, "there is no report '%s'; %s", word, instead);
     if (nearest != NULL)
-        return fail(prompt, "unknown command '%s'; did you mean '%s'?", word, nearest);
-    return fail(prompt, "unknown command '%s'; 'help' lists them", word);
-}
-
-// One of several expressions of a line joined to those before it.
-static void join(struct ht_prompt *prompt, const char **expressions, const char *more)
-{
-    char *joined = *expressions != NULL && **expressions != '\0' ? ht_format("%s|%s", *expressions, more)
-                                                                 : ht_strdup(more);
-    *expressions = ht_arena_copy(&prompt->texts, joined, strlen(joined));
-    free(joined);
-}
-
-// What a line asks for, beside the settings.
-struct request {
-    const struct ht_report_kind *kind;
-    struct ht_report_settings settings;
-    const char *expression, *focus, *ignore;
-};
-
-// "--name", "--name=value", "--name value" and those with one dash that cannot mean "without these
-// functions". Returns 1 if the word is an option, 0 if not, -1 after an error.
-static int take_option(struct ht_prompt *prompt, struct request *request, const struct ht_prompt_line *line,
-                       size_t *position)
-{
-    const struct ht_prompt_word *word = &line->words[*position];
-    bool two_dashes = word->text[0] == '-' && word->text[1] == '-';
-    const char *name = word->text + 1 + two_dashes;
-    if (word->is_quoted || word->text[0] != '-')
-        return 0;
-    size_t length = strcspn(name, "=");
-    if (strcmp(name, "o") == 0 && *position + 1 < line->count) {
-        request->settings.output = line->words[++*position].text;
-        return 1;
-    }
-    if (!two_dashes && name[0] == 'n' && (name[1] != '\0' || *position + 1 < line->count)) { // -n5, -n 5
-        const char *digits = name[1] != '\0' ? name + 1 : line->words[*position + 1].text;
-        if (ht_parse_int(digits, &request->settings.view.node_count) == 0) {
-            *position += name[1] == '\0';
-            return 1;
-        }
-    }
-    const struct ht_option *option = ht_prompt_option(name, length);
-    bool has_value = name[length] == '=', needs_value = option != NULL && !ht_prompt_stands_alone(option);
-    if (!two_dashes && (option == NULL || (needs_value && !has_value)))
-        return 0;
-    char *assignment = ht_strdup(name);
-    if (two_dashes && needs_value && !has_value && *position + 1 < line->count) {
-        free(assignment);
-        assignment = ht_format("%s=%s", name, line->words[++*position].text);
-    }
-    int result = ht_prompt_set(prompt, &request->settings, assignment);
-    free(assignment);
-    return result < 0 ? -1 : 1;
-}
-
-static int take_word(struct ht_prompt *prompt, struct request *request, const struct ht_prompt_line *line,
-                     size_t *position)
-{
-    const struct ht_prompt_word *word = &line->words[*position];
-    int64_t number;
-    int taken = take_option(prompt, request, line, position);
-    if (taken != 0) {
-        prompt->has_failed = prompt->has_failed || taken < 0;
-        return taken < 0 ? -1 : 0;
-    }
-    if (word->text[0] == '>' && !(word->is_quoted && word->text[1] == '\0')) {
-        const char *file = word->text + 1;
-        if (*file == '\0' && *position + 1 == line->count)
-            return fail(prompt, "name a file behind '>'");
-        request->settings.output = *file != '\0' ? file : line->words[++*position].text;
-    } else if (!word->is_quoted && ht_parse_int(word->text, &number) == 0) {
-        request->settings.view.node_count = number;
-    } else if (word->text[0] == '-') {
-        join(prompt, &request->ignore, word->text + 1);
-    } else {
-        join(prompt, &request->focus, word->text);
-    }
-    return 0;
-}
-
-// The words behind a report's name.
-static int read_request(struct ht_prompt *prompt, const struct ht_prompt_line *line, struct request *request)
-{
-    enum { SHORT_TABLE = 10 };
-    const char *name = request->kind->name;
-    size_t next = 1;
-    if ((request->kind->flags & HT_REPORT_EXPRESSION) && next < line->count)
-        request->expression = line->words[next++].text;
-    else if ((request->kind->flags & HT_REPORT_EXPRESSION) && !(request->kind->flags & HT_REPORT_OPTIONAL))
-        return fail(prompt, "name a regular expression: %s RE", name);
-    for (; next < line->count; next++)
-        if (take_word(prompt, request, line, &next) < 0)
-            return -1;
-    struct ht_filter *filter = &request->settings.view.filter;
-    bool by_tags = strcmp(name, "tags") == 0;
-    if (request->focus != NULL)
-        *(by_tags ? &filter->tag_focus : &filter->focus) = request->focus;
-    if (request->ignore != NULL)
-        *(by_tags ? &filter->tag_ignore : &filter->ignore) = request->ignore;
-    if (request->settings.view.node_count == -1 && (strcmp(name, "top") == 0 || strcmp(name, "text") == 0))
-        request->settings.view.node_count = SHORT_TABLE;
-    return 0;
+        return ht_prompt_fail(prompt, "unknown command '%s'; did you mean '%s'?", word, nearest);
+    return ht_prompt_fail(prompt, "unknown command '%s'; 'help' lists them", word);
 }
 
 // A person who wants a picture or a profile and names no file gets one with a new name here, as from pprof.
-static void name_file(struct ht_prompt *prompt, struct request *request)
+static void name_file(struct ht_prompt *prompt, struct ht_prompt_request *request)
 {
     const char *name = request->kind->name;
     const char *type = strcmp(name, "proto") == 0                             ? "pb.gz"
@@ -189,7 +87,7 @@ static void name_file(struct ht_prompt *prompt, struct request *request)
     }
 }
 
-static void make_report(struct ht_prompt *prompt, struct request *request)
+static void make_report(struct ht_prompt *prompt, struct ht_prompt_request *request)
 {
     if ((request->kind->flags & HT_REPORT_BINARY) && !request->settings.json &&
         request->settings.output == NULL && prompt->is_terminal && ht_terminal_of(STDOUT_FILENO).is_terminal)
@@ -226,20 +124,20 @@ static int start_shell(const char *command, int input, pid_t *ret_pid)
 }
 
 // Runs a report with its standard output going into a shell command.
-static void make_piped(struct ht_prompt *prompt, struct request *request, const char *command)
+static void make_piped(struct ht_prompt *prompt, struct ht_prompt_request *request, const char *command)
 {
     int ends[2], status = 0;
     pid_t pid;
     fflush(stdout);
     if (pipe2(ends, O_CLOEXEC) < 0) {
-        fail(prompt, "no pipe: %s", strerror(errno));
+        ht_prompt_fail(prompt, "no pipe: %s", strerror(errno));
         return;
     }
     int error = start_shell(command, ends[0], &pid);
     close(ends[0]);
     int saved = error == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : -1;
     if (saved < 0) {
-        fail(prompt, "%s: cannot be started: %s", command, strerror(error != 0 ? error : errno));
+        ht_prompt_fail(prompt, "%s: cannot be started: %s", command, strerror(error != 0 ? error : errno));
         close(ends[1]);
     } else {
         dup2(ends[1], STDOUT_FILENO);
@@ -254,22 +152,6 @@ static void make_piped(struct ht_prompt *prompt, struct request *request, const 
         ;
     if (error == 0 && WIFEXITED(status) && WEXITSTATUS(status) >= 126)
         prompt->has_failed = true; // the shell said why
-}
-
-// The report that a word names, its digits behind ("top10") as a word of its own.
-static const struct ht_report_kind *find_report(const char *word, int64_t *ret_number)
-{
-    const struct ht_report_kind *kind = ht_report_find(word);
-    size_t length = strlen(word);
-    if (kind != NULL)
-        return kind;
-    while (length > 0 && isdigit((unsigned char)word[length - 1]))
-        length--;
-    char *name = ht_format("%.*s", (int)length, word);
-    if (word[length] != '\0' && ht_parse_int(word + length, ret_number) == 0)
-        kind = ht_report_find(name);
-    free(name);
-    return kind;
 }
 
 static void print_help_of(struct ht_prompt *prompt, const char *word)
@@ -348,7 +230,8 @@ static void run_words(struct ht_prompt *prompt, const struct ht_prompt_line *lin
 {
     const char *word = line->count > 0 ? line->words[0].text : "|";
     int64_t number = -1;
-    struct request request = {.kind = find_report(word, &number), .settings = prompt->settings};
+    struct ht_prompt_request request = {.kind = ht_prompt_find_report(word, &number),
+                                        .settings = prompt->settings};
     if (strcmp(word, "help") == 0 && line->count > 1) {
         print_help_of(prompt, line->words[1].text);
         return;
@@ -358,14 +241,14 @@ static void run_words(struct ht_prompt *prompt, const struct ht_prompt_line *lin
         if (line->count == 1 && run_word(prompt, word))
             return;
         if (option != NULL && line->count > 1)
-            fail(prompt, "did you mean '%s=%s'?", word, line->words[1].text);
+            ht_prompt_fail(prompt, "did you mean '%s=%s'?", word, line->words[1].text);
         else
             unknown(prompt, word);
         return;
     }
     if (number >= 0)
         request.settings.view.node_count = number;
-    if (read_request(prompt, line, &request) < 0)
+    if (ht_prompt_read_request(prompt, line, &request) < 0)
         return;
     if (line->pipe != NULL)
         make_piped(prompt, &request, line->pipe);
@@ -373,34 +256,14 @@ static void run_words(struct ht_prompt *prompt, const struct ht_prompt_line *lin
         make_report(prompt, &request);
 }
 
-// "name = value //: comment": true if the line is one.
-static bool run_assignment(struct ht_prompt *prompt, const char *text)
-{
-    const char *sign = strchr(text, '=');
-    size_t length = sign != NULL ? (size_t)(sign - text) : 0;
-    while (length > 0 && isspace((unsigned char)text[length - 1]))
-        length--;
-    if (length == 0 || memchr(text, ' ', length) != NULL || !ht_prompt_knows(text, length))
-        return false;
-    const char *value = sign + 1, *comment = strstr(value, "//:");
-    value += strspn(value, " \t");
-    size_t value_length = comment != NULL && comment >= value ? (size_t)(comment - value) : strlen(value);
-    while (value_length > 0 && isspace((unsigned char)value[value_length - 1]))
-        value_length--;
-    char *assignment = ht_format("%.*s=%.*s", (int)length, text, (int)value_length, value);
-    prompt->has_failed = ht_prompt_set(prompt, &prompt->settings, assignment) < 0 || prompt->has_failed;
-    free(assignment);
-    return true;
-}
-
 static void run_line(struct ht_prompt *prompt, const char *text)
 {
     struct ht_prompt_line line;
     text += strspn(text, " \t");
-    if (*text == '\0' || *text == '#' || run_assignment(prompt, text))
+    if (*text == '\0' || *text == '#' || ht_prompt_assign(prompt, text))
         return;
     if (ht_prompt_split(text, &line) < 0) {
-        fail(prompt, "%s", ht_error());
+        ht_prompt_fail(prompt, "%s", ht_error());
         return;
     }
     run_words(prompt, &line);

@@ -18,7 +18,7 @@ struct ht_prompt {
     bool has_ended;
 };
 
-// prompt_words.c: a line in words.
+// words.c: a line in words.
 
 struct ht_prompt_word {
     char *text;
@@ -36,7 +36,7 @@ struct ht_prompt_line {
 int ht_prompt_split(const char *text, struct ht_prompt_line *ret_line);
 void ht_prompt_line_free(struct ht_prompt_line *line);
 
-// prompt_options.c: the settings by name.
+// settings.c: the settings by name.
 
 // An option that the prompt can change, as typed ('_' or '-'), or NULL.
 const struct ht_option *ht_prompt_option(const char *name, size_t length);
@@ -57,7 +57,30 @@ bool ht_prompt_select(struct ht_prompt *prompt, const char *word);
 
 void ht_prompt_print_options(const struct ht_prompt *prompt);
 
-// prompt_complete.c: what a word could become.
+// request.c: what a line asks for. Errors are printed, and noted in the prompt.
+
+// A report, beside the settings.
+struct ht_prompt_request {
+    const struct ht_report_kind *kind;
+    struct ht_report_settings settings;
+    const char *expression, *focus, *ignore;
+};
+
+// The report that a word names, its digits behind ("top10") as a word of its own.
+const struct ht_report_kind *ht_prompt_find_report(const char *word, int64_t *ret_number);
+
+// The words behind a report's name; kind and settings are the caller's. Texts are those of the line or of the
+// prompt.
+int ht_prompt_read_request(struct ht_prompt *prompt, const struct ht_prompt_line *line,
+                           struct ht_prompt_request *request);
+
+// "name = value //: comment": true if the line is one, and the setting is then changed or the error told.
+bool ht_prompt_assign(struct ht_prompt *prompt, const char *text);
+
+// Prints an error, and returns -1.
+int ht_prompt_fail(struct ht_prompt *prompt, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// complete.c: what a word could become.
 
 struct ht_prompt_choices {
     char **items; // sorted, each once
@@ -75,7 +98,7 @@ void ht_prompt_choices_free(struct ht_prompt_choices *choices);
 // Words that are commands of the prompt itself; ends with NULL.
 extern const char *const ht_prompt_own_words[];
 
-// prompt_input.c: where lines come from.
+// lines.c: where lines come from.
 
 // Starts reading; on a terminal with editing, completion and history where libedit is built in.
 void ht_prompt_input_start(struct ht_prompt *prompt);

@@ -18,14 +18,13 @@ struct server {
     int socket;
     struct ht_elf module;
     bool is_open;
+    bool is_over; // nobody listens any more
 };
 
 static void reply(struct server *server, enum ht_message_type type, struct ht_buffer *content)
 {
-    int result = ht_message_send(server->socket, type, content, -1);
+    server->is_over = server->is_over || ht_message_send(server->socket, type, content, -1) < 0;
     ht_buffer_free(content);
-    if (result < 0)
-        _exit(0); // nobody listens any more
 }
 
 static void allow_file(int fd)
@@ -47,8 +46,9 @@ static int grant(void *arg, const struct ht_wish *wish)
     ht_message_put_text(&content, wish->folder);
     ht_message_put_text(&content, wish->build_id);
     reply(server, HT_MESSAGE_WANT, &content);
-    if (ht_message_receive(server->socket, NULL, NULL, &message) < 0)
-        _exit(0);
+    server->is_over = server->is_over || ht_message_receive(server->socket, NULL, NULL, &message) < 0;
+    if (server->is_over)
+        return HT_WISH_END;
     int fd = message.file;
     bool is_end = message.type == HT_MESSAGE_NO_MORE;
     message.file = -1;
@@ -156,19 +156,20 @@ static void demangle(struct server *server, struct ht_message *message)
     reply(server, HT_MESSAGE_NAMES, &content);
 }
 
-static void serve_messages(struct server *server)
+void ht_serve(int socket)
 {
+    struct server server = {.socket = socket};
     struct ht_message message;
-    while (ht_message_receive(server->socket, NULL, NULL, &message) == 0) {
+    while (!server.is_over && ht_message_receive(socket, NULL, NULL, &message) == 0) {
         if (message.type == HT_MESSAGE_OPEN)
-            open_module(server, &message);
-        else if (message.type == HT_MESSAGE_RESOLVE && server->is_open)
-            resolve(server, &message);
+            open_module(&server, &message);
+        else if (message.type == HT_MESSAGE_RESOLVE && server.is_open)
+            resolve(&server, &message);
         else if (message.type == HT_MESSAGE_DEMANGLE)
-            demangle(server, &message);
+            demangle(&server, &message);
         ht_message_free(&message);
     }
-    close_module(server);
+    close_module(&server);
 }
 
 void ht_serve_if_reader(int argc, char **argv)
@@ -180,6 +181,6 @@ void ht_serve_if_reader(int argc, char **argv)
     if (ht_sandbox_enter(owner) < 0)
         fail(&server);
     else
-        serve_messages(&server);
+        ht_serve(SOCKET);
     _exit(0);
 }

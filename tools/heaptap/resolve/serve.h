@@ -11,4 +11,7 @@
 // until its socket ends, and ends.
 void ht_serve_if_reader(int argc, char **argv);
 
+// The same without a process of its own, until the socket ends: for tests.
+void ht_serve(int socket);
+
 #endif
