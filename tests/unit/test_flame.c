@@ -264,13 +264,21 @@ static void test_deep(void **state)
     release(&b, p);
 }
 
+static uint64_t mix(uint64_t x)
+{
+    for (int i = 0; i < 2; i++) {
+        x = (x ^ x >> 32) * 0xd6e8feb86659fd93u;
+    }
+    return x ^ x >> 32;
+}
+
 // Random stacks and limits: the invariants hold, and totals are those of the samples.
 static void test_random(void **state)
 {
     (void)state;
     for (unsigned seed = 1; seed <= 60; seed++) {
         struct ht_profile *p = make();
-        uint64_t random = ht_mix64(seed);
+        uint64_t random = mix(seed);
         int64_t totals[2][TYPES] = {{0}, {0}};
         for (int i = 0; i < 12; i++) {
             char name[16];
@@ -279,7 +287,7 @@ static void test_random(void **state)
         }
         for (int i = 0; i < 200; i++) {
             uint32_t frames[8];
-            size_t count = (random = ht_mix64(random + 1)) % 8;
+            size_t count = (random = mix(random + 1)) % 8;
             for (size_t f = 0; f < count; f++)
                 frames[f] = (uint32_t)((random >> (8 + 5 * f)) % 12);
             bool is_base = seed % 2 == 0 && random % 3 == 0;
@@ -402,7 +410,7 @@ static struct ht_profile *make_bushy(void)
     for (int i = 0; i < STACKS; i++) {
         size_t count = i == 77 ? DEEP : 1 + (size_t)(i % 9);
         for (size_t at = 0; at < count; at++) {
-            random = ht_mix64(random + 1);
+            random = mix(random + 1);
             stack[at] = places[random % (at + 4 > count ? 3 : PLACES)];
         }
         add(p, (int64_t)(random >> 32) % 3, (int64_t)(random >> 40) % 4 * 64, false, stack, count);

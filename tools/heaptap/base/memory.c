@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 
 void *ht_alloc(size_t bytes)
 {
@@ -90,7 +91,41 @@ void ht_arena_free(struct ht_arena *arena)
     memset(arena, 0, sizeof *arena);
 }
 
+uint64_t ht_hash_keys[2] = {0x9e3779b97f4a7c15u, 0xd6e8feb86659fd93u};
+
+// The kernel gives each process 16 random bytes.
+__attribute__((constructor)) static void choose_hash_keys(void)
+{
+    const void *random = (const void *)(uintptr_t)getauxval(AT_RANDOM);
+    if (random != NULL)
+        memcpy(ht_hash_keys, random, sizeof ht_hash_keys);
+}
+
 uint64_t ht_hash_bytes(const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    uint64_t hash = length, words[2];
+    for (; length >= sizeof words; at += sizeof words, length -= sizeof words) {
+        memcpy(words, at, sizeof words);
+        hash = ht_hash_add(hash ^ words[0], words[1]);
+    }
+    words[0] = words[1] = 0;
+    if (length > 0)
+        memcpy(words, at, length);
+    return ht_hash_add(ht_hash_add(hash ^ words[0], words[1]), 0);
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    x ^= x >> 32;
+    return x;
+}
+
+uint64_t ht_checksum(const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     uint64_t hash = length * 0x9e3779b97f4a7c15u + 1;
@@ -103,7 +138,7 @@ uint64_t ht_hash_bytes(const void *bytes, size_t length)
     uint64_t rest = 0;
     for (size_t i = 0; i < length; i++)
         rest = rest << 8 | at[i];
-    return ht_mix64(hash ^ rest);
+    return mix(hash ^ rest);
 }
 
 uint32_t ht_index_next(const struct ht_index *index, uint64_t hash, size_t *cursor)

@@ -39,23 +39,21 @@ void *ht_arena_alloc(struct ht_arena *arena, size_t bytes);                    /
 char *ht_arena_copy(struct ht_arena *arena, const char *bytes, size_t length); // with a NUL behind it
 void ht_arena_free(struct ht_arena *arena);
 
-// A good 64-bit mix of one word, and of a word into a running hash.
-static inline uint64_t ht_mix64(uint64_t x)
-{
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93u;
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93u;
-    x ^= x >> 32;
-    return x;
-}
+// Hashes for tables in memory. What is hashed are numbers and texts of others, who must not be able to choose
+// many that fall into one place: the keys are random, other ones in each process.
+extern uint64_t ht_hash_keys[2];
 
+// A word into a running hash (which is any number at first); of one word: ht_hash_add(0, word).
 static inline uint64_t ht_hash_add(uint64_t hash, uint64_t word)
 {
-    return ht_mix64(hash ^ (word + 0x9e3779b97f4a7c15u + (hash << 6)));
+    unsigned __int128 product = (unsigned __int128)(hash ^ ht_hash_keys[0]) * (word ^ ht_hash_keys[1]);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 uint64_t ht_hash_bytes(const void *bytes, size_t length);
+
+// The same in every process, for what is kept in files; anybody can make bytes of any sum.
+uint64_t ht_checksum(const void *bytes, size_t length);
 
 // Open-addressing index from hashes to positions (0 .. UINT32_MAX - 1) in an array of the caller's, who
 // compares. All zero is an empty index.

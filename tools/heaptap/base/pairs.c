@@ -16,7 +16,7 @@ void ht_pairs_grow(struct ht_pairs *pairs)
     for (size_t i = 0; i < pairs->count; i++) {
         if (pairs->keys[i] == UINT64_MAX)
             continue;
-        size_t at = ht_mix64(pairs->keys[i]) & (count - 1);
+        size_t at = ht_hash_add(0, pairs->keys[i]) & (count - 1);
         while (grown.keys[at] != UINT64_MAX)
             at = (at + 1) & (count - 1);
         grown.keys[at] = pairs->keys[i];

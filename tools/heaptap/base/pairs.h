@@ -27,13 +27,25 @@ static inline uint32_t *ht_pairs_at(struct ht_pairs *pairs, uint32_t first, uint
     if (pairs->used * 2 >= pairs->count)
         ht_pairs_grow(pairs);
     uint64_t key = (uint64_t)first << 32 | second;
-    size_t at = ht_mix64(key) & (pairs->count - 1);
+    size_t at = ht_hash_add(0, key) & (pairs->count - 1);
     while (pairs->keys[at] != key && pairs->keys[at] != UINT64_MAX)
         at = (at + 1) & (pairs->count - 1);
     *ret_is_new = pairs->keys[at] != key;
     pairs->used += *ret_is_new;
     pairs->keys[at] = key;
     return &pairs->values[at];
+}
+
+// The same, NULL where there is no entry.
+static inline const uint32_t *ht_pairs_find(const struct ht_pairs *pairs, uint32_t first, uint32_t second)
+{
+    uint64_t key = (uint64_t)first << 32 | second;
+    if (pairs->count == 0)
+        return NULL;
+    size_t at = ht_hash_add(0, key) & (pairs->count - 1);
+    while (pairs->keys[at] != key && pairs->keys[at] != UINT64_MAX)
+        at = (at + 1) & (pairs->count - 1);
+    return pairs->keys[at] == key ? &pairs->values[at] : NULL;
 }
 
 #endif

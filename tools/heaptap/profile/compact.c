@@ -106,8 +106,9 @@ static uint32_t map_location_slow(struct merger *merger, uint32_t old)
         struct ht_line line = lines[i];
         line.function = map_function(merger, line.function);
         tables->lines[tables->line_count++] = line;
-        hash = ht_hash_add(hash,
-                           (uint64_t)line.function << 32 ^ (uint64_t)line.line ^ (uint64_t)line.column << 20);
+        hash = ht_hash_add(ht_hash_add(hash, line.function), (uint64_t)line.line);
+        if (line.column != 0)
+            hash = ht_hash_add(hash, (uint64_t)line.column);
     }
     size_t cursor = 0;
     for (uint32_t at; (at = ht_index_next(&merger->location_index, hash, &cursor)) != HT_NONE;)
@@ -175,19 +176,19 @@ static uint64_t rebuild_sample(struct merger *merger, size_t from, struct ht_sam
     for (uint32_t i = 0; i < sample.frame_count; i++) {
         uint32_t location = map_location(merger, profile->frames[old->frames + i]);
         profile->frames[sample.frames + i] = location;
-        hash = (hash ^ location) * 0xd6e8feb86659fd93u;
-        hash ^= hash >> 31;
+        hash = ht_hash_add(hash, location);
     }
     for (uint32_t i = 0; i < sample.label_count; i++) {
         struct ht_label label = profile->labels[old->labels + i];
         profile->labels[sample.labels + i] = label;
-        hash = ht_hash_add(hash, ((uint64_t)label.key << 32 | label.text) ^ (uint64_t)label.number * 31 ^
-                                     label.unit);
+        hash = ht_hash_add(hash, (uint64_t)label.key << 32 | label.text);
+        if (label.text == 0)
+            hash = ht_hash_add(ht_hash_add(hash, (uint64_t)label.number), label.unit);
     }
     *frame_end += sample.frame_count;
     *label_end += sample.label_count;
     *ret_sample = sample;
-    return ht_mix64(hash);
+    return ht_hash_add(hash, 0);
 }
 
 static void rebuild_samples(struct merger *merger)

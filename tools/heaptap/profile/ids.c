@@ -48,7 +48,7 @@ static void dense_reserve(struct ht_ids *ids, uint64_t id)
 
 uint32_t ht_ids_reference_slow(struct ht_ids *ids, uint64_t id)
 {
-    uint64_t hash = ht_mix64(id);
+    uint64_t hash = ht_hash_add(0, id);
     size_t cursor = 0;
     for (uint32_t at; (at = ht_index_next(&ids->sparse, hash, &cursor)) != HT_NONE;)
         if (ids->ids[at] == id)

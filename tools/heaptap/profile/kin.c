@@ -122,7 +122,8 @@ static uint64_t hash_of(const struct ht_kin *kin, const struct ht_sample *sample
     for (uint32_t i = 0; i < sample->label_count; i++) {
         const struct ht_label *label = &profile->labels[sample->labels + i];
         if (label->key != kin->process_key && label->key != kin->inherited_key)
-            hash = ht_hash_add(hash, ((uint64_t)label->key << 32 | label->text) ^ (uint64_t)label->number);
+            hash = ht_hash_add(ht_hash_add(hash, (uint64_t)label->key << 32 | label->text),
+                               (uint64_t)label->number);
     }
     return hash;
 }

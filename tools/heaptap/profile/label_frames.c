@@ -65,7 +65,7 @@ static uint32_t label_location(struct label_frames *frames, const struct ht_samp
     struct ht_profile *profile = frames->profile;
     join_values(profile, sample, key, frames->unit, keys, &frames->values);
     uint32_t name = ht_profile_intern(profile, frames->values.data, frames->values.length);
-    uint64_t hash = ht_mix64((uint64_t)key << 32 | name);
+    uint64_t hash = ht_hash_add(0, (uint64_t)key << 32 | name);
     size_t cursor = 0;
     for (uint32_t at; (at = ht_index_next(&frames->index, hash, &cursor)) != HT_NONE;) {
         const struct ht_line *line = &profile->lines[profile->locations[at].lines];

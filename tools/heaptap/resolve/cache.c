@@ -66,7 +66,7 @@ char *ht_cache_key_of(const char *build_id, uint32_t uid)
 static uint64_t check_of(const char *bytes, size_t length)
 {
     size_t skip = offsetof(struct ht_cache_header, build_id);
-    return ht_hash_bytes(bytes + skip, length - skip);
+    return ht_checksum(bytes + skip, length - skip);
 }
 
 int ht_cache_parse(struct ht_cache *cache, char *bytes, size_t length, const char *build_id)

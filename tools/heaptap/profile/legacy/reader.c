@@ -143,7 +143,7 @@ bool ht_legacy_integer(const char *text, int64_t *ret_number)
 uint32_t ht_legacy_location(struct ht_legacy *legacy, uint64_t address)
 {
     struct ht_profile *profile = legacy->profile;
-    uint64_t hash = ht_mix64(address);
+    uint64_t hash = ht_hash_add(0, address);
     uint32_t found;
     for (size_t cursor = 0; (found = ht_index_next(&legacy->by_address, hash, &cursor)) != HT_NONE;)
         if (profile->locations[found].address == address)
@@ -214,7 +214,7 @@ uint32_t ht_legacy_function(struct ht_legacy *legacy, const char *name, size_t l
 {
     struct ht_profile *profile = legacy->profile;
     uint32_t string = ht_profile_intern(profile, name, length), found;
-    uint64_t hash = ht_mix64(string);
+    uint64_t hash = ht_hash_add(0, string);
     for (size_t cursor = 0; (found = ht_index_next(&legacy->by_name, hash, &cursor)) != HT_NONE;)
         if (profile->functions[found].name == string)
             return found;

@@ -55,7 +55,7 @@ static uint32_t add_function(struct functions *functions, const struct function 
 
 static uint32_t find_or_add_function(struct functions *functions, const struct function *wanted)
 {
-    uint64_t name_hash = ht_mix64((uint64_t)wanted->name << 32 | wanted->file);
+    uint64_t name_hash = ht_hash_add(0, (uint64_t)wanted->name << 32 | wanted->file);
     uint64_t hash = ht_hash_add(ht_hash_add(name_hash, (uint64_t)wanted->object << 32 | wanted->parent),
                                 (uint64_t)wanted->start_line);
     size_t cursor = 0;

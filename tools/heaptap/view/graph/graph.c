@@ -44,7 +44,7 @@ static uint32_t find_or_add_node(struct ht_graph_builder *builder, const struct 
     struct ht_graph *graph = builder->graph;
     uint64_t hash =
         ht_hash_add(ht_hash_add((uint64_t)info->name << 32 | info->file, info->address),
-                    ht_hash_add((uint64_t)info->line << 32 ^ info->object, (uint64_t)info->start_line));
+                    ht_hash_add(ht_hash_add((uint64_t)info->line, info->object), (uint64_t)info->start_line));
     size_t cursor = 0;
     for (uint32_t at; (at = ht_index_next(&builder->node_index, hash, &cursor)) != HT_NONE;) {
         const struct ht_node_info *other = &graph->nodes[at].info;

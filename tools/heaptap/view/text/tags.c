@@ -20,7 +20,7 @@ struct tags {
 
 static void count_tag(struct tags *tags, uint32_t key, uint32_t text, int64_t value)
 {
-    uint64_t hash = ht_mix64((uint64_t)key << 32 | text);
+    uint64_t hash = ht_hash_add(0, (uint64_t)key << 32 | text);
     size_t cursor = 0;
     uint32_t at;
     while ((at = ht_index_next(&tags->index, hash, &cursor)) != HT_NONE)
