@@ -2,6 +2,7 @@
 """What others left costs the one who looks no more than what is really there: memory by what a file holds, not by what it says;
 one look at the processes for any number of files; limits that are said where they cut. Work is counted, never timed."""
 import glob
+import gzip
 import lzma
 import os
 import resource
@@ -14,7 +15,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
 from e2e import BUILD, COMMAND, Test, clean_environment, need_program  # noqa: E402
-from profile_writer import Profile, block  # noqa: E402
+from profile_writer import Profile, block, packed  # noqa: E402
 
 LIVE = tempfile.mkdtemp(prefix="heaptap-bounds.", dir="/dev/shm")
 MB = 1 << 20
@@ -154,6 +155,130 @@ def check_unpacking():
     test.need(most < least + 40 * MB, "a bomb takes %d MB, a small profile %d", most / MB, least / MB)
 
 
+def write_profile(name, p):
+    path = test.path(name)
+    with gzip.open(path, "wb", 6) as file:
+        file.write(p.bytes())
+    return path
+
+
+def check_profiles():
+    """What a small file can say often: chains of inlined functions, texts, labels, comments, sample types."""
+    p = Profile()
+    p.sample_type("inuse_space", "bytes")
+    p.mapping(1, 1 << 40, file="/srv/program")
+    names = [p.function("inlined_%d" % i) for i in range(50)]
+    deep = p.location(1, 0x100, [(names[i % 50], i) for i in range(20000)])
+    for i in range(20):
+        p.sample([deep] * 1000 + [p.location(1, 0x200 + i, [(names[i], 1)])], [5])
+    path = write_profile("inlined.pb.gz", p)
+    test.need(os.stat(path).st_size < MB // 8, "the profile is not small: %d", os.stat(path).st_size)
+    for words in (["top"], ["traces"], ["folded"], ["flame", "-o", test.path("flame.html")], ["tree"], ["raw"]):
+        out, errors, most = measured(*words, path)
+        test.need("at 1 places more functions are inlined than are shown: 256 each" in errors, "%s: %s", words, errors)
+        test.need(most < 512 * MB, "%s: %d MB of inlined functions", words[0], most / MB)
+        test.need(words[0] != "traces" or out.count("\n") < 20 * 256 * 1001 + 1000, "traces: %d lines", out.count("\n"))
+
+    p = Profile()
+    p.sample_type("inuse_space", "bytes")
+    place = p.location(p.mapping(1, 1 << 40, file="/srv/" + "m" * MB), 0x100, [(p.function("n" * MB, file="f" * MB), 1)])
+    for i in range(500):
+        p.sample([place] * 20, [i + 1], [("key", "v" * MB), ("n", i, "u" * MB)])
+    p.header(comments=["c" * MB])
+    path = write_profile("long.pb.gz", p)
+    for words in (["top"], ["traces"], ["tags"], ["comments"], ["raw"], ["folded"], ["tree", "--json"], ["callgrind"], ["dot"]):
+        out, errors, most = measured(*words, path)
+        test.need("texts are longer than is shown of them: 4096 bytes" in errors, "%s: %s", words, errors)
+        test.need(max(map(len, out.splitlines())) < 128 << 10 or "--json" in words, "%s: a line of %d", words, max(map(len, out.splitlines())))
+        test.need("m" * 4097 not in out and "n" * 4097 not in out and "c" * 4097 not in out, "%s shows a whole text", words)
+    whole = test.path("whole.pb")
+    measured("proto", "-o", whole, path)
+    test.need(b"n" * MB in gzip.decompress(open(whole, "rb").read()), "proto cuts texts")
+
+    for name, count, status in (("types", 1024, 0), ("more_types", 1025, 1)):
+        p = Profile()
+        for i in range(count):
+            p.sample_type("type%d" % i, "bytes")
+        p.sample([p.location(p.mapping(1, 1 << 40), 0x100, [(p.function("main"), 1)])], [1] * count)
+        _, errors, _ = measured("top", write_profile(name, p), status=status)
+        test.need(("more than 1024" in errors) == (status == 1), "%d sample types: %s", count, errors)
+
+    p = Profile()
+    p.sample_type("inuse_space", "bytes")
+    p.sample([p.location(p.mapping(1, 1 << 40), 0x100, [(p.function("main"), 1)])], [1])
+    p.header(comments=["c%d" % i for i in range(100000)])
+    out, errors, _ = measured("comments", write_profile("comments", p))
+    test.need("only the first 65536 are read" in errors and out.count("\n") == 65536, "comments: %s %d", errors, out.count("\n"))
+
+
+def check_packed_memory():
+    """Of what gzip holds, memory in proportion: each byte of these values becomes eight."""
+    p = Profile()
+    p.sample_type("inuse_space", "bytes")
+    for i in range(1023):
+        p.sample_type("type%d" % i, "bytes")
+    p.sample([p.location(p.mapping(1, 1 << 40), 0x100, [(p.function("main"), 1)])], [1] * 1024)
+    p.parts += [block(2, packed(1, [1]) + packed(2, [1] * 1024))] * 100000
+    path = write_profile("values", p)
+    test.need(os.stat(path).st_size < MB, "the profile is not small: %d", os.stat(path).st_size)
+    _, errors, most = measured("top", path, status=1)
+    test.need(("needs more than" in errors or "gzip bomb" in errors) and most < 1024 * MB, "values: %d MB, %s", most / MB, errors)
+
+
+def make_ranges(count):
+    """A program with `count` inlined functions that all share `count` ranges of addresses, which hold all of its code."""
+    source, path = test.path("ranges.s"), test.path("ranges")
+    entries = "".join(" .uleb128 3\n .long 0\n" for _ in range(count))
+    pairs = "".join(" .quad 0, 4096\n" for _ in range(count))
+    with open(source, "w") as file:
+        file.write(""".text
+.globl _start
+_start: .fill 4096, 1, 0x90
+.section .debug_abbrev
+ .uleb128 1, 0x11
+ .byte 1
+ .uleb128 0x11, 1, 0x12, 7, 0, 0
+ .uleb128 2, 0x2e
+ .byte 1
+ .uleb128 0x11, 1, 0x12, 7, 3, 8, 0, 0
+ .uleb128 3, 0x1d
+ .byte 0
+ .uleb128 0x55, 0x17, 0, 0
+ .byte 0
+.section .debug_info
+ .long end - start
+start: .short 4
+ .long 0
+ .byte 8
+ .uleb128 1
+ .quad _start, 4096
+ .uleb128 2
+ .quad _start, 4096
+ .string "outer"
+%s .byte 0, 0
+end:
+.section .debug_ranges
+%s .quad 0, 0
+""" % (entries, pairs))
+    subprocess.run(["gcc", "-nostdlib", "-static", "-no-pie", "-o", path, source], check=True)
+    return path
+
+
+def check_ranges():
+    """Debug info that says more than a file of good will does."""
+    for count, is_told in ((10, False), (5000, True)):
+        program = make_ranges(count)
+        nm = subprocess.run(["nm", program], check=True, capture_output=True, text=True).stdout
+        start, = [int(line.split()[0], 16) for line in nm.splitlines() if line.endswith(" _start")]
+        p = Profile()
+        p.sample_type("inuse_space", "bytes")
+        mapping = p.mapping(0, 0, file=program, flags="")
+        p.sample([p.location(mapping, start + 16), p.location(mapping, start + 64)], [5])
+        out, errors, _ = measured("traces", "--no-cache", write_profile("ranges.pb.gz", p))
+        test.need("outer" in out, "no names: %s %s", out, errors)
+        test.need(("more ranges of addresses than are looked at" in errors) == is_told, "%d ranges: %s", count, errors)
+
+
 with Test("bounds") as test:
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -161,5 +286,8 @@ with Test("bounds") as test:
         check_sparse(REGION)
         check_many(REGION)
         check_unpacking()
+        check_profiles()
+        check_packed_memory()
+        check_ranges()
     finally:
         shutil.rmtree(LIVE, ignore_errors=True)

@@ -2,6 +2,7 @@
 #include "base/measure.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -111,7 +112,9 @@ void ht_measure_label(int64_t value, const char *from_unit, const char *to_unit,
         number[length - 3] = '\0';
     if (strcmp(number, "0") == 0 || strcmp(number, "-0") == 0)
         unit = "", strcpy(number, "0");
-    snprintf(text, HT_MEASURE_TEXT_BYTES, "%s%s", number, unit);
+    size_t room = HT_MEASURE_TEXT_BYTES - 1 - strlen(number), used = strnlen(unit, room + 1);
+    used = used > room ? ht_text_whole(unit, room) : used; // others write units, too
+    snprintf(text, HT_MEASURE_TEXT_BYTES, "%s%.*s", number, (int)used, unit);
 }
 
 void ht_measure_percent(int64_t value, int64_t total, char text[HT_MEASURE_TEXT_BYTES])

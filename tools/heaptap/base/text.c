@@ -105,8 +105,7 @@ void ht_text_show(struct ht_buffer *out, const char *text, size_t length, const 
     }
 }
 
-// The length without the beginning of a character whose rest was cut off.
-static size_t whole_characters(const char *text, size_t length)
+size_t ht_text_whole(const char *text, size_t length)
 {
     size_t at = length;
     while (at > 0 && length - at < 3 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
@@ -138,7 +137,7 @@ void ht_text_printable(char *text, size_t bytes)
         at += needed;
         length = at + rest;
         if (is_cut)
-            length = whole_characters(text, length);
+            length = ht_text_whole(text, length);
         text[length] = '\0';
     }
 }
@@ -147,7 +146,7 @@ void ht_text_vprint(char *text, size_t bytes, const char *format, va_list args)
 {
     int length = vsnprintf(text, bytes, format, args);
     if (length >= 0 && (size_t)length >= bytes)
-        text[whole_characters(text, bytes - 1)] = '\0';
+        text[ht_text_whole(text, bytes - 1)] = '\0';
     ht_text_printable(text, bytes);
 }
 

@@ -17,6 +17,9 @@
 // Appends `text`, filtered. `kept`: characters below a blank that stay ("" or "\t").
 void ht_text_show(struct ht_buffer *out, const char *text, size_t length, const char *kept);
 
+// The length without the beginning of a character whose rest was cut off.
+size_t ht_text_whole(const char *text, size_t length);
+
 // How much of the text needs no filter, from its beginning.
 size_t ht_text_shown_length(const char *text, size_t length, const char *kept);
 

@@ -4,6 +4,7 @@
 #include "cmd/command.h"
 #include "cmd/shared_options.h"
 #include "input/load.h"
+#include "profile/bounds.h"
 #include "view/text/compare.h"
 
 #include <limits.h>
@@ -119,6 +120,7 @@ static int print_report(const struct settings *settings, const struct threshold 
         options.sample_index = "inuse_space"; // whatever the profile itself prefers
     if (times.unrelated)
         times.old_ns = times.new_ns = 0;
+    ht_profile_bound_texts(profile);
     if (!settings->json)
         ht_profile_make_printable(profile);
     if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)

@@ -5,6 +5,7 @@
 #include "cmd/reports.h"
 #include "cmd/shared_options.h"
 #include "input/program.h"
+#include "profile/bounds.h"
 #include "view/report_json.h"
 
 #include <stdio.h>
@@ -178,6 +179,8 @@ int ht_report_run(const struct ht_report_settings *settings, const struct ht_rep
     struct ht_report report;
     struct ht_view_options options = settings->view;
     ht_report_settle(kind, &options);
+    if (kind->write != ht_write_proto)
+        ht_profile_bound_texts(profile);
     if (!settings->json && !(kind->flags & HT_REPORT_AS_IS))
         ht_profile_make_printable(profile);
     if (ht_report_init(&report, profile, &options) < 0)

@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "input/input.h"
 #include "input/program.h"
+#include "profile/bounds.h"
 #include "profile/filter.h"
 #include "profile/kin.h"
 #include "profile/source.h"
@@ -294,10 +295,11 @@ static void warn_names(const char *text)
 // Names for addresses, the user's comment, then without what the profile itself calls allocator frames.
 static void resolve_and_prune(const struct ht_load *load, struct ht_profile *profile)
 {
-    if (!load->no_symbols) {
+    if (!load->no_symbols)
         ht_resolve_profile(profile, &load->resolve);
+    ht_profile_bound_inlines(profile);
+    if (!load->no_symbols)
         ht_names_judge(profile, load->sample_index, warn_names);
-    }
     if (load->comment != NULL)
         ht_profile_add_comment(profile, load->comment);
     if (!load->all_frames && ht_filter_drop_frames(profile) < 0)

@@ -8,14 +8,20 @@
 #include "profile/profile.h"
 
 #include "base/error.h"
+#include "profile/bounds.h"
 #include "profile/bytes.h"
 #include "profile/decode.h"
 #include "profile/fields.h"
 #include "profile/ids.h"
+#include "profile/label_order.h"
 
 #include <stdlib.h>
 
 enum { MESSAGE_LIMIT_BYTES = 1 << 26 }; // of one top-level field
+
+// What a profile may need in memory for what gzip holds of it: some ten times that in real ones.
+#define GZIP_MEMORY_BYTES (UINT64_C(1) << 29)
+#define GZIP_MEMORY_RATIO UINT64_C(256)
 
 struct decoder {
     struct ht_wire_reader reader; // first: what it hands over comes with it
@@ -25,6 +31,7 @@ struct decoder {
     size_t raw_string_count, raw_string_capacity;
     size_t values_per_sample; // of the first sample; all must agree
     uint64_t memory_limit;
+    uint64_t dropped_comments;
 };
 
 // A sample whose numbers come one after another.
@@ -73,9 +80,14 @@ INLINE int add_value(void *arg, uint64_t number)
 
 INLINE int add_comment(void *arg, uint64_t string)
 {
-    struct ht_profile *profile = arg;
+    struct decoder *decoder = arg;
+    struct ht_profile *profile = decoder->profile;
     if (string >= UINT32_MAX)
         return ht_wire_malformed("a string index is out of range");
+    if (profile->comment_count == HT_COMMENTS_LIMIT) {
+        decoder->dropped_comments++;
+        return 0;
+    }
     HT_RESERVE(profile->comments, profile->comment_capacity, profile->comment_count + 1);
     profile->comments[profile->comment_count++] = (uint32_t)string;
     return 0;
@@ -103,7 +115,7 @@ static int take_element(struct ht_wire_reader *reader, const struct ht_wire_fiel
     case HT_ELEMENT_VALUE:
         return ht_wire_each(value, add_value, &numbers);
     case HT_ELEMENT_COMMENT:
-        return ht_wire_each(value, add_comment, decoder->profile);
+        return ht_wire_each(value, add_comment, decoder);
     default: // HT_ELEMENT_STRING
         return add_string(decoder, value);
     }
@@ -195,6 +207,8 @@ static int take_function(struct decoder *decoder, const struct ht_function_recor
 
 static int take_sample_type(struct ht_profile *profile, const struct ht_value_type *type)
 {
+    if (profile->sample_type_count == HT_SAMPLE_TYPES_LIMIT)
+        return ht_fail("too many sample types: more than %d", HT_SAMPLE_TYPES_LIMIT);
     HT_RESERVE(profile->sample_types, profile->sample_type_capacity, profile->sample_type_count + 1);
     profile->sample_types[profile->sample_type_count++] = *type;
     return 0;
@@ -225,11 +239,14 @@ static int take_message(struct ht_wire_reader *reader, const struct ht_wire_fiel
 }
 
 // Whether `more` bytes still fit.
-static int check_memory(const struct decoder *decoder, uint64_t more)
+static int check_memory(const struct decoder *decoder, const struct ht_bytes *bytes, uint64_t more)
 {
+    uint64_t limit = decoder->memory_limit;
+    if (bytes->is_gzip && GZIP_MEMORY_BYTES + GZIP_MEMORY_RATIO * bytes->source_bytes < limit)
+        limit = GZIP_MEMORY_BYTES + GZIP_MEMORY_RATIO * bytes->source_bytes;
     more += ht_ids_memory(&decoder->locations) + ht_ids_memory(&decoder->functions) +
             ht_ids_memory(&decoder->mappings) + decoder->raw_string_capacity * sizeof *decoder->raw_strings;
-    return ht_decode_check_memory(decoder->profile, more, decoder->memory_limit);
+    return ht_decode_check_memory(decoder->profile, more, limit);
 }
 
 // Brings the next top-level field into the window, whole. *ret_length is 0 at the end of the stream.
@@ -269,14 +286,15 @@ static int decode_stream(struct decoder *decoder, struct ht_bytes *bytes)
         if (next_top_field(bytes, &length) < 0)
             return -1;
         if (length == 0)
-            return fields > 0 ? check_memory(decoder, 0) : ht_fail("empty file");
+            return fields > 0 ? check_memory(decoder, bytes, 0) : ht_fail("empty file");
         const uint8_t *at = bytes->window + bytes->start;
         struct ht_wire_value value;
         if (ht_wire_next(&at, bytes->window + bytes->end, &value) < 0)
             return -1;
         // A byte becomes a value of 8, four bytes a label of 24.
         uint64_t field_bytes = (uint64_t)(value.end - value.at);
-        if ((field_bytes > 1 << 16 || fields % 1024 == 0) && check_memory(decoder, field_bytes * 8) < 0)
+        if ((field_bytes > 1 << 16 || fields % 1024 == 0) &&
+            check_memory(decoder, bytes, field_bytes * 8) < 0)
             return -1;
         if (value.number == HT_FIELD_TIME && decoder->profile->time_ns != 0)
             return ht_wire_malformed(several_profiles);
@@ -334,10 +352,12 @@ static int resolve_strings(struct decoder *decoder)
     for (size_t i = 0; i < profile->label_count; i++)
         if (resolve_record(decoder, &ht_fields_label, &profile->labels[i]) < 0)
             return -1;
+    struct ht_label_order order;
+    ht_label_order_init(&order, profile, 0);
     for (size_t i = 0; i < profile->sample_count; i++)
-        if (profile->samples[i].label_count > 1)
-            ht_profile_sort_labels(profile, profile->labels + profile->samples[i].labels,
-                                   profile->samples[i].label_count);
+        ht_label_order_sort(&order, profile->labels + profile->samples[i].labels,
+                            profile->samples[i].label_count);
+    ht_label_order_free(&order);
     return 0;
 }
 
@@ -387,6 +407,8 @@ int ht_decode_bytes(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_pro
         ht_profile_free(profile);
         return -1;
     }
+    if (decoder.dropped_comments > 0)
+        ht_warn("of the profile's comments only the first %d are read", HT_COMMENTS_LIMIT);
     *ret_profile = profile;
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "profile/compact.h"
+#include "profile/label_order.h"
 #include "profile/types.h"
 
 #include <stdlib.h>
@@ -171,17 +172,20 @@ void ht_profile_set_label(struct ht_profile *profile, const char *key, const cha
                              .text = ht_profile_intern_text(profile, value)};
     struct ht_label *labels =
         ht_realloc_array(NULL, profile->label_count + profile->sample_count, sizeof *labels);
+    struct ht_label_order order;
     size_t end = 0;
+    ht_label_order_init(&order, profile, label.key);
     for (size_t i = 0; i < profile->sample_count; i++) {
         struct ht_sample *sample = &profile->samples[i];
         uint64_t first = end;
         for (uint32_t l = 0; l < sample->label_count; l++)
             labels[end++] = profile->labels[sample->labels + l];
         labels[end++] = label;
-        ht_profile_sort_labels(profile, labels + first, end - first);
+        ht_label_order_sort(&order, labels + first, end - first);
         sample->labels = first;
         sample->label_count++;
     }
+    ht_label_order_free(&order);
     free(profile->labels);
     profile->labels = labels;
     profile->label_count = end;

@@ -8,6 +8,7 @@
 #include "resolve/elf.h"
 
 #include "base/search.h"
+#include "profile/bounds.h"
 #include "resolve/entries.h"
 
 #include <dwarf.h>
@@ -18,6 +19,7 @@
 struct scope {
     Dwarf_Die die;
     uint32_t outer; // HT_NONE: none
+    uint32_t depth; // 1: the function itself
 };
 
 struct pass {
@@ -54,7 +56,29 @@ static void forget_scopes(struct pass *pass)
         pass->innermost[i] = HT_NONE;
 }
 
+enum { SCOPES_LIMIT = 1 << 23 }; // at one time
+enum { RANGE_STEPS = 16 };       // what a range costs that libdw reads
+
 enum scope_kind { NO_SCOPE, INLINED_SCOPE, FUNCTION_SCOPE };
+
+// A query gets the die as its innermost scope. Each has scopes of its own.
+static void enter(struct pass *pass, size_t query, const Dwarf_Die *die, enum scope_kind kind)
+{
+    uint32_t known = pass->innermost[query], place = (uint32_t)pass->scope_count;
+    uint32_t outer = kind == FUNCTION_SCOPE ? HT_NONE : known;
+    uint32_t depth = outer != HT_NONE ? pass->scopes[outer].depth + 1 : 1;
+    bool is_instead = kind == FUNCTION_SCOPE && known != HT_NONE;
+    if (depth > HT_INLINE_LIMIT || (pass->scope_count == SCOPES_LIMIT && !is_instead))
+        return;
+    if (is_instead) {
+        place = known;
+    } else {
+        HT_RESERVE(pass->scopes, pass->scope_capacity, pass->scope_count + 1);
+        pass->scope_count++;
+    }
+    pass->scopes[place] = (struct scope){*die, outer, depth};
+    pass->innermost[query] = place;
+}
 
 // The queries of the unit in [start, end) get the die as their innermost scope: inside what they have (an
 // inlined call), or in place of it (a function: of several that cover an address, aliases mostly, the last).
@@ -67,12 +91,10 @@ static bool enter_range(struct pass *pass, const Dwarf_Die *die, enum scope_kind
            stop = at;
     while (stop < pass->end && pass->queries[stop].address < end + pass->unit_bias)
         stop++;
-    for (size_t i = at; i < stop && kind != NO_SCOPE; i++) {
-        HT_RESERVE(pass->scopes, pass->scope_capacity, pass->scope_count + 1);
-        pass->scopes[pass->scope_count] =
-            (struct scope){*die, kind == FUNCTION_SCOPE ? HT_NONE : pass->innermost[i]};
-        pass->innermost[i] = (uint32_t)pass->scope_count++;
-    }
+    if (!ht_elf_may_step(pass->module, 1 + stop - at))
+        return false;
+    for (size_t i = at; i < stop && kind != NO_SCOPE; i++)
+        enter(pass, i, die, kind);
     return at < stop;
 }
 
@@ -87,7 +109,8 @@ static bool hits(struct pass *pass, const struct ht_entry *entry, enum scope_kin
     Dwarf_Addr base, start, end;
     ptrdiff_t offset = 0;
     bool hit = false;
-    while ((offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0)
+    while (ht_elf_may_step(pass->module, RANGE_STEPS) &&
+           (offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0)
         hit |= enter_range(pass, &die, kind, start, end);
     return hit;
 }
@@ -104,7 +127,7 @@ static const uint8_t *visit_function(struct pass *pass, const uint8_t *at, int d
         if (result <= 0)
             return result == 0 ? entry.children : NULL;
         bool enter = false;
-        switch (entry.shape->tag) {
+        switch (entry.tag) {
         case DW_TAG_inlined_subroutine:
             enter = hits(pass, &entry, INLINED_SCOPE);
             break;
@@ -117,7 +140,7 @@ static const uint8_t *visit_function(struct pass *pass, const uint8_t *at, int d
         default:
             break;
         }
-        if (enter && entry.shape->has_children && depth < DEPTH_LIMIT)
+        if (enter && entry.has_children && depth < DEPTH_LIMIT)
             at = visit_function(pass, entry.children, depth + 1);
         else
             at = ht_entries_pass(&pass->entries, &entry);
@@ -133,9 +156,9 @@ static const uint8_t *visit_unit(struct pass *pass, const uint8_t *at, int depth
         int result = ht_entries_read(&pass->entries, at, &entry);
         if (result <= 0)
             return result == 0 ? entry.children : NULL;
-        bool has_children = entry.shape->has_children && depth < DEPTH_LIMIT;
+        bool has_children = entry.has_children && depth < DEPTH_LIMIT;
         const uint8_t *after = NULL;
-        switch (entry.shape->tag) {
+        switch (entry.tag) {
         case DW_TAG_subprogram:
         case DW_TAG_entry_point:
             if (hits(pass, &entry, FUNCTION_SCOPE) && has_children)
@@ -171,7 +194,7 @@ static void visit_all_of(struct pass *pass, bool visit_all)
     pass->visit_all = visit_all;
     forget_scopes(pass);
     if (ht_entries_begin(&pass->entries, &pass->unit) == 0 &&
-        ht_entries_read(&pass->entries, pass->entries.first, &unit) > 0 && unit.shape->has_children)
+        ht_entries_read(&pass->entries, pass->entries.first, &unit) > 0 && unit.has_children)
         visit_unit(pass, unit.children, 0);
 }
 
@@ -342,9 +365,10 @@ static size_t find_units(struct ht_elf *module, const struct ht_query *queries, 
         Dwarf_Addr base, start, end;
         ptrdiff_t offset = 0;
         size_t found = 0;
-        while ((offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0) {
+        while (ht_elf_may_step(module, RANGE_STEPS) &&
+               (offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0) {
             size_t at = ht_lower_bound(queries, sizeof *queries, 0, count, start + bias);
-            for (; at < count && queries[at].address < end + bias; at++)
+            for (; at < count && queries[at].address < end + bias && ht_elf_may_step(module, 1); at++)
                 if (query_unit[at] == HT_NONE) {
                     query_unit[at] = (uint32_t)unit_count;
                     found++;
@@ -403,6 +427,7 @@ void ht_elf_resolve_dwarf(struct ht_elf *module, struct ht_query *queries, size_
         pass.queries[next[query_unit[i]]++] = queries[i];
     }
     resolve_units(&pass, units, unit_count);
+    module->is_complete = module->is_complete && ht_elf_may_step(module, 0);
     for (size_t i = 0; i < grouped; i++)
         queries[order[i]] = pass.queries[i];
     free(units);

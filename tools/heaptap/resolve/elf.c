@@ -492,6 +492,8 @@ char *ht_elf_lacks(struct ht_elf *module)
     if (module->has_zstd)
         return ht_strdup(
             "sections compressed with zstd ('objcopy --decompress-debug-sections FILE' expands them)");
+    if (!ht_elf_may_step(module, 0))
+        return ht_strdup("more ranges of addresses than are looked at");
     if (module->lost_alternate != NULL)
         return ht_strdup(module->lost_alternate);
     if (split->missing_count > 1)

@@ -74,6 +74,7 @@ struct ht_elf {
     struct ht_split split;
     bool has_zstd;         // a section that libelf could not expand
     bool is_too_large;     // sections that would become larger than is read
+    uint64_t steps;        // of comparing ranges of its debug info with addresses, so far
     struct ht_arena names; // file names that were put together
 };
 
@@ -103,6 +104,14 @@ void ht_elf_resolve(struct ht_elf *module, struct ht_query *queries, size_t coun
 // What of its debug info is said to be somewhere and cannot be read there, for a message; NULL: nothing, or
 // it was not asked anything. free() it.
 char *ht_elf_lacks(struct ht_elf *module);
+
+// Counts steps; false: there were more than a file of good will takes, and no more are to follow.
+enum { HT_ELF_STEPS_LIMIT = 1 << 28 };
+static inline bool ht_elf_may_step(struct ht_elf *module, uint64_t steps)
+{
+    module->steps += steps;
+    return module->steps <= HT_ELF_STEPS_LIMIT;
+}
 
 // The symbol that covers an address, NULL if none does.
 const struct ht_symbol *ht_elf_symbol(struct ht_elf *module, uint64_t address);

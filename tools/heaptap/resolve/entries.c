@@ -151,8 +151,6 @@ static int learn_attribute(Dwarf_Attribute *attribute, void *arg)
         learning->failed = true;
         return DWARF_CB_ABORT;
     }
-    if (name == DW_AT_low_pc || name == DW_AT_ranges)
-        learning->shape->has_addresses = true;
     bool is_fixed = bytes != DEPENDS;
     struct ht_shape_step *last =
         learning->shape->step_count > 0 ? &entries->steps[entries->step_count - 1] : NULL;
@@ -244,8 +242,8 @@ int ht_entries_read(struct ht_entries *entries, const uint8_t *at, struct ht_ent
         learn(entries, entry.at, code) < 0)
         return -1;
     const struct ht_shape *shape = &entries->shapes[code];
-    const struct ht_shape_step *step = &entries->steps[shape->steps];
-    for (uint32_t i = 0; i < shape->step_count; i++, step++) {
+    for (uint32_t i = 0; i < shape->step_count; i++) {
+        const struct ht_shape_step *step = &entries->steps[shape->steps + i];
         const uint8_t *value = at;
         if (step->bytes > 0 || step->form == DW_FORM_flag_present || step->form == DW_FORM_implicit_const ||
             step->form == 0) {
@@ -265,14 +263,15 @@ int ht_entries_read(struct ht_entries *entries, const uint8_t *at, struct ht_ent
     if (entry.sibling != NULL && entry.sibling <= entry.at)
         entry.sibling = NULL; // backwards: would never end
     entry.children = at;
-    entry.shape = shape;
+    entry.has_children = shape->has_children;
+    entry.tag = shape->tag;
     *ret_entry = entry;
     return 1;
 }
 
 const uint8_t *ht_entries_pass(struct ht_entries *entries, const struct ht_entry *entry)
 {
-    if (!entry->shape->has_children)
+    if (!entry->has_children)
         return entry->children;
     if (entry->sibling != NULL)
         return entry->sibling;
@@ -285,9 +284,9 @@ const uint8_t *ht_entries_pass(struct ht_entries *entries, const struct ht_entry
         at = next.children;
         if (result == 0)
             depth--;
-        else if (next.shape->has_children && next.sibling != NULL)
+        else if (next.has_children && next.sibling != NULL)
             at = next.sibling;
-        else if (next.shape->has_children)
+        else if (next.has_children)
             depth++;
     }
     return at;

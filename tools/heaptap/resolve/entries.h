@@ -11,7 +11,6 @@
 // What an abbreviation code says about its entries, learned from libdw at the first of them.
 struct ht_shape {
     bool is_known, has_children;
-    bool has_addresses; // DW_AT_low_pc or DW_AT_ranges
     uint16_t tag;
     uint32_t step_count;
     uint32_t steps; // first in ht_entries.steps
@@ -42,7 +41,8 @@ struct ht_entry {
     const uint8_t
         *children; // behind its attributes: the first child if there are children, else the next entry
     const uint8_t *sibling; // NULL: not said
-    const struct ht_shape *shape;
+    bool has_children;
+    uint16_t tag;
     enum { HT_PC_NONE, HT_PC_RANGE, HT_PC_ASK } pc; // HT_PC_ASK: dwarf_ranges() knows
     uint64_t low, high;                             // HT_PC_RANGE
 };
@@ -55,7 +55,7 @@ int ht_entries_begin(struct ht_entries *entries, Dwarf_Die *unit);
 void ht_entries_free(struct ht_entries *entries);
 
 // Reads the entry at `at`. Returns 1, 0 at the end of a list of siblings (children is then behind its mark),
-// -1 at the end of the unit or when the bytes make no sense. The entry's shape is valid until the next call.
+// -1 at the end of the unit or when the bytes make no sense.
 int ht_entries_read(struct ht_entries *entries, const uint8_t *at, struct ht_entry *ret_entry);
 
 // Where the entry after this one's children begins, NULL when the bytes make no sense.

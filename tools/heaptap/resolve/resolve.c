@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/path.h"
 #include "net/debuginfod.h"
+#include "profile/bounds.h"
 #include "resolve/cache.h"
 #include "resolve/jit.h"
 #include "resolve/locate.h"
@@ -27,6 +28,7 @@ struct resolver {
     struct ht_index function_index;
     struct ht_buffer missing; // names of modules whose file is not there
     size_t missing_count;
+    size_t cut_count; // places where too many functions are inlined
     struct harvest *harvests;
     size_t harvest_count, harvest_capacity;
 };
@@ -97,9 +99,13 @@ static void ask_cache(struct resolver *resolver, const struct ht_cache *cache, s
         const struct ht_cache_frame *frames = ht_cache_find(cache, address, &count);
         if (frames == NULL)
             continue;
+        uint32_t kept = profile->line_count < HT_LINES_LIMIT ? HT_INLINE_LIMIT : 1;
+        kept = count < kept ? count : kept;
         location->lines = profile->line_count;
-        location->line_count = count;
-        for (uint32_t f = 0; f < count; f++) {
+        location->line_count = kept;
+        resolver->cut_count += kept < count;
+        for (uint32_t at = 0; at < kept; at++) {
+            uint32_t f = at + 1 < kept ? at : count - 1; // the outermost stays
             uint32_t *function = &functions[frames[f].function];
             if (*function == HT_NONE)
                 *function = take_function(resolver, cache, frames[f].function);
@@ -476,6 +482,9 @@ void ht_resolve_profile(struct ht_profile *profile, const struct ht_resolve_opti
     if (resolver.missing_count > 0 && !options->quiet)
         ht_warn("no names for %s: the file%s cannot be read here", resolver.missing.data,
                 resolver.missing_count > 1 ? "s" : "");
+    if (resolver.cut_count > 0)
+        ht_warn("at %zu places more functions are inlined than are kept: %d each, %d in all",
+                resolver.cut_count, HT_INLINE_LIMIT, HT_LINES_LIMIT);
     ht_buffer_free(&resolver.missing);
     ht_index_free(&resolver.function_index);
     free(resolver.cache_folder);

@@ -8,12 +8,16 @@
 
 #include <stdlib.h>
 
+enum { VALUES_LIMIT = 1 << 24 }; // of all nodes, with 100 bytes of each
+
 struct builder {
     struct ht_flame *flame;
     struct ht_pairs table; // (parent, frame) -> node
     double *weight;        // by node: its largest part of any sample type
     struct ht_flame_plan plan;
-    uint32_t depth_limit; // of the sample's stack, by the plan
+    uint32_t depth_limit; // of the sample's stack, by the plan, or where no node can be added
+    size_t node_limit;
+    bool is_full;
 };
 
 // With a plan, all that goes from a node is in one child of it, which stands for no frame.
@@ -39,9 +43,15 @@ static uint32_t add_node(struct ht_flame *flame, uint32_t parent, uint32_t frame
     return added;
 }
 
+// HT_NONE: there are too many.
 static uint32_t find_or_add(struct builder *builder, uint32_t parent, uint32_t frame)
 {
     bool is_new;
+    if (builder->flame->node_count >= builder->node_limit) {
+        const uint32_t *known = ht_pairs_find(&builder->table, parent, frame);
+        builder->is_full = builder->is_full || known == NULL;
+        return known != NULL ? *known : HT_NONE;
+    }
     uint32_t *node = ht_pairs_at(&builder->table, parent, frame, &is_new);
     if (is_new)
         *node = add_node(builder->flame, parent, frame);
@@ -76,6 +86,10 @@ static uint32_t add_location(struct builder *builder, uint32_t parent, uint32_t 
     uint32_t skipped = location->line_count == 0 ? 0 : location->line_count - (end - first); // by --noinlines
     for (uint32_t at = end; at > first && flame->nodes[parent].depth < builder->depth_limit; at--) {
         uint32_t child = find_or_add(builder, parent, flame->names.location_nodes[at - 1]);
+        if (child == HT_NONE) {
+            builder->depth_limit = flame->nodes[parent].depth;
+            break;
+        }
         struct ht_flame_node *node = &flame->nodes[child];
         if (at == end)
             node->is_called = true;
@@ -127,7 +141,8 @@ static void add_samples(struct builder *builder, const bool *is_base)
         for (uint32_t frame = sample->frame_count; frame > 0; frame--)
             node = add_location(builder, node, profile->frames[sample->frames + frame - 1]);
         if (share != NULL && share->frames > share->depth) {
-            node = find_or_add(builder, node, HT_NONE);
+            uint32_t rest = find_or_add(builder, node, HT_NONE);
+            node = rest != HT_NONE ? rest : node;
             flame->nodes[node].cut_frames += share->cut_frames;
         }
         int64_t *self = (is_base[i] ? flame->base.self : flame->now.self) + node * flame->type_count;
@@ -394,13 +409,16 @@ int ht_flame_build_planned(struct ht_flame *flame, struct ht_report *report, siz
         return ht_fail(
             "--mean does not go with a flame graph: means of callees do not add up to their caller's");
     *flame = (struct ht_flame){.report = report, .type_count = report->profile->sample_type_count};
-    struct builder builder = {.flame = flame};
+    struct builder builder = {.flame = flame, .node_limit = VALUES_LIMIT / (flame->type_count + 1)};
     bool *is_base = find_base(flame);
     ht_graph_build_names(&flame->names, report, true);
     ht_flame_plan(flame, is_base, planned_frames, &builder.plan);
     flame->cut_fraction = builder.plan.cut_fraction;
     add_node(flame, HT_NONE, HT_NONE);
     add_samples(&builder, is_base);
+    if (builder.is_full)
+        ht_warn("the flame graph is made of the first %zu frames: what is above them counts to their callers",
+                builder.node_limit);
     sum_values(flame);
     weigh(&builder);
     keep(&builder);

@@ -177,6 +177,18 @@ static void share_out(struct planner *planner)
     }
 }
 
+// With the inlined functions.
+static size_t frames_of(const struct planner *planner, const struct ht_sample *sample)
+{
+    const struct ht_flame *flame = planner->flame;
+    size_t frames = 0;
+    for (uint32_t i = 0; i < sample->frame_count; i++) {
+        uint32_t location = flame->report->profile->frames[sample->frames + i];
+        frames += flame->names.location_first[location + 1] - flame->names.location_first[location];
+    }
+    return frames;
+}
+
 // Fills `samples` and says how many frames they have. Fails with a base and with values below zero: there
 // changes are shown, and those of frames that are cut together could cancel each other.
 static bool take_samples(struct planner *planner, const bool *is_base, size_t *ret_frames)
@@ -194,7 +206,7 @@ static bool take_samples(struct planner *planner, const bool *is_base, size_t *r
         if (!has_value)
             continue;
         planner->samples[planner->sample_count++] = (uint32_t)i;
-        frames += profile->samples[i].frame_count;
+        frames += frames_of(planner, &profile->samples[i]);
     }
     *ret_frames = frames;
     return true;
