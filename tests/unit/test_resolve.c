@@ -152,6 +152,14 @@ static void check_demangled(const char *symbol, enum ht_demangle mode, const cha
 static void test_demangle(void **state)
 {
     (void)state;
+    enum { STUBS = 1 << 18 };
+    char *stubs = ht_alloc(4 * STUBS + 6); // a stub of a stub of a stub ... is none
+    memcpy(stubs, "_Z1fv", 5);
+    for (size_t i = 0; i <= STUBS; i++) {
+        memcpy(stubs + 5 + 4 * i, i < STUBS ? "@plt" : "", i < STUBS ? 4 : 1);
+    }
+    check_demangled(stubs, HT_DEMANGLE_SIMPLE, NULL);
+    free(stubs);
 #ifdef HT_HAVE_LIBIBERTY
     const char *vector = "_ZNSt6vectorIiSaIiEE9push_backEOi";
     check_demangled(vector, HT_DEMANGLE_SIMPLE, "std::vector::push_back");

@@ -202,18 +202,22 @@ static char *demangle(const char *symbol, enum ht_demangle mode)
 
 #endif
 
+static char *demangle_plain(const char *symbol, enum ht_demangle mode)
+{
+    char *name = demangle(symbol, mode);
+    return name != NULL || strncmp(symbol, "_Z", 2) == 0 ? name : rust_readable(symbol);
+}
+
 char *ht_demangle(const char *symbol, enum ht_demangle mode)
 {
-    if (mode == HT_DEMANGLE_NONE)
-        return NULL;
-    size_t length = strlen(symbol);
+    size_t length = mode != HT_DEMANGLE_NONE ? strlen(symbol) : 0;
     if (length > 4 && strcmp(symbol + length - 4, "@plt") == 0) { // of a stub for that function
-        char *function = ht_format("%.*s", (int)(length - 4), symbol), *inner = ht_demangle(function, mode);
+        char *function = ht_format("%.*s", (int)(length - 4), symbol),
+             *inner = demangle_plain(function, mode);
         char *stub = inner != NULL ? ht_format("%s@plt", inner) : NULL;
         free(function);
         free(inner);
         return stub;
     }
-    char *name = demangle(symbol, mode);
-    return name != NULL || strncmp(symbol, "_Z", 2) == 0 ? name : rust_readable(symbol);
+    return length > 0 ? demangle_plain(symbol, mode) : NULL;
 }

@@ -159,7 +159,7 @@ void ht_message_put_text(struct ht_buffer *content, const char *text)
 
 const void *ht_message_bytes(struct ht_message *message, size_t bytes)
 {
-    if (bytes > ht_message_rest(message)) {
+    if (bytes > ht_message_rest(message) || message->content.data == NULL) {
         message->is_bad = true;
         return NULL;
     }
@@ -180,7 +180,7 @@ uint64_t ht_message_number(struct ht_message *message)
 const char *ht_message_text(struct ht_message *message)
 {
     size_t rest = ht_message_rest(message);
-    const char *at = message->content.data + message->at;
+    const char *at = rest > 0 ? message->content.data + message->at : NULL;
     const char *end = rest > 0 ? memchr(at, '\0', rest) : NULL;
     if (end == NULL) {
         message->is_bad = true;

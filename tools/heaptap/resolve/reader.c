@@ -193,6 +193,8 @@ int ht_reader_open(struct ht_reader *reader, int fd, const char *name, const str
         return result;
     *ret_module = (struct ht_reader_module){0};
     ht_elf_build_id_given(ht_message_text(&answer), ret_module->build_id);
+    if (ret_module->build_id[strspn(ret_module->build_id, "0123456789abcdef")] != '\0')
+        ret_module->build_id[0] = '\0';
     bool is_debug_only = ht_message_number(&answer) != 0;
     uint64_t count = ht_message_number(&answer);
     struct ht_segment *segments = NULL;
