@@ -188,9 +188,9 @@ def check_profiles():
     path = write_profile("long.pb.gz", p)
     for words in (["top"], ["traces"], ["tags"], ["comments"], ["raw"], ["folded"], ["tree", "--json"], ["callgrind"], ["dot"]):
         out, errors, most = measured(*words, path)
-        test.need("texts are longer than is shown of them: 4096 bytes" in errors, "%s: %s", words, errors)
-        test.need(max(map(len, out.splitlines())) < 128 << 10 or "--json" in words, "%s: a line of %d", words, max(map(len, out.splitlines())))
-        test.need("m" * 4097 not in out and "n" * 4097 not in out and "c" * 4097 not in out, "%s shows a whole text", words)
+        test.need("texts are longer than is shown of them: 16384 bytes" in errors, "%s: %s", words, errors)
+        test.need(max(map(len, out.splitlines())) < 512 << 10 or "--json" in words, "%s: a line of %d", words, max(map(len, out.splitlines())))
+        test.need("m" * 16385 not in out and "n" * 16385 not in out and "c" * 16385 not in out, "%s shows a whole text", words)
     whole = test.path("whole.pb")
     measured("proto", "-o", whole, path)
     test.need(b"n" * MB in gzip.decompress(open(whole, "rb").read()), "proto cuts texts")

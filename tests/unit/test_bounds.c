@@ -104,7 +104,7 @@ static void test_texts(void **state)
     memcpy(name + HT_TEXT_LIMIT_BYTES - 4, "\xc3\xa4zzz", 6);
     uint32_t beyond = ht_profile_intern_text(p, name);
     ht_profile_bound_texts(p);
-    expect_note("1 texts are longer than is shown of them: 4096 bytes");
+    expect_note("1 texts are longer than is shown of them: 16384 bytes");
     assert_int_equal(p->strings[within].length, HT_TEXT_LIMIT_BYTES);
     assert_int_equal(p->strings[beyond].length, HT_TEXT_LIMIT_BYTES - 1); // no half of a character
     assert_string_equal(ht_profile_text(p, beyond) + HT_TEXT_LIMIT_BYTES - 5, "a...");

@@ -9,7 +9,7 @@ enum {
     HT_INLINE_LIMIT = 256,              // functions that are inlined in one place
     HT_EXPANDED_FRAMES_LIMIT = 1 << 27, // of all stacks, with the inlined functions
     HT_LINES_LIMIT = 1 << 24,           // that names for addresses give to a profile
-    HT_TEXT_LIMIT_BYTES = 4096,         // of a text that is shown
+    HT_TEXT_LIMIT_BYTES = 16384,        // of a text that is shown
     HT_SHORT_TEXT_LIMIT_BYTES = 256,    // where those of all frames would be more than a gigabyte
     HT_SAMPLE_TYPES_LIMIT = 1024,
     HT_COMMENTS_LIMIT = 1 << 16,
