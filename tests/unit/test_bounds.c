@@ -135,8 +135,8 @@ static void test_labels(void **state)
     enum { LABELS = 1000000, KEYS = 1000 };
     struct ht_profile *p = make();
     struct ht_label_order order;
-    p->labels = ht_alloc_zero(LABELS, sizeof *p->labels);
-    p->label_count = p->label_capacity = LABELS;
+    HT_RESERVE(p->labels, p->label_capacity, LABELS);
+    p->label_count = LABELS;
     for (uint32_t i = 0; i < LABELS; i++) {
         char key[16];
         snprintf(key, sizeof key, "k%03u", i * 7919 % KEYS);
@@ -153,6 +153,25 @@ static void test_labels(void **state)
         assert_true((a->text == 0) != (b->text == 0) || by_key <= 0);
         assert_true((a->text == 0) != (b->text == 0) || by_key != 0 || a->number < b->number);
     }
+    ht_profile_free(p);
+}
+
+// Whoever asks for a type that is not there is not told all of a thousand long names.
+static void test_type_names(void **state)
+{
+    (void)state;
+    struct ht_profile *p = ht_profile_new();
+    char name[5000];
+    size_t index;
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = '\0';
+    for (int i = 0; i < 1000; i++) {
+        ht_profile_add_sample_type(p, i == 0 ? "first" : name, "bytes");
+    }
+    assert_int_equal(ht_profile_sample_index(p, "none", &index), -1);
+    assert_non_null(strstr(ht_error(), "the profile has: first, nnn"));
+    assert_non_null(strstr(ht_error(), "n..., n"));
+    assert_null(strstr(ht_error(), "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"));
     ht_profile_free(p);
 }
 
@@ -177,9 +196,10 @@ static void test_units(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inlines), cmocka_unit_test(test_expanded_frames),
-        cmocka_unit_test(test_texts),   cmocka_unit_test(test_texts_of_frames),
-        cmocka_unit_test(test_labels),  cmocka_unit_test(test_units),
+        cmocka_unit_test(test_inlines),    cmocka_unit_test(test_expanded_frames),
+        cmocka_unit_test(test_texts),      cmocka_unit_test(test_texts_of_frames),
+        cmocka_unit_test(test_labels),     cmocka_unit_test(test_units),
+        cmocka_unit_test(test_type_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

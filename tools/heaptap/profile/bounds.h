@@ -11,7 +11,7 @@ enum {
     HT_LINES_LIMIT = 1 << 24,           // that names for addresses give to a profile
     HT_TEXT_LIMIT_BYTES = 16384,        // of a text that is shown
     HT_SHORT_TEXT_LIMIT_BYTES = 256,    // where those of all frames would be more than a gigabyte
-    HT_SAMPLE_TYPES_LIMIT = 1024,
+    HT_SAMPLE_TYPES_LIMIT = 1024,       // of a profile that has samples
     HT_COMMENTS_LIMIT = 1 << 16,
 };
 

@@ -207,8 +207,6 @@ static int take_function(struct decoder *decoder, const struct ht_function_recor
 
 static int take_sample_type(struct ht_profile *profile, const struct ht_value_type *type)
 {
-    if (profile->sample_type_count == HT_SAMPLE_TYPES_LIMIT)
-        return ht_fail("too many sample types: more than %d", HT_SAMPLE_TYPES_LIMIT);
     HT_RESERVE(profile->sample_types, profile->sample_type_capacity, profile->sample_type_count + 1);
     profile->sample_types[profile->sample_type_count++] = *type;
     return 0;
@@ -366,6 +364,8 @@ static int resolve_references(struct decoder *decoder)
     struct ht_profile *profile = decoder->profile;
     if (profile->sample_count > 0 && profile->sample_type_count == 0)
         return ht_wire_malformed("samples without sample types");
+    if (profile->sample_count > 0 && profile->sample_type_count > HT_SAMPLE_TYPES_LIMIT)
+        return ht_fail("too many sample types: more than %d", HT_SAMPLE_TYPES_LIMIT);
     if (profile->sample_count > 0 && decoder->values_per_sample != profile->sample_type_count)
         return ht_fail("malformed profile: samples have %zu values for %zu sample types",
                        decoder->values_per_sample, profile->sample_type_count);

@@ -312,15 +312,20 @@ int ht_profile_check(const struct ht_profile *profile)
 
 static int fail_with_names(const struct ht_profile *profile, const char *name)
 {
+    enum { MOST_NAMES = 64, MOST_BYTES = 60 };
     struct ht_buffer list = {0};
-    const char *names[64];
+    const char *names[MOST_NAMES];
     size_t count = 0;
-    for (size_t i = 0; i < profile->sample_type_count; i++) {
-        const char *type = ht_profile_text(profile, profile->sample_types[i].type);
-        ht_buffer_printf(&list, "%s%s", i > 0 ? ", " : "", type);
-        if (count < 64)
-            names[count++] = type;
+    for (; count < profile->sample_type_count && count < MOST_NAMES; count++) {
+        names[count] = ht_profile_text(profile, profile->sample_types[count].type);
+        size_t length = strnlen(names[count], MOST_BYTES + 1);
+        bool is_long = length > MOST_BYTES;
+        length = is_long ? ht_text_whole(names[count], MOST_BYTES) : length;
+        ht_buffer_printf(&list, "%s%.*s%s", count > 0 ? ", " : "", (int)length, names[count],
+                         is_long ? "..." : "");
     }
+    if (count < profile->sample_type_count)
+        ht_buffer_text(&list, " ...");
     const char *nearest = ht_nearest(name, names, count);
     if (nearest != NULL)
         ht_fail("no sample type '%s'; did you mean '%s'? The profile has: %s", name, nearest, list.data);
