@@ -3,20 +3,21 @@
 # once, two runs have no growth per minute, and what the exit had freed is told.
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from e2e import BUILD, SHIM, Test, clean_environment  # noqa: E402
+from e2e import BUILD, COMMAND, SHIM, Test, clean_environment  # noqa: E402
 from heap_profile import Profile  # noqa: E402
 
 HOST = BUILD + "/e2e/family_host"
 SHARED, OWN = 400 * 10000, 20 * 5000
 
 
-def start(*arguments, **variables):
+def start(*arguments, program=HOST, **variables):
     out = test.new_folder("out%d" % len(test.processes))
-    host = test.start([HOST, *arguments], test.shim(out, rate=1, **variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    host = test.start([program, *arguments], test.shim(out, rate=1, **variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                       bufsize=1)
     return out, host, [int(word) for word in host.stdout.readline().split()]
 
@@ -146,8 +147,32 @@ def container():
     host.wait(timeout=60)
 
 
+def where_it_was_built():
+    """A name means the process also where its program lies under that name; a snapshot of that name is a snapshot."""
+    folder = test.new_folder("built")
+    shutil.copy(HOST, folder + "/built_here")
+    out, host, _ = start("alone", program=folder + "/built_here")
+    for words in (["ps", "built_here"], ["top", "built_here"], ["top", "-n", "3", "built_here"], ["snap", "-o", out, "built_here"],
+                  ["rate", "built_here", "1"], ["diff", "PROFILE", "built_here"]):
+        words = [test.files(out)[0] if word == "PROFILE" else word for word in words]
+        done = test.run([COMMAND, *words], cwd=folder)
+        test.need(done.returncode == 0, "%s where the program lies: %d %s", words, done.returncode, done.errors)
+    done = test.run([COMMAND, "top", "./built_here"], cwd=folder)
+    test.need(done.returncode == 2 and "is a program" in done.errors, "./built_here: %s", done.errors)
+    os.unlink(folder + "/built_here")
+    shutil.copy(test.files(out)[0], folder + "/built_here")
+    os.chmod(folder + "/built_here", 0o644)
+    test.heaptap("stop", host.pid)
+    done = test.run([COMMAND, "comments", "built_here"], cwd=folder)
+    test.need("# heaptap: trigger=manual" in done.output and "active=0" not in done.output, "a snapshot of that name: %s%s",
+              done.output, done.errors)
+    host.stdin.close()
+    host.wait(timeout=60)
+
+
 with Test("several") as test:
     family()
     at_exit()
     arguments()
     container()
+    where_it_was_built()

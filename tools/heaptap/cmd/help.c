@@ -26,7 +26,7 @@ const char ht_inputs_text[] =
     "Wherever a profile is named, it can be a file (.pb.gz or plain, of any program that writes pprof profiles), the "
     "PID or the name of a profiled program, the region that a dead one left behind (FILE.live), the URL of a /debug/pprof "
     "endpoint (http://, https://, host:port or host:port/path; host:port alone is its heap profile), or - for "
-    "standard input. A name is a word without a slash or a colon that is no file's here (./NAME is one), and stands for all "
+    "standard input. A name is a word without a slash or a colon that is no file's here but a program's (./NAME is a file), and stands for all "
     "profiled processes that are called so. A number is a pid, also that of a process in its container; a "
     "file of such a name is written ./NUMBER. Several are added up; of several snapshots that heaptap took of one "
     "process the newest is meant, and what forked processes share counts once. --sum adds up everything.\n\n"

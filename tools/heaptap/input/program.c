@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "elf/image.h"
+#include "region/target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,14 @@ int ht_load_take_program(struct ht_load *load, char ***operands, int *count)
 {
     if (*count < 1 || !ht_elf_is_file((*operands)[0]))
         return 0;
-    if (*count == 1)
+    if (*count == 1) { // or the process of that name
+        struct ht_strings names = ht_target_names(*operands, 1);
+        bool runs = names.count > 1 || strcmp(names.items[0], (*operands)[0]) != 0;
+        ht_target_names_free(&names);
+        if (runs)
+            return 0;
         return ht_fail("%s is a program; name its profile, or a PID, behind it", (*operands)[0]);
+    }
     load->program = (*operands)[0];
     ++*operands;
     --*count;

@@ -67,10 +67,14 @@ static int open_process(const char *argument, int flags, struct ht_target *targe
     return 0;
 }
 
+// A program's file is no snapshot: where people build, it lies there under the name of its process.
 static bool is_name(const char *argument)
 {
-    return argument[0] != '\0' && argument[0] != '-' && strpbrk(argument, "/:") == NULL &&
-           !ht_target_matches(argument) && access(argument, F_OK) != 0;
+    struct stat stat_of;
+    if (argument[0] == '\0' || argument[0] == '-' || strpbrk(argument, "/:") != NULL ||
+        ht_target_matches(argument))
+        return false;
+    return stat(argument, &stat_of) != 0 || (S_ISREG(stat_of.st_mode) && (stat_of.st_mode & 0111) != 0);
 }
 
 static void add_name(struct ht_strings *names, const char *name)

@@ -24,7 +24,8 @@ struct ht_target {
 bool ht_target_matches(const char *argument);
 
 // The arguments with the pids of the profiled processes in the place of their name. A name is a word that is
-// neither of the above, has no slash and no colon, and is no file's here; one that nobody has stays as it is.
+// neither of the above, has no slash and no colon, and is no file's here but a program's; one that nobody has
+// stays as it is.
 // Free with ht_target_names_free.
 struct ht_strings ht_target_names(char *const *arguments, size_t count);
 void ht_target_names_free(struct ht_strings *names);
