@@ -11,7 +11,7 @@ const struct ht_check_row ht_check_rows[HT_CHECK_ROWS] = {
     {"strings", "R4 T1", ht_check_strings},
     {"modules", "R4 M1 M2", ht_check_modules},
     {"kinds", "R4 K1 K2 K3", ht_check_kinds},
-    {"entries", "R4 E1 E2 E3 E5", ht_check_entries},
+    {"entries", "R4 E1 E2 E3 E5 E6", ht_check_entries},
     {"live_samples", "L1 L2 L3 L5 L6 L8", ht_check_live},
     {"live_sums", "E4", ht_check_sums},
 };

@@ -23,6 +23,9 @@
 //     rate) to 1/P(size, floor): sums of estimates may then exceed what the entry ever got, by that factor
 //     and no more, and the rule is about the weights before.
 //  E5 what an entry began with in a forked child is in the region, and not more than the entry ever got.
+//  E6 the variance of an entry is a finite number, not below 0, and 0 where every weight was 1. Of weights
+//  that add up to a known sum the least comes when all are equal, the most when one has all that is above 1.
+//  It is added behind objects and bytes, so that a call under way makes it smaller only.
 // The rows are run in their order, and a row goes by what those before it have found sound.
 #ifndef HT_RECORD_CHECK_H
 #define HT_RECORD_CHECK_H
@@ -59,7 +62,7 @@ const char *ht_check_stacks(struct ht_check *check);  // R2, R4, S1, S2
 const char *ht_check_strings(struct ht_check *check); // R4, T1
 const char *ht_check_modules(struct ht_check *check); // R4, M1, M2
 const char *ht_check_kinds(struct ht_check *check);   // R4, K1, K2, K3
-const char *ht_check_entries(struct ht_check *check); // R4, E1, E2, E3, E5
+const char *ht_check_entries(struct ht_check *check); // R4, E1, E2, E3, E5, E6
 const char *ht_check_live(struct ht_check *check);    // L1, L2, L3, L5, L6, L8
 const char *ht_check_sums(struct ht_check *check);    // E4
 

@@ -5,6 +5,7 @@
 #include "record/kinds.h"
 #include "sys/atomic.h"
 
+#include <float.h>
 #include <string.h>
 
 // ---- Chains.
@@ -325,6 +326,38 @@ static bool ht_values_fit(const struct ht_entry *entry, const struct ht_kind_for
             bytes + bytes_error >= (objects - objects_error) * least);
 }
 
+// E6. `under_way` as above.
+static bool ht_variance_fits(const struct ht_entry *entry, const struct ht_kind_form *form, double under_way)
+{
+    double variance;
+    memcpy(&variance, &entry->values[HT_ENTRY_VARIANCE], sizeof variance);
+    if (!(variance >= 0 && variance <= DBL_MAX)) {
+        return false;
+    }
+    double unit = 1.0 / (double)(UINT64_C(1) << form->count_shift);
+    double amount_unit = 1.0 / (double)(UINT64_C(1) << form->amount_shift);
+    double samples = (double)entry->values[HT_ENTRY_SAMPLES];
+    double objects = (double)entry->values[HT_ENTRY_COUNT] * unit;
+    double bytes = ((double)entry->values[HT_ENTRY_AMOUNT] + samples + 1) * amount_unit;
+    double error = (samples + 1) * unit + objects * 1e-9;
+    double beyond = objects + error - samples + under_way; // the sum of weight - 1
+    double most = bytes * bytes;
+    if ((form->flags & HT_KIND_HAS_SIZES) != 0) {
+        double bound = (double)ht_size_class_bound(entry->size_class);
+        double all_in_one = beyond > 0 ? bound * bound * beyond * (beyond + 1) : 0;
+        most = all_in_one < most ? all_in_one : most;
+    }
+    if (variance > most * (1 + 1e-9)) {
+        return false;
+    }
+    double low = objects - error; // of the objects
+    if ((form->flags & HT_KIND_HAS_SIZES) == 0 || under_way > 0 || samples == 0 || low <= samples) {
+        return true;
+    }
+    double least = entry->size_class > 0 ? (double)ht_size_class_bound(entry->size_class - 1u) : 0;
+    return variance * (1 + 1e-9) >= least * least * low * (low - samples) / samples;
+}
+
 static const char *ht_look_at_entry(struct ht_chains *chains, uint32_t ref, const void *record)
 {
     struct ht_check *check = chains->check;
@@ -348,6 +381,10 @@ static const char *ht_look_at_entry(struct ht_chains *chains, uint32_t ref, cons
     double under_way = check->moment == HT_CHECK_STOPPED ? HT_CHECK_THREADS : 0;
     if (check->moment != HT_CHECK_RUNNING && !ht_values_fit(entry, form, under_way)) {
         return ht_check_say(check, "E3", "an entry's samples, objects and bytes do not fit together", ref);
+    }
+    bool keeps = (ht_load_relaxed(&check->view->header->keeps) & HT_KEEPS_VARIANCE) != 0;
+    if (keeps && check->moment != HT_CHECK_RUNNING && !ht_variance_fits(entry, form, under_way)) {
+        return ht_check_say(check, "E6", "an entry's variance is not that of its samples", ref);
     }
     return NULL;
 }

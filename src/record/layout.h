@@ -75,6 +75,10 @@ enum ht_health {
 // rounded once, in the file.
 enum ht_entry_value {
     HT_ENTRY_SAMPLES = 0, // how many samples
+    // A double's bits: the sum over the samples of amount^2 * (1-P)/P^2, which is the estimate of the error's
+    // square in the sum of amount/P (Horvitz and Thompson 1952); only where the header says
+    // HT_KEEPS_VARIANCE.
+    HT_ENTRY_VARIANCE = 1,
     // Added to in one step (sys/pair.h), so that whoever dies in between leaves no half entry.
     HT_ENTRY_COUNT = 2,  // sum of weights: objects, contentions, ...
     HT_ENTRY_AMOUNT = 3, // sum of amount * weight: bytes, nanoseconds, ...
@@ -284,7 +288,9 @@ struct ht_region_header {
     uint64_t inherited_start; // start_ticks of that process
     int64_t held_bytes;       // live heap, estimated (hooks)
     struct ht_recent recent[HT_RECENT_SLOTS];
-    uint64_t spare[9]; // zero in version 1
+    uint32_t keeps; // HT_KEEPS_*: what entries have beyond what those of the first builds had
+    uint32_t spare_half;
+    uint64_t spare[8]; // zero in version 1
     // The allocator behind the recorder (trigger/allocator.c); zero: written before there were these words.
     uint32_t allocator;         // enum ht_allocator
     uint32_t allocator_flags;   // HT_ALLOCATOR_UNSEEN, ...
@@ -331,6 +337,8 @@ _Static_assert(sizeof(struct ht_entry) == 64, "entries are read by other builds 
 _Static_assert(offsetof(struct ht_entry, values[HT_ENTRY_COUNT]) % 16 == 0 &&
                    (int)HT_ENTRY_AMOUNT == (int)HT_ENTRY_COUNT + 1,
                "count and amount are one pair");
+
+#define HT_KEEPS_VARIANCE 1u // without it the errors of totals are unknown, not 0
 
 #define HT_LABELS_THREAD 1u
 #define HT_LABELS_USER   2u

@@ -233,6 +233,7 @@ void ht_region_describe(struct ht_region_header *header, const struct ht_identit
     header->version = HT_REGION_VERSION;
     header->header_bytes = HT_REGION_HEADER_BYTES;
     header->module_bytes = sizeof(struct ht_module);
+    header->keeps = HT_KEEPS_VARIANCE;
     header->pid = identity->pid;
     header->uid = identity->uid;
     header->parent_pid = identity->parent_pid;

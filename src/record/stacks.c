@@ -214,6 +214,19 @@ uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t l
     return (uint32_t)(offset / HT_REF_UNIT);
 }
 
+// Adds to a sum of squares that is kept as a double's bits. Signs and infinities do not come up: what is
+// added is above 0 and below 2^64^2 * 2^64^2.
+static void ht_add_double(uint64_t *word, double value)
+{
+    uint64_t seen = ht_load_relaxed(word), wanted;
+    double sum;
+    do {
+        memcpy(&sum, &seen, sizeof sum);
+        sum += value;
+        memcpy(&wanted, &sum, sizeof wanted);
+    } while (!__atomic_compare_exchange_n(word, &seen, wanted, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
 void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount, double weight, double noise)
 {
     struct ht_entry *entry = ht_region_at(region, entry_ref);
@@ -230,6 +243,10 @@ void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount,
     }
     ht_add_relaxed(&entry->values[HT_ENTRY_SAMPLES], 1);
     ht_add_pair(&entry->values[HT_ENTRY_COUNT], counts, amounts);
+    if (weight > 1.0) { // an exact sample has no error: no further step for it
+        ht_add_double(&entry->values[HT_ENTRY_VARIANCE],
+                      (double)amount * (double)amount * weight * (weight - 1));
+    }
 }
 
 static bool ht_entry_began(void *arg, uint32_t ref, const struct ht_entry *entry)

@@ -17,7 +17,7 @@ uint32_t ht_entry_intern(struct ht_region *region, uint32_t kind, const uint64_t
 uint32_t ht_string_intern(struct ht_region *region, const char *text, uint32_t length_bytes);
 
 // Adds one sample to an entry's totals. `amount`: its size in bytes, its length in nanoseconds, ...; weight =
-// 1/P; noise in [0, 1) rounds the fixed point without bias.
+// 1/P; noise in [0, 1) rounds the fixed point without bias. The variance comes last (E6).
 void ht_entry_add(struct ht_region *region, uint32_t entry_ref, uint64_t amount, double weight, double noise);
 
 // What all entries hold by now is what a forked child began with. Context: the one who makes the region,

@@ -342,6 +342,38 @@ static void more_samples_than_objects(void)
 {
     entry(0)->values[HT_ENTRY_SAMPLES] *= 1000;
 }
+static void set_variance(unsigned i, double variance)
+{
+    memcpy(&entry(i)->values[HT_ENTRY_VARIANCE], &variance, sizeof variance);
+}
+static void variance_is_nan(void)
+{
+    set_variance(0, NAN);
+}
+static void variance_is_infinite(void)
+{
+    set_variance(0, HUGE_VAL);
+}
+static void variance_below_zero(void)
+{
+    set_variance(0, -1);
+}
+static void variance_too_large(void)
+{
+    set_variance(0, 1e30);
+}
+static void variance_too_small(void)
+{
+    set_variance(0, 1);
+}
+static void variance_of_exact_samples(void)
+{
+    const uint64_t frames[] = {0x555500001010};
+    uint32_t ref = ht_entry_intern(&region, HT_KIND_HEAP, frames, 1, 0, ht_size_class(100), 0);
+    ht_entry_add(&region, ref, 100, 1, 0);
+    entries[0] = ref;
+    set_variance(0, 100);
+}
 static void began_nowhere(void)
 {
     entry(0)->inherited_ref = UINT32_MAX;
@@ -420,8 +452,11 @@ static void rank_below_rate(void)
 }
 static void more_live_than_ever(void)
 {
+    double variance;
+    memcpy(&variance, &entry(0)->values[HT_ENTRY_VARIANCE], sizeof variance);
     for (int i = HT_ENTRY_SAMPLES; i < HT_ENTRY_VALUES; i++)
         entry(0)->values[i] /= 2;
+    set_variance(0, variance / 2);
 }
 static void level_of_nobody(void)
 {
@@ -497,6 +532,12 @@ static const struct damage {
     ROW("E3", more_samples_than_objects),
     ROW("E3", more_bytes_than_objects),
     ROW("E3", fewer_bytes_than_objects),
+    ROW("E6", variance_is_nan),
+    ROW("E6", variance_is_infinite),
+    ROW("E6", variance_below_zero),
+    ROW("E6", variance_too_large),
+    ROW("E6", variance_too_small),
+    ROW("E6", variance_of_exact_samples),
     ROW("E5", began_nowhere),
     ROW("E5", began_with_more),
     ROW("L1", key_of_another_bucket),

@@ -115,6 +115,38 @@ static void test_many_threads_agree(void **state)
     }
 }
 
+static double variance_of(const struct ht_entry *entry)
+{
+    double variance;
+    memcpy(&variance, &entry->values[HT_ENTRY_VARIANCE], sizeof variance);
+    return variance;
+}
+
+#define ADDS 20000u
+
+static void *add_samples(void *arg)
+{
+    for (unsigned i = 0; i < ADDS; i++)
+        ht_entry_add(&shared, *(uint32_t *)arg, 8, 2, 0);
+    return NULL;
+}
+
+// No thread's part of the sum is lost; every step of it is a whole number, so that it is exact.
+static void test_variances_add_up(void **state)
+{
+    (void)state;
+    shared = make_plain_region(1 << 20);
+    assert_int_equal(shared.header->keeps, HT_KEEPS_VARIANCE);
+    uint32_t ref = ht_entry_intern(&shared, HT_KIND_HEAP, frames, 3, 0, ht_size_class(8), 0);
+    pthread_t threads[4];
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, add_samples, &ref), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_true(variance_of(ht_region_at(&shared, ref)) == 4.0 * ADDS * 8 * 8 * 2);
+    ht_region_destroy(&shared);
+}
+
 // The same stack under two kinds is two entries, also where there is no memory for stacks any more.
 static void test_kinds_do_not_mix(void **state)
 {
@@ -134,6 +166,9 @@ static void test_kinds_do_not_mix(void **state)
     assert_int_equal(other_entry->values[HT_ENTRY_COUNT], 2.5 * 16);
     assert_int_equal(other_entry->values[HT_ENTRY_AMOUNT], 2500);
     assert_int_equal(heap_entry->values[HT_ENTRY_COUNT], 0);
+    assert_true(variance_of(other_entry) == 1000.0 * 1000 * 2.5 * 1.5);
+    ht_entry_add(&region, other, 1000, 1, 0); // an exact sample has none
+    assert_true(variance_of(other_entry) == 1000.0 * 1000 * 2.5 * 1.5);
     for (uint64_t i = 0; region.header->health[HT_HEALTH_OVERFLOW_STACKS] == 0; i++) {
         const uint64_t deep[] = {i, i + 1, i + 2, i + 3};
         assert_int_not_equal(ht_entry_intern(&region, HT_KIND_HEAP, deep, 4, 0, 0, 0), 0);
@@ -208,7 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_heap_is_first),  cmocka_unit_test(test_so_many_and_no_more),
         cmocka_unit_test(test_many_threads_agree), cmocka_unit_test(test_kinds_do_not_mix),
-        cmocka_unit_test(test_damaged_rows),
+        cmocka_unit_test(test_variances_add_up),   cmocka_unit_test(test_damaged_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

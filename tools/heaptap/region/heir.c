@@ -97,6 +97,10 @@ static bool add_live(void *arg, const struct ht_live_copy *live)
         (uint64_t)(weight * (double)live->size_bytes * (double)(UINT64_C(1) << kind.form.amount_shift));
     entry->values[HT_ENTRY_COUNT] = began->count;
     entry->values[HT_ENTRY_AMOUNT] = began->amount;
+    double variance, bytes = (double)live->size_bytes;
+    memcpy(&variance, &entry->values[HT_ENTRY_VARIANCE], sizeof variance);
+    variance += bytes * bytes * weight * (weight - 1);
+    memcpy(&entry->values[HT_ENTRY_VARIANCE], &variance, sizeof variance);
     header->health[HT_HEALTH_INHERITED]++;
     return true;
 }
@@ -112,6 +116,7 @@ static void take_header(struct ht_region_header *header, const struct ht_process
     header->created_monotonic_ns = ht_clock_ns(CLOCK_MONOTONIC);
     header->created_unix_ns = ht_clock_ns(CLOCK_REALTIME);
     header->seq = header->exiting = 0;
+    header->keeps |= HT_KEEPS_VARIANCE; // its entries are summed anew, also those of an older build's region
     memset(header->health, 0, sizeof header->health);
 }
 
