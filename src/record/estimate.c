@@ -1,6 +1,7 @@
 // Probabilities, weights and size classes.
 #include "record/estimate.h"
 
+#include <float.h>
 #include <math.h>
 
 // Eight classes for each power of two: class bounds 1..16, then m * 2^k with m in 9..16.
@@ -40,4 +41,26 @@ double ht_live_weight(const struct ht_live_copy *live, double floor_bytes)
 {
     double rate = (double)live->rate_bytes > floor_bytes ? (double)live->rate_bytes : floor_bytes;
     return 1.0 / ht_probability(live->size_bytes, rate);
+}
+
+#define CELL_LEAST (-600)
+
+double ht_cell_bytes(int cell)
+{
+    static const float ht_roots[4] = {1.0f, 1.18920712f, 1.41421356f, 1.68179283f}; // 2^(1/4), ...
+    return ldexp((double)ht_roots[(unsigned)cell & 3], cell >> 2);
+}
+
+int ht_cell_of(double bytes)
+{
+    if (!(bytes > ht_cell_bytes(CELL_LEAST))) {
+        return CELL_LEAST;
+    }
+    int exponent;
+    frexp(bytes < (double)FLT_MAX ? bytes : (double)FLT_MAX, &exponent); // below 2^exponent
+    int cell = exponent * 4 - 1;
+    while (!(bytes > ht_cell_bytes(cell))) {
+        cell--;
+    }
+    return cell;
 }

@@ -347,6 +347,7 @@ static void ht_thin(struct ht_region *region)
     if (floor_bytes < rate) {
         floor_bytes = rate;
     }
+    floor_bytes = ht_cell_bytes(ht_cell_of_floor(floor_bytes)); // files tell ranks and floors by the grid
     do {
         floor_bytes *= 2;
     } while (floor_bytes < 1e18 && ht_survivors(&look, old_floor, floor_bytes) > 0.5);

@@ -2,6 +2,8 @@
 #include "snapshot/encode.h"
 
 #include "record/kinds.h"
+#include "record/live.h"
+#include "snapshot/births.h"
 #include "snapshot/comments.h"
 #include "snapshot/mappings.h"
 #include "snapshot/message.h"
@@ -51,6 +53,8 @@ struct ht_encoder {
     uint32_t *refs;                     // 0: no entry of this id that is ours
     uint64_t visits_left;               // of entries: damaged chains may lead in circles
     double *live_counts, *live_amounts; // NULL: the kind has no live samples
+    double *live_variances;             // of the amounts; NULL: unknown
+    struct ht_births births;
     double *inherited_counts,
         *inherited_amounts; // the part of those that is from the parent; NULL: nothing is
     uint32_t steps;         // since the clock was read
@@ -90,6 +94,11 @@ static bool ht_add_live(void *arg, const struct ht_live_copy *live)
         if (weight >= 1 && weight <= 1e18) { // anything else is a damaged record
             encoder->live_counts[id] += weight;
             encoder->live_amounts[id] += (double)live->size_bytes * weight;
+            ht_births_add(&encoder->births, id, live);
+            if (encoder->live_variances != NULL) {
+                double bytes = (double)live->size_bytes;
+                encoder->live_variances[id] += bytes * bytes * weight * (weight - 1);
+            }
             if (encoder->inherited_counts != NULL &&
                 live->birth_ns < encoder->view->header->created_monotonic_ns) {
                 encoder->inherited_counts[id] += weight;
@@ -116,6 +125,10 @@ static void ht_sum_live(struct ht_encoder *encoder)
         encoder->floor_bytes = ht_floor_of(encoder->view);
         memset(encoder->live_counts, 0, array_bytes);
         memset(encoder->live_amounts, 0, array_bytes);
+        if (encoder->live_variances != NULL) {
+            memset(encoder->live_variances, 0, array_bytes);
+        }
+        ht_births_reset(&encoder->births, encoder->floor_bytes, encoder->options->monotonic_ns);
         if (encoder->inherited_counts != NULL) {
             memset(encoder->inherited_counts, 0, array_bytes);
             memset(encoder->inherited_amounts, 0, array_bytes);
@@ -152,6 +165,9 @@ static int ht_collect_entries(struct ht_encoder *encoder, struct ht_bump *memory
             encoder->inherited_amounts = amounts;
         }
     }
+    int64_t live = has_live ? ht_live_count(encoder->view->header) : 0;
+    ht_births_init(&encoder->births, memory, live > 0 ? (uint64_t)live : 0);
+    encoder->live_variances = has_live ? ht_bump_take(memory, count * sizeof(double)) : NULL;
     encoder->visits_left = room;
     ht_view_each_entry(encoder->view, ht_note_entry, encoder);
     if (has_live) {
@@ -361,12 +377,13 @@ static bool ht_sample_values(const struct ht_encoder *encoder, const struct ht_s
     return any != 0;
 }
 
-static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry)
+// False: it is no sample, as it is all zero.
+static bool ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct ht_entry *entry)
 {
     int64_t values[HT_KIND_COLUMNS];
     struct ht_sources sources = ht_sources_of(encoder, id, entry);
     if (!ht_sample_values(encoder, &sources, values)) {
-        return;
+        return false;
     }
     uint64_t location_ids[MAX_LOCATIONS];
     HT_PB_SAMPLE sample = PERFTOOLS__PROFILES__SAMPLE__INIT;
@@ -401,16 +418,43 @@ static void ht_add_sample(struct ht_encoder *encoder, uint32_t id, const struct 
         part.n_sample = 0;
         ht_message_add(&encoder->message, &part);
     }
+    return true;
 }
 
 static void ht_add_samples(struct ht_encoder *encoder)
 {
     for (uint32_t id = 1; id <= encoder->entry_limit && encoder->message.error == 0; id++) {
-        if (encoder->refs[id] != 0) {
-            ht_add_sample(encoder, id, ht_view_at(encoder->view, encoder->refs[id], sizeof(struct ht_entry)));
+        if (encoder->refs[id] != 0 &&
+            !ht_add_sample(encoder, id,
+                           ht_view_at(encoder->view, encoder->refs[id], sizeof(struct ht_entry)))) {
+            encoder->refs[id] = 0; // no row of the births either
         }
         ht_too_late(encoder);
     }
+}
+
+static void ht_add_births(struct ht_encoder *encoder)
+{
+    struct ht_births *births = &encoder->births;
+    bool kept = (ht_load_relaxed(&encoder->view->header->keeps) & HT_KEEPS_VARIANCE) != 0;
+    ht_births_write_head(births, &encoder->message, &encoder->kind.form);
+    for (uint32_t id = 1; id <= encoder->entry_limit && encoder->message.error == 0; id++) {
+        if (encoder->refs[id] == 0) {
+            continue;
+        }
+        const struct ht_entry *entry = ht_view_at(encoder->view, encoder->refs[id], sizeof *entry);
+        struct ht_births_errors errors = {-1, -1};
+        uint64_t bits = ht_load_relaxed(&entry->values[HT_ENTRY_VARIANCE]);
+        if (kept) {
+            memcpy(&errors.total, &bits, sizeof errors.total);
+        }
+        if (encoder->live_variances != NULL) {
+            errors.live = encoder->live_variances[id];
+        }
+        ht_births_write_row(births, &encoder->kind.form, id, entry->size_class, errors);
+        ht_too_late(encoder);
+    }
+    ht_births_write_end(births);
 }
 
 int ht_encode(const struct ht_view *view, const struct ht_encode_options *options, struct ht_sink *sink,
@@ -443,6 +487,7 @@ int ht_encode(const struct ht_view *view, const struct ht_encode_options *option
         return result;
     }
     ht_add_samples(encoder);
+    ht_add_births(encoder);
     ht_comments_add(&encoder->message, view, options, encoder->floor_bytes, encoder->locations_full);
     return ht_message_end(&encoder->message);
 }
@@ -451,6 +496,8 @@ uint64_t ht_encode_memory_bytes(uint64_t region_bytes)
 {
     // Buffers and zlib's state take 0.5 MB. An entry with its stack fills at least 100 bytes of the region
     // and costs 20 here; an address costs up to 50 (a table of 12 bytes a slot while it doubles), and most
-    // stand in many stacks.
-    return 1024 * 1024 + region_bytes / 4;
+    // stand in many stacks. A live sample fills 48 bytes of it and costs 24 here, for as many as are listed.
+    uint64_t listed_bytes = HT_BIRTHS_LIMIT * sizeof(struct ht_born);
+    return 1024 * 1024 + region_bytes / 4 +
+           (region_bytes / 8 < listed_bytes ? region_bytes / 8 : listed_bytes);
 }

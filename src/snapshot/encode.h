@@ -13,6 +13,7 @@ struct ht_encode_options {
     const char *trigger;         // for the comment; NULL: none
     uint32_t seq;                // for the comment
     uint64_t time_unix_ns;       // when the snapshot was begun
+    uint64_t monotonic_ns;       // the same by CLOCK_MONOTONIC, as births are
     uint64_t rss_bytes;          // of the process without heaptap's memory; 0: unknown
     uint64_t held_lately_bytes;  // of a last snapshot: the most within the second before; 0: unknown
     uint64_t deadline_ns;        // CLOCK_MONOTONIC; 0: none

@@ -611,6 +611,62 @@ static void test_large(void **state)
     done(&region, profile);
 }
 
+// Field 1000, as src/snapshot/births_form.h says.
+static void assert_births(const pb_profile *profile, const uint8_t *expected, size_t count)
+{
+    assert_int_equal(profile->n_births, 1);
+    assert_int_equal(profile->births[0].len, count);
+    assert_memory_equal(profile->births[0].data, expected, count);
+}
+
+static void test_births(void **state)
+{
+    (void)state;
+    const uint64_t frames[] = {0x555500001010, 0x555500002010};
+    struct ht_region region = make_region(1, 4 * MIB);
+    sample(&region, frames, 1, 100, 1, 2);
+    sample(&region, frames, 1, 97, 1, 2);
+    sample(&region, frames + 1, 1, 0, 1, 2);
+#define QUANTUM 0x80, 0xad, 0xe2, 0x04
+    static const uint8_t exact[] = {
+        1, 1 | 4 | 8, 4, 0, 1, 2, 3, QUANTUM, 0, 0, 1, 0x80, 0x80, 0x80, 0xfc, 0x03, // 1.0f
+        1, 2,         0, 0, 4, 7, // error 0, two, born at 0, of the class 104
+        1, 1,         0, 0};
+    pb_profile *profile = encode_and_check(&region);
+    assert_births(profile, exact, sizeof exact);
+    done(&region, profile);
+    // A quarter of 4 MB is not enough for the list: errors instead. The sample weighs 1 / (1 - 1/e).
+    region = make_region(4096, 4 * MIB);
+    sample(&region, frames, 1, 4096, 4096, 4096 * 1.5f);
+    region.header->stripes[0].live = 1 << 20;
+    struct ht_view view = view_of(&region);
+    struct bytes bytes = {0};
+    assert_int_equal(encode(&view, &plain, 4 * MIB, &bytes), 0);
+    profile = decode(&bytes);
+    free(bytes.data);
+    double weight = 1 / (1 - exp(-1));
+    uint64_t error = (uint64_t)(4096 * sqrt(weight * (weight - 1)) + 0.5) + 1;
+    uint8_t low = (uint8_t)(error | 0x80), high = (uint8_t)(error >> 7);
+    const uint8_t errors[] = {1, 4 | 8, 4, 0, 1, 2, 3, QUANTUM, 0, 0, 0, low, high, low, high};
+    assert_births(profile, errors, sizeof errors);
+    perftools__profiles__profile__free_unpacked(profile, NULL);
+    // With room for it: its rank is two cells above that of its rate.
+    region.header->stripes[0].live = 1;
+    static const uint8_t rank[] = {1, 1 | 4 | 8, 4, 0,    1,    2,    3,    QUANTUM,
+                                   0, 0,         1, 0x80, 0x80, 0x80, 0xac, 0x04};
+    uint8_t whole[sizeof rank + 6];
+    memcpy(whole, rank, sizeof rank);
+    memcpy(whole + sizeof rank, (const uint8_t[]){low, high, 1, 0, 0, 2}, 6);
+    profile = encode_and_check(&region);
+    assert_births(profile, whole, sizeof whole);
+    perftools__profiles__profile__free_unpacked(profile, NULL);
+    // A region of before keeps no variance: unknown, not 0.
+    region.header->keeps = 0;
+    profile = encode_and_check(&region);
+    assert_int_equal(profile->births[0].data[sizeof rank], 0);
+    done_made_up(&region, profile);
+}
+
 static void test_little_memory(void **state)
 {
     (void)state;
@@ -818,10 +874,10 @@ int main(void)
         cmocka_unit_test(test_exact),           cmocka_unit_test(test_weights),
         cmocka_unit_test(test_thinned),         cmocka_unit_test(test_made_up_frames),
         cmocka_unit_test(test_labels_and_zero), cmocka_unit_test(test_gaps_and_counters),
-        cmocka_unit_test(test_large),           cmocka_unit_test(test_little_memory),
-        cmocka_unit_test(test_failures),        cmocka_unit_test(test_pprof_reads_it),
-        cmocka_unit_test(test_damaged),         cmocka_unit_test(test_circle),
-        cmocka_unit_test(test_allocator),
+        cmocka_unit_test(test_large),           cmocka_unit_test(test_births),
+        cmocka_unit_test(test_little_memory),   cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_pprof_reads_it),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_circle),          cmocka_unit_test(test_allocator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
