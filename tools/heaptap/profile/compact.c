@@ -5,6 +5,8 @@
 // in figures and order.
 #include "profile/compact.h"
 
+#include "profile/birth.h"
+
 #include <stdlib.h>
 
 // Tables being rebuilt in order of first use. Old positions map to new ones, HT_NONE: not seen yet.
@@ -171,7 +173,9 @@ static uint64_t rebuild_sample(struct merger *merger, size_t from, struct ht_sam
 {
     struct ht_profile *profile = merger->profile;
     const struct ht_sample *old = &profile->samples[from];
-    struct ht_sample sample = {*frame_end, *label_end, old->frame_count, old->label_count};
+    struct ht_sample sample = *old;
+    sample.frames = *frame_end;
+    sample.labels = *label_end;
     uint64_t hash = (uint64_t)sample.frame_count << 32 | sample.label_count;
     for (uint32_t i = 0; i < sample.frame_count; i++) {
         uint32_t location = map_location(merger, profile->frames[old->frames + i]);
@@ -191,10 +195,67 @@ static uint64_t rebuild_sample(struct merger *merger, size_t from, struct ht_sam
     return ht_hash_add(hash, 0);
 }
 
+// Adds the values of one sample to those of another.
+static void add_sample(struct ht_profile *profile, size_t to, size_t from)
+{
+    int64_t *sum = ht_profile_values(profile, to);
+    for (size_t t = 0; t < profile->sample_type_count; t++)
+        sum[t] = ht_wrap_add(sum[t], ht_profile_values(profile, from)[t]);
+    for (size_t t = 0; t < profile->sample_type_count && profile->variances != NULL; t++)
+        ht_profile_variances(profile, to)[t] += ht_profile_variances(profile, from)[t];
+}
+
+static void move_sample(struct ht_profile *profile, size_t to, size_t from)
+{
+    size_t types = profile->sample_type_count;
+    memcpy(ht_profile_values(profile, to), ht_profile_values(profile, from), types * sizeof *profile->values);
+    if (profile->variances != NULL)
+        memcpy(ht_profile_variances(profile, to), ht_profile_variances(profile, from),
+               types * sizeof *profile->variances);
+}
+
+// The births of samples that became one stand together. `before` and `became`: the samples as they were, and
+// which each is a part of now (HT_NONE: of none).
+static void join_births(struct ht_profile *profile, const struct ht_sample *before, const uint32_t *became,
+                        size_t count)
+{
+    struct ht_birth *joined = NULL;
+    size_t capacity = 0, end = 0;
+    for (size_t i = 0; i < profile->sample_count; i++)
+        profile->samples[i].birth_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (became[i] != HT_NONE)
+            profile->samples[became[i]].birth_count += before[i].birth_count;
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        profile->samples[i].births = end;
+        end += profile->samples[i].birth_count;
+        profile->samples[i].birth_count = 0;
+    }
+    HT_RESERVE(joined, capacity, end);
+    for (size_t i = 0; i < count; i++) {
+        if (became[i] == HT_NONE)
+            continue;
+        struct ht_sample *sample = &profile->samples[became[i]];
+        for (uint32_t j = 0; j < before[i].birth_count; j++)
+            joined[sample->births + sample->birth_count++] = profile->births[before[i].births + j];
+    }
+    free(profile->births);
+    profile->births = joined;
+    profile->birth_count = end;
+    profile->birth_capacity = capacity;
+}
+
 static void rebuild_samples(struct merger *merger)
 {
     struct ht_profile *profile = merger->profile;
     size_t types = profile->sample_type_count, kept = 0, frame_end = 0, label_end = 0;
+    size_t count = profile->tick_ns != 0 ? profile->sample_count : 0;
+    struct ht_sample *before = ht_realloc_array(NULL, count + 1, sizeof *before);
+    uint32_t *became = ht_realloc_array(NULL, count + 1, sizeof *became);
+    for (size_t i = 0; i < count; i++) {
+        before[i] = profile->samples[i];
+        became[i] = HT_NONE;
+    }
     for (size_t i = 0; i < profile->sample_count; i++) {
         const int64_t *values = ht_profile_values(profile, i);
         if (is_zero(values, types))
@@ -202,22 +263,26 @@ static void rebuild_samples(struct merger *merger)
         struct ht_sample sample;
         uint64_t hash = rebuild_sample(merger, i, &sample, &frame_end, &label_end);
         uint32_t equal = find_sample(merger, &sample, hash);
+        if (count > 0)
+            became[i] = equal != HT_NONE ? equal : (uint32_t)kept;
         if (equal != HT_NONE) {
-            int64_t *sum = ht_profile_values(profile, equal);
-            for (size_t t = 0; t < types; t++)
-                sum[t] = ht_wrap_add(sum[t], values[t]);
+            add_sample(profile, equal, i);
             frame_end -= sample.frame_count;
             label_end -= sample.label_count;
             continue;
         }
         profile->samples[kept] = sample;
         if (kept != i)
-            memcpy(ht_profile_values(profile, kept), values, types * sizeof *values);
+            move_sample(profile, kept, i);
         ht_index_add(&merger->sample_index, hash, (uint32_t)kept++);
     }
     profile->sample_count = kept;
     profile->frame_count = frame_end;
     profile->label_count = label_end;
+    if (count > 0)
+        join_births(profile, before, became, count);
+    free(before);
+    free(became);
 }
 
 static uint32_t *none_array(size_t count)

@@ -8,6 +8,7 @@
 #include "profile/profile.h"
 
 #include "base/error.h"
+#include "profile/birth.h"
 #include "profile/bounds.h"
 #include "profile/bytes.h"
 #include "profile/decode.h"
@@ -32,6 +33,7 @@ struct decoder {
     size_t values_per_sample; // of the first sample; all must agree
     uint64_t memory_limit;
     uint64_t dropped_comments;
+    struct ht_buffer births; // pieces of the field
 };
 
 // A sample whose numbers come one after another.
@@ -116,6 +118,9 @@ static int take_element(struct ht_wire_reader *reader, const struct ht_wire_fiel
         return ht_wire_each(value, add_value, &numbers);
     case HT_ELEMENT_COMMENT:
         return ht_wire_each(value, add_comment, decoder);
+    case HT_ELEMENT_BIRTHS:
+        ht_buffer_add(&decoder->births, (const char *)value->at, (size_t)(value->end - value->at));
+        return 0;
     default: // HT_ELEMENT_STRING
         return add_string(decoder, value);
     }
@@ -243,7 +248,8 @@ static int check_memory(const struct decoder *decoder, const struct ht_bytes *by
     if (bytes->is_gzip && GZIP_MEMORY_BYTES + GZIP_MEMORY_RATIO * bytes->source_bytes < limit)
         limit = GZIP_MEMORY_BYTES + GZIP_MEMORY_RATIO * bytes->source_bytes;
     more += ht_ids_memory(&decoder->locations) + ht_ids_memory(&decoder->functions) +
-            ht_ids_memory(&decoder->mappings) + decoder->raw_string_capacity * sizeof *decoder->raw_strings;
+            ht_ids_memory(&decoder->mappings) + decoder->raw_string_capacity * sizeof *decoder->raw_strings +
+            decoder->births.capacity;
     return ht_decode_check_memory(decoder->profile, more, limit);
 }
 
@@ -399,6 +405,12 @@ int ht_decode_bytes(struct ht_bytes *bytes, uint64_t memory_limit, struct ht_pro
         result = resolve_strings(&decoder);
     if (result == 0)
         result = resolve_references(&decoder);
+    if (result == 0 && decoder.births.length > 0)
+        result = ht_births_decode(profile, (const uint8_t *)decoder.births.data, decoder.births.length,
+                                  memory_limit);
+    if (result == 0)
+        ht_births_guess(profile);
+    ht_buffer_free(&decoder.births);
     ht_ids_free(&decoder.locations);
     ht_ids_free(&decoder.functions);
     ht_ids_free(&decoder.mappings);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "profile/birth.h"
 #include "profile/fields.h"
 
 #include <errno.h>
@@ -226,6 +227,19 @@ static void put_string_table(struct encoder *encoder, uint32_t number)
     }
 }
 
+static void put_births(struct encoder *encoder, uint32_t number)
+{
+    enum { PIECE_BYTES = 1 << 16 };
+    struct ht_buffer births = {0};
+    ht_births_encode(encoder->profile, &births);
+    for (size_t at = 0; at < births.length; at += PIECE_BYTES) {
+        size_t left = births.length - at;
+        ht_wire_put_bytes(&encoder->out, number, births.data + at, left < PIECE_BYTES ? left : PIECE_BYTES);
+        flush(encoder, false);
+    }
+    ht_buffer_free(&births);
+}
+
 static void put_elements(struct ht_wire_writer *writer, const struct ht_wire_field *field, const void *record,
                          struct ht_buffer *out)
 {
@@ -234,6 +248,8 @@ static void put_elements(struct ht_wire_writer *writer, const struct ht_wire_fie
         put_messages(encoder, field, record, out);
     else if (field->kind == HT_WIRE_NUMBERS)
         put_numbers(encoder, field, record, out);
+    else if (field->offset == HT_ELEMENT_BIRTHS)
+        put_births(encoder, field->number);
     else
         put_string_table(encoder, field->number);
 }

@@ -1,6 +1,8 @@
 // The messages of google/pprof's profile.proto (proto/profile.proto here), a row for each field.
 #include "profile/fields.h"
 
+#include "snapshot/births_form.h"
+
 #include <assert.h>
 
 #define MESSAGE(name, rows, record)                                                                          \
@@ -96,6 +98,7 @@ static const struct ht_wire_field profile_fields[] = {
     {13, HT_WIRE_NUMBERS, HT_ELEMENT_COMMENT, NULL},
     {14, HT_WIRE_STRING, AT(default_sample_type), NULL},
     {15, HT_WIRE_STRING, AT(doc_url), NULL},
+    {HT_BIRTHS_FIELD, HT_WIRE_TEXTS, HT_ELEMENT_BIRTHS, NULL},
     {1001, HT_WIRE_MESSAGES, HT_ELEMENT_INHERITED, &ht_fields_sample},
     {6, HT_WIRE_TEXTS, HT_ELEMENT_STRING, NULL}, // last: a string has its number once it is used
 };

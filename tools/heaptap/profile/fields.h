@@ -43,6 +43,7 @@ enum ht_profile_element {
     HT_ELEMENT_MAPPING,
     HT_ELEMENT_LOCATION,
     HT_ELEMENT_FUNCTION,
+    HT_ELEMENT_BIRTHS, // pieces of one sequence
     HT_ELEMENT_STRING,
     HT_ELEMENT_COMMENT,
     HT_ELEMENT_FRAME, // of a sample

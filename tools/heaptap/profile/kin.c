@@ -7,6 +7,7 @@
 #include "profile/kin.h"
 
 #include "base/error.h"
+#include "profile/birth.h"
 #include "profile/compact.h"
 #include "profile/source.h"
 
@@ -25,8 +26,9 @@ struct ht_kin {
     // Of the merged profile:
     struct ht_profile *profile;
     uint32_t process_key, inherited_key;
-    uint32_t *place; // by location: the first one with its mapping and address, named or not
-    int64_t *before; // the values before anything is taken off
+    uint32_t *place;          // by location: the first one with its mapping and address, named or not
+    int64_t *before;          // the values before anything is taken off
+    double *variances_before; // NULL: none
     struct ht_index own, leads;
 };
 
@@ -181,6 +183,22 @@ static const struct member *member_of(const struct ht_kin *kin, size_t sample)
     return NULL;
 }
 
+// A part of a sample, which is of one size class, has a part of its variance.
+static void share_variance(const struct ht_kin *kin, size_t sample, uint32_t whole)
+{
+    size_t types = kin->profile->sample_type_count;
+    for (size_t t = 0; t < types && kin->variances_before != NULL; t++) {
+        double *variance = &ht_profile_variances(kin->profile, sample)[t];
+        double held = whole != HT_NONE ? (double)kin->before[whole * types + t] : 0;
+        double part = (double)kin->before[sample * types + t];
+        *variance = held > 0    ? kin->variances_before[whole * types + t] * part / held
+                    : part != 0 ? (double)NAN
+                                : 0;
+        if (held > 0)
+            ht_profile_variances(kin->profile, whole)[t] -= *variance;
+    }
+}
+
 // Takes an inherited sample off the one that it is a part of, and leaves the largest of its kind.
 static void settle_sample(struct ht_kin *kin, size_t sample)
 {
@@ -194,6 +212,7 @@ static void settle_sample(struct ht_kin *kin, size_t sample)
     uint32_t whole = find(kin, &kin->own, sample, kin->process_key, process);
     for (size_t t = 0; t < types && whole != HT_NONE; t++)
         ht_profile_values(profile, whole)[t] = ht_wrap_add(ht_profile_values(profile, whole)[t], -part[t]);
+    share_variance(kin, sample, whole);
     uint32_t lead = find(kin, &kin->leads, sample, kin->inherited_key, source);
     if (lead == HT_NONE) {
         ht_index_add(&kin->leads, hash_of(kin, inherited, source), (uint32_t)sample);
@@ -201,6 +220,12 @@ static void settle_sample(struct ht_kin *kin, size_t sample)
     }
     int64_t *most = ht_profile_values(profile, lead);
     for (size_t t = 0; t < types; t++) {
+        if (kin->variances_before != NULL) {
+            double *variance = &ht_profile_variances(profile, sample)[t];
+            if (part[t] > most[t])
+                ht_profile_variances(profile, lead)[t] = *variance;
+            *variance = 0;
+        }
         most[t] = part[t] > most[t] ? part[t] : most[t];
         values[t] = 0;
     }
@@ -218,8 +243,10 @@ static void take_off_parent(const struct ht_kin *kin, size_t sample)
     uint32_t parent =
         find(kin, &kin->own, sample, kin->process_key, kin->members[child->parent].process_text);
     for (size_t t = 0; t < types && parent != HT_NONE; t++) {
-        int64_t held = kin->before[parent * types + t];
-        values[t] = values[t] > held ? values[t] - held : 0;
+        int64_t held = kin->before[parent * types + t], left = values[t] > held ? values[t] - held : 0;
+        if (kin->variances_before != NULL && values[t] != 0)
+            ht_profile_variances(profile, sample)[t] *= (double)left / (double)values[t];
+        values[t] = left;
     }
 }
 
@@ -231,6 +258,10 @@ static void settle(struct ht_kin *kin)
     kin->before = ht_alloc(bytes + 1);
     if (bytes > 0)
         memcpy(kin->before, profile->values, bytes);
+    if (profile->variances != NULL) {
+        kin->variances_before = ht_alloc(bytes + 1);
+        memcpy(kin->variances_before, profile->variances, bytes);
+    }
     for (size_t i = 0; i < profile->sample_count; i++) {
         const struct ht_sample *sample = &profile->samples[i];
         uint32_t process = label_text(profile, sample, kin->process_key);
@@ -244,6 +275,7 @@ static void settle(struct ht_kin *kin)
         if (ht_profile_has_label(profile, &profile->samples[i], kin->inherited_key))
             take_off_parent(kin, i);
     free(kin->before);
+    free(kin->variances_before);
     free(kin->place);
 }
 

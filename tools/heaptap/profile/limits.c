@@ -27,6 +27,8 @@ static uint64_t memory_of(const struct ht_profile *profile)
            profile->sample_type_capacity * sizeof *profile->sample_types +
            profile->sample_capacity * sizeof *profile->samples +
            profile->value_capacity * sizeof *profile->values +
+           profile->variance_capacity * sizeof *profile->variances +
+           profile->birth_capacity * sizeof *profile->births +
            profile->frame_capacity * sizeof *profile->frames +
            profile->label_capacity * sizeof *profile->labels +
            profile->mapping_capacity * sizeof *profile->mappings +

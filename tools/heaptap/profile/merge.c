@@ -6,14 +6,33 @@
 #include "profile/profile.h"
 
 #include "base/error.h"
+#include "profile/birth.h"
 #include "profile/compact.h"
 #include "profile/label_order.h"
 #include "profile/types.h"
 
 #include <stdlib.h>
 
+// Before the samples are there.
+static void append_errors(struct ht_profile *to, const struct ht_profile *from)
+{
+    if (to->variances == NULL && from->variances == NULL)
+        return;
+    to->are_guessed = to->are_guessed && from->are_guessed;
+    ht_profile_need_variances(to);
+    size_t at = to->sample_count * to->sample_type_count,
+           count = from->sample_count * from->sample_type_count;
+    HT_RESERVE(to->variances, to->variance_capacity, at + count);
+    for (size_t i = 0; i < count; i++)
+        to->variances[at + i] = from->variances != NULL ? from->variances[i] : (double)NAN;
+    HT_RESERVE(to->births, to->birth_capacity, to->birth_count + from->birth_count + 1);
+    for (size_t i = 0; i < from->birth_count; i++)
+        to->births[to->birth_count + i] = from->births[i];
+}
+
 static void append_samples(struct ht_profile *to, const struct ht_profile *from, const uint32_t *string)
 {
+    append_errors(to, from);
     HT_RESERVE(to->samples, to->sample_capacity, to->sample_count + from->sample_count);
     HT_RESERVE(to->values, to->value_capacity,
                (to->sample_count + from->sample_count) * to->sample_type_count);
@@ -26,6 +45,7 @@ static void append_samples(struct ht_profile *to, const struct ht_profile *from,
         struct ht_sample sample = from->samples[i];
         sample.frames += to->frame_count;
         sample.labels += to->label_count;
+        sample.births += to->birth_count;
         to->samples[to->sample_count + i] = sample;
     }
     for (size_t i = 0; i < from->frame_count; i++)
@@ -39,6 +59,7 @@ static void append_samples(struct ht_profile *to, const struct ht_profile *from,
     }
     to->sample_count += from->sample_count;
     to->frame_count += from->frame_count;
+    to->birth_count += from->birth_count;
     to->label_count += from->label_count;
 }
 
@@ -117,6 +138,7 @@ static void join_header(struct ht_profile *to, const struct ht_profile *from)
     to->duration_ns = ht_wrap_add(to->duration_ns, from->duration_ns);
     if (to->period == 0 || to->period < from->period)
         to->period = from->period;
+    to->ticks_now = to->ticks_now > from->ticks_now ? to->ticks_now : from->ticks_now;
     add_new_comments(to, from, from->comments, from->comment_count);
     if (to->default_sample_type == 0)
         to->default_sample_type =
@@ -136,6 +158,9 @@ int ht_profile_merge(struct ht_profile **profiles, size_t count)
     for (size_t i = 1; i < count; i++)
         if (ht_types_check(first, profiles[i]) < 0)
             return -1;
+    if (!ht_births_fit(profiles, count))
+        for (size_t i = 0; i < count; i++)
+            ht_profile_drop_births(profiles[i]);
     unique_comments(first);
     for (size_t i = 1; i < count; i++) {
         join_header(first, profiles[i]);
@@ -198,6 +223,10 @@ int ht_profile_subtract(struct ht_profile **profile, struct ht_profile **base, b
         ht_profile_set_label(*base, "pprof::base", "true");
     if (normalize && ht_profile_normalize(*profile, *base) < 0)
         return -1;
+    if (!normalize) // what two snapshots share is then weighed differently
+        ht_births_settle(*profile, *base);
+    ht_profile_drop_births(*profile); // a difference is not what lives
+    ht_profile_drop_births(*base);
     ht_profile_scale(*base, -1);
     struct ht_profile *both[] = {*profile, *base};
     if (ht_profile_merge(both, 2) < 0)

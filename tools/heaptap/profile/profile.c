@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/text.h"
+#include "profile/birth.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,8 @@ void ht_profile_free(struct ht_profile *profile)
     free(profile->sample_types);
     free(profile->samples);
     free(profile->values);
+    free(profile->variances);
+    free(profile->births);
     free(profile->frames);
     free(profile->labels);
     free(profile->mappings);
@@ -72,6 +75,12 @@ struct ht_profile *ht_profile_copy(const struct ht_profile *profile)
     COPY_ARRAY(comments, comment_count, comment_capacity);
     copy->value_capacity = profile->sample_count * profile->sample_type_count;
     copy->values = copy_array(profile->values, copy->value_capacity, sizeof *copy->values);
+    COPY_ARRAY(births, birth_count, birth_capacity);
+    if (profile->variances != NULL) {
+        copy->variance_capacity = copy->value_capacity + 1; // never NULL
+        copy->variances = ht_realloc_array(NULL, copy->variance_capacity, sizeof *copy->variances);
+        memcpy(copy->variances, profile->variances, copy->value_capacity * sizeof *copy->variances);
+    }
     return copy;
 }
 
@@ -165,8 +174,10 @@ void ht_profile_add_sample(struct ht_profile *profile, const uint32_t *locations
                (profile->sample_count + 1) * profile->sample_type_count);
     HT_RESERVE(profile->frames, profile->frame_capacity, profile->frame_count + location_count);
     HT_RESERVE(profile->labels, profile->label_capacity, profile->label_count + label_count);
-    struct ht_sample sample = {profile->frame_count, profile->label_count, (uint32_t)location_count,
-                               (uint32_t)label_count};
+    struct ht_sample sample = {.frames = profile->frame_count,
+                               .labels = profile->label_count,
+                               .frame_count = (uint32_t)location_count,
+                               .label_count = (uint32_t)label_count};
     for (size_t i = 0; i < location_count; i++)
         profile->frames[profile->frame_count++] = locations[i];
     for (size_t i = 0; i < label_count; i++)
@@ -177,6 +188,12 @@ void ht_profile_add_sample(struct ht_profile *profile, const uint32_t *locations
     int64_t *row = ht_profile_values(profile, profile->sample_count - 1);
     for (size_t i = 0; i < profile->sample_type_count; i++)
         row[i] = values[i];
+    if (profile->variances == NULL)
+        return;
+    HT_RESERVE(profile->variances, profile->variance_capacity,
+               profile->sample_count * profile->sample_type_count);
+    for (size_t i = 0; i < profile->sample_type_count; i++)
+        ht_profile_variances(profile, profile->sample_count - 1)[i] = (double)NAN;
 }
 
 uint32_t ht_profile_add_mapping(struct ht_profile *profile, const struct ht_profile_mapping *mapping)
@@ -236,6 +253,9 @@ void ht_profile_keep_samples(struct ht_profile *profile, const bool *keep)
             profile->samples[kept] = profile->samples[i];
             memcpy(ht_profile_values(profile, kept), ht_profile_values(profile, i),
                    profile->sample_type_count * sizeof *profile->values);
+            if (profile->variances != NULL)
+                memcpy(ht_profile_variances(profile, kept), ht_profile_variances(profile, i),
+                       profile->sample_type_count * sizeof *profile->variances);
         }
         kept++;
     }
@@ -253,6 +273,10 @@ static int check_samples(const struct ht_profile *profile)
             sample->labels > profile->label_count ||
             sample->label_count > profile->label_count - sample->labels)
             return ht_fail("sample %zu reaches beyond the frames or labels", i);
+        if (sample->births > profile->birth_count ||
+            sample->birth_count > profile->birth_count - sample->births ||
+            (sample->birth_count > 0 && profile->tick_ns == 0))
+            return ht_fail("sample %zu has births that are not there", i);
     }
     for (size_t i = 0; i < profile->frame_count; i++)
         if (profile->frames[i] >= profile->location_count)

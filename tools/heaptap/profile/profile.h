@@ -37,6 +37,17 @@ struct ht_sample {
     uint32_t frame_count;
     uint32_t label_count;
     // values of sample i: profile.values[i * sample_type_count ...]
+    uint64_t births; // first in profile.births
+    uint32_t birth_count;
+};
+
+// A live sample (profile/birth.h); no order is promised within a sample.
+struct ht_birth {
+    int64_t ticks; // CLOCK_MONOTONIC in units of profile.tick_ns
+    uint64_t size_bytes;
+    float rate_bytes;  // mean distance with which it was drawn
+    int16_t rank_cell; // it is seen at a floor of this cell and below; HT_RANK_UNKNOWN
+    uint16_t pad;
 };
 
 struct ht_profile_mapping {
@@ -80,6 +91,11 @@ struct ht_profile {
     size_t sample_count, sample_capacity;
     int64_t *values;
     size_t value_capacity;
+    // Additive, one for each value: the square of its standard error; NaN: unknown. NULL: none is known.
+    double *variances;
+    size_t variance_capacity;
+    bool are_guessed; // the variances, from values and period alone: whoever reads the profile again can as
+                      // well
     uint32_t *frames; // locations
     size_t frame_count, frame_capacity;
     struct ht_label *labels;
@@ -94,6 +110,12 @@ struct ht_profile {
     size_t function_count, function_capacity;
     uint32_t *comments; // strings
     size_t comment_count, comment_capacity;
+
+    struct ht_birth *births; // of the samples; some may be nobody's
+    size_t birth_count, birth_capacity;
+    int64_t ticks_now;  // when the snapshot was made; what was born before was there
+    uint64_t tick_ns;   // 0: there are no births
+    int16_t floor_cell; // of thinning (record/estimate.h), 0: none
 
     uint32_t drop_frames, keep_frames; // strings: regular expressions
     uint32_t default_sample_type;      // string

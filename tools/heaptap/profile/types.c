@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/measure.h"
+#include "profile/birth.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -81,6 +82,7 @@ static void scale_columns(struct ht_profile *profile, const double *factors)
         all_ones = all_ones && factors[t] == 1;
     if (all_ones)
         return;
+    profile->are_guessed = false;
     for (size_t i = 0; i < profile->sample_count; i++) {
         int64_t *values = ht_profile_values(profile, i);
         bool keep = false;
@@ -89,11 +91,17 @@ static void scale_columns(struct ht_profile *profile, const double *factors)
                 continue;
             values[t] = ht_int64_of_double(round((double)values[t] * factors[t]));
             keep = keep || values[t] != 0;
+            if (profile->variances != NULL)
+                ht_profile_variances(profile, i)[t] *= factors[t] * factors[t];
         }
         if (!keep)
             continue;
         profile->samples[kept] = profile->samples[i];
-        memmove(ht_profile_values(profile, kept++), values, types * sizeof *values);
+        memmove(ht_profile_values(profile, kept), values, types * sizeof *values);
+        if (profile->variances != NULL)
+            memmove(ht_profile_variances(profile, kept), ht_profile_variances(profile, i),
+                    types * sizeof *profile->variances);
+        kept++;
     }
     profile->sample_count = kept;
 }
@@ -135,6 +143,7 @@ static void keep_columns(struct ht_profile *profile, const char *const *types, s
     size_t before = profile->sample_type_count;
     size_t *from = ht_alloc_zero(count, sizeof *from);
     int64_t *row = ht_alloc_zero(count, sizeof *row);
+    double *variances = ht_alloc_zero(count, sizeof *variances);
     struct ht_value_type *kept = ht_alloc_zero(count, sizeof *kept);
     bool has_default = false;
     for (size_t t = 0; t < count; t++) {
@@ -146,6 +155,11 @@ static void keep_columns(struct ht_profile *profile, const char *const *types, s
         for (size_t t = 0; t < count; t++)
             row[t] = profile->values[i * before + from[t]];
         memcpy(profile->values + i * count, row, count * sizeof *row);
+        if (profile->variances == NULL)
+            continue;
+        for (size_t t = 0; t < count; t++)
+            variances[t] = profile->variances[i * before + from[t]];
+        memcpy(profile->variances + i * count, variances, count * sizeof *variances);
     }
     memcpy(profile->sample_types, kept, count * sizeof *kept);
     profile->sample_type_count = count;
@@ -153,6 +167,7 @@ static void keep_columns(struct ht_profile *profile, const char *const *types, s
         profile->default_sample_type = 0;
     free(from);
     free(row);
+    free(variances);
     free(kept);
 }
 

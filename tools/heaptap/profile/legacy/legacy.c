@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "profile/birth.h"
 #include "profile/decode.h"
 #include "profile/legacy/reader.h"
 
@@ -139,6 +140,8 @@ static int read_legacy(struct ht_bytes *bytes, uint64_t memory_limit, int (*read
     int result = reader(&legacy);
     if (result == 0)
         result = ht_legacy_check_memory(&legacy);
+    if (result == 0)
+        ht_births_guess(legacy.profile);
     ht_buffer_free(&legacy.text);
     ht_index_free(&legacy.by_address);
     ht_index_free(&legacy.by_name);

@@ -1,4 +1,5 @@
 // The report `proto`: what the filters left of the profile, as a .pb.gz of its own.
+#include "profile/birth.h"
 #include "view/reports.h"
 #include "view/text/raw.h"
 
@@ -10,6 +11,11 @@ static void divide(struct ht_profile *profile, double divisor)
         return;
     for (size_t i = 0; i < profile->sample_count * profile->sample_type_count; i++)
         profile->values[i] = ht_int64_of_double((double)profile->values[i] * ratio);
+    for (size_t i = 0; i < profile->sample_count * profile->sample_type_count && profile->variances != NULL;
+         i++)
+        profile->variances[i] *= ratio * ratio;
+    profile->are_guessed = false;
+    ht_profile_drop_births(profile); // so much does not live
 }
 
 int ht_write_proto(struct ht_report *report, const struct ht_report_form *form, struct ht_buffer *out)
