@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 // Eight classes for each power of two: class bounds 1..16, then m * 2^k with m in 9..16.
 uint32_t ht_size_class(uint64_t size_bytes)
@@ -45,10 +46,19 @@ double ht_live_weight(const struct ht_live_copy *live, double floor_bytes)
 
 #define CELL_LEAST (-600)
 
+// 2^exponent, and the exponent of a number, by the bits of IEEE 754: libm's would touch errno.
+static double ht_power(int exponent)
+{
+    uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
 double ht_cell_bytes(int cell)
 {
     static const float ht_roots[4] = {1.0f, 1.18920712f, 1.41421356f, 1.68179283f}; // 2^(1/4), ...
-    return ldexp((double)ht_roots[(unsigned)cell & 3], cell >> 2);
+    return (double)ht_roots[(unsigned)cell & 3] * ht_power(cell >> 2);
 }
 
 int ht_cell_of(double bytes)
@@ -56,9 +66,10 @@ int ht_cell_of(double bytes)
     if (!(bytes > ht_cell_bytes(CELL_LEAST))) {
         return CELL_LEAST;
     }
-    int exponent;
-    frexp(bytes < (double)FLT_MAX ? bytes : (double)FLT_MAX, &exponent); // below 2^exponent
-    int cell = exponent * 4 - 1;
+    uint64_t bits;
+    bytes = bytes < (double)FLT_MAX ? bytes : (double)FLT_MAX;
+    memcpy(&bits, &bytes, sizeof bits);
+    int cell = ((int)(bits >> 52) - 1023) * 4 + 3; // below the next power of two
     while (!(bytes > ht_cell_bytes(cell))) {
         cell--;
     }

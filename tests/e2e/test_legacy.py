@@ -80,7 +80,7 @@ def pprof(report, path):
 def as_pprof(title, path):
     for report in ("raw", "top") if title in ("heap_v2", "contentionz", "java_heapz", "cpu_64") else ("raw",):
         theirs = pprof(report, path)
-        ours = test.heaptap(report, "--symbolize=none", path)
+        ours = test.heaptap(report, "--symbolize=none", *(["--no-error"] if report == "top" else []), path)
         test.need(theirs.returncode == 0, "%s: pprof -%s: %s", title, report, theirs.errors[-300:])
         test.need(ours.output == theirs.output, "%s: %s differs from pprof's:\n%s\n%s", title, report, ours.output[:1500],
                   theirs.output[:1500])

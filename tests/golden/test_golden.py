@@ -48,7 +48,8 @@ class Case:
 
     def heaptap(self, report):
         """Exit status and output; of proto, its content as raw shows it."""
-        words = [HEAPTAP, report, *self.options, *([self.expression] if report == "peek" else []), *self.profiles]
+        extra = ["--no-error"] if report in ("top", "text") else [] # which pprof does not have
+        words = [HEAPTAP, report, *extra, *self.options, *([self.expression] if report == "peek" else []), *self.profiles]
         if report != "proto":
             return run(words, self.folder)
         with tempfile.NamedTemporaryFile(suffix=".pb.gz") as file:

@@ -48,7 +48,7 @@ def check_figures(name, report, data, text):
     """The rows, in their order, say what the text says."""
     rows, where = data["rows"], f"{name} {report}"
     if report == "top":
-        row = re.compile(r"^ *(\S+) +(\S+%) +(\S+%) +(\S+) +(\S+%)  (.*)$")
+        row = re.compile(r"^ *(\S+)(?: ±\S+)? +(\S+%) +(\S+%) +(\S+) +(\S+%)  (.*)$")
         lines = [row.match(line).groups() for line in text.split("cum%\n", 1)[1].splitlines()]
         marks = {"never": "", "always": " (inline)", "partly": " (partial-inline)"}
         want(where, "names", [row["name"] + marks[row["inlined"]] for row in rows], [line[5] for line in lines])

@@ -11,7 +11,9 @@
 
 const struct ht_json_fields ht_json_fields[] = {
     {"top text tree peek", "", HEADER " nodes dropped_nodes rows"},
+    {"top text", "", "total_error?"},
     {"top text tree peek", "rows[]", ROW},
+    {"top text", "rows[]", "flat_error?"},
     {"tree peek", "rows[]", "callers callees"},
     {"tree peek", "rows[].callers[]", EDGE},
     {"tree peek", "rows[].callees[]", EDGE},

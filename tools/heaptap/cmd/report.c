@@ -91,6 +91,8 @@ const struct ht_option ht_options_report[] = {
     HT_OPTION_TITLE("Output"),
     {"output", 'o', HT_OPT_STRING, AT(output), 0, "FILE", "write the report to FILE"},
     {"json", 0, HT_OPT_FLAG, AT(json), 0, NULL, "JSON instead of text; `heaptap help json` lists its words"},
+    {"error", 0, HT_OPT_FLAG, AT(view.errors), 0, NULL,
+     "top: standard errors of what is held or allocated (default; --no-error hides them)"},
     {"compact-labels", 0, HT_OPT_FLAG, AT(view.compact_labels), 0, NULL, "no header lines"},
     {"svg", 0, HT_OPT_FLAG, AT(svg), 0, NULL, "flame: a static picture instead of a page"},
     {"icicle", 0, HT_OPT_FLAG, AT(icicle), 0, NULL, "flame: begin with the program's start on top"},

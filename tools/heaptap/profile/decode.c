@@ -15,6 +15,7 @@
 #include "profile/fields.h"
 #include "profile/ids.h"
 #include "profile/label_order.h"
+#include "snapshot/births_form.h"
 
 #include <stdlib.h>
 
@@ -302,7 +303,9 @@ static int decode_stream(struct decoder *decoder, struct ht_bytes *bytes)
             return -1;
         if (value.number == HT_FIELD_TIME && decoder->profile->time_ns != 0)
             return ht_wire_malformed(several_profiles);
-        if (ht_wire_take(&decoder->reader, &ht_fields_profile, &value, decoder->profile) < 0)
+        // A number of another type under ours is somebody else's field.
+        bool is_ours = value.number != HT_BIRTHS_FIELD || value.type == HT_WIRE_LENGTH;
+        if (is_ours && ht_wire_take(&decoder->reader, &ht_fields_profile, &value, decoder->profile) < 0)
             return -1;
         bytes->start = (size_t)(at - bytes->window);
     }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
+#include "profile/birth.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -17,8 +18,62 @@ static bool is_base_sample(const struct ht_profile *profile, const struct ht_sam
     return false;
 }
 
+// What is a sum of sampled blocks.
+static bool is_heap_value(const struct ht_report *report)
+{
+    const struct ht_profile *profile = report->profile;
+    const char *type = ht_profile_text(profile, profile->sample_types[report->sample_index].type);
+    return strncmp(type, "inuse_", 6) == 0 || strncmp(type, "alloc_", 6) == 0 || strcmp(type, "space") == 0 ||
+           strcmp(type, "objects") == 0;
+}
+
+double ht_report_variance(const struct ht_report *report, size_t sample)
+{
+    const double *variances = report->knows_errors ? ht_profile_variances(report->profile, sample) : NULL;
+    return variances != NULL ? variances[report->sample_index] : (double)NAN;
+}
+
+// Of the base's samples alone, as the total is, or of all.
+static void compute_errors(struct ht_report *report, bool of_base)
+{
+    const struct ht_profile *profile = report->profile;
+    uint32_t key = ht_profile_find_text(profile, "pprof::base"),
+             value = ht_profile_find_text(profile, "true");
+    bool any = false;
+    double total = 0;
+    report->total_error = (double)NAN;
+    report->knows_errors = profile->variances != NULL && report->options.errors && !report->options.mean &&
+                           profile->sample_count > 0 && is_heap_value(report);
+    for (size_t i = 0; i < profile->sample_count && report->knows_errors; i++) {
+        double variance = ht_report_variance(report, i);
+        any = any || variance > 0 || variance < 0;
+        if (!of_base || is_base_sample(profile, &profile->samples[i], key, value))
+            total += variance;
+    }
+    report->has_errors = any;
+    if (report->knows_errors && !of_base) // a base's cells are those of the difference
+        report->total_error = ht_error_of(total);
+}
+
+void ht_report_error(const struct ht_report *report, int64_t value, double error,
+                     char text[HT_MEASURE_TEXT_BYTES])
+{
+    const char *unit, *ignored, *from = report->sample_unit;
+    double ratio = report->options.divide_by > 0 ? 1 / report->options.divide_by : 1;
+    text[0] = '\0';
+    if (!(error > 0) || !(error < 9e15))
+        return;
+    value = ht_int64_of_double((double)value * ratio);
+    // The unit of the value; of an error that is larger than a value of 0, its own.
+    ht_measure_scale(value != 0 ? value : ht_int64_of_double(error * ratio), from, report->output_unit,
+                     &unit);
+    double one = unit[0] != '\0' ? ht_measure_scale(1000000, from, unit, &ignored) / 1000000 : 1;
+    double shown = error * ratio * one;
+    snprintf(text, HT_MEASURE_TEXT_BYTES, "%.*f", shown < 0.995 ? 2 : shown < 9.95 ? 1 : 0, shown);
+}
+
 // Sum of absolute values; of the base's samples alone if the profile is a diff against a marked base.
-static int64_t compute_total(const struct ht_report *report)
+static int64_t compute_total(struct ht_report *report)
 {
     struct ht_profile *profile = report->profile;
     uint32_t key = ht_profile_intern_text(profile, "pprof::base"),
@@ -33,6 +88,7 @@ static int64_t compute_total(const struct ht_report *report)
             base_divisor = ht_wrap_add(base_divisor, d);
         }
     }
+    compute_errors(report, base_total > 0);
     return base_total > 0 ? ht_report_mean(base_total, base_divisor) : ht_report_mean(total, divisor);
 }
 

@@ -22,6 +22,7 @@ struct ht_view_options {
     const char *unit; // "minimum" or a unit
     bool relative_percentages;
     bool compact_labels;
+    bool errors;    // top: standard errors of what is held or allocated, where they are known
     bool call_tree; // one node for each path of calls (dot, callgrind)
     const char *source_path, *trim_path;
     const char *tag_root, *tag_leaf; // keys of labels that become frames, separated by commas
@@ -31,7 +32,8 @@ struct ht_view_options {
 
 #define HT_VIEW_OPTIONS_DEFAULT                                                                              \
     {                                                                                                        \
-        .node_fraction = 0.005, .edge_fraction = 0.001, .trim = true, .divide_by = 1, .unit = "minimum"      \
+        .node_fraction = 0.005, .edge_fraction = 0.001, .trim = true, .divide_by = 1, .unit = "minimum",     \
+        .errors = true                                                                                       \
     }
 
 struct ht_report {
@@ -41,6 +43,9 @@ struct ht_report {
     char *sample_type;        // as in the header; "mean_..." with mean
     const char *sample_unit;  // of the values, from the profile
     int64_t total;            // what percentages are of
+    bool knows_errors;        // of the sample type, where they are wanted
+    bool has_errors;          // and at least one is not 0
+    double total_error;       // NaN: unknown
     const char *output_unit;  // starts as options.unit; a graph settles "minimum"
     const char **label_units; // by string: the unit of a numeric label's key, NULL: it has none
     size_t label_unit_count;
@@ -77,6 +82,14 @@ const char *ht_report_label_unit(const struct ht_report *report, uint32_t key);
 
 // A value in the report's unit, after divide_by.
 void ht_report_label(const struct ht_report *report, int64_t value, char text[HT_MEASURE_TEXT_BYTES]);
+
+// The standard error of a value, in the value's unit but without its name: "1.1"; "": it is exact, or
+// unknown.
+void ht_report_error(const struct ht_report *report, int64_t value, double error,
+                     char text[HT_MEASURE_TEXT_BYTES]);
+
+// A sample's variance; NaN: unknown, or not shown.
+double ht_report_variance(const struct ht_report *report, size_t sample);
 
 // Header lines: File, Build ID, comments without '#', Type, Time, Duration.
 void ht_report_profile_lines(const struct ht_report *report, struct ht_buffer *out);

@@ -4,6 +4,7 @@
 #include "base/path.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 const struct ht_json_word ht_json_words[] = {
     {"report", "text", "name of the report"},
@@ -27,6 +28,8 @@ const struct ht_json_word ht_json_words[] = {
     {"object", "text", "executable or library of an address without a name"},
     {"address", "hex", "address in the process"},
     {"flat", "whole number", "value of the node itself"},
+    {"flat_error", "number", "standard error of flat by the law of sampling, where it is known"},
+    {"total_error", "number", "standard error of total"},
     {"flat_percent", "number", "flat as a part of total"},
     {"sum_percent", "number", "flat of this row and all before it as a part of total"},
     {"cum", "whole number", "value of the node and everything that it calls"},
@@ -101,7 +104,15 @@ void ht_report_json_begin(struct ht_json *json, const struct ht_report *report, 
     ht_json_int(json, "time_ns", profile->time_ns);
     ht_json_int(json, "duration_ns", profile->duration_ns);
     ht_json_int(json, "total", report->total);
+    if (report->knows_errors && (strcmp(name, "top") == 0 || strcmp(name, "text") == 0))
+        ht_report_json_error(json, "total_error", report->total_error);
     ht_buffer_free(&file);
+}
+
+void ht_report_json_error(struct ht_json *json, const char *key, double error)
+{
+    if (isfinite(error))
+        ht_json_number(json, key, error);
 }
 
 void ht_report_json_hex(struct ht_json *json, const char *key, uint64_t value)

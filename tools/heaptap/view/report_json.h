@@ -29,6 +29,9 @@ void ht_report_json_sample_types(struct ht_json *json, const struct ht_profile *
 // value / total * 100 as the member `key`; 0 if the total is.
 void ht_report_json_percent(struct ht_json *json, const char *key, int64_t value, int64_t total);
 
+// A standard error; unknown it is left out.
+void ht_report_json_error(struct ht_json *json, const char *key, double error);
+
 // An unsigned number as text.
 void ht_report_json_hex(struct ht_json *json, const char *key, uint64_t value);
 

@@ -248,7 +248,7 @@ static void add_legend(const struct writer *writer)
     struct ht_buffer header = {0}, title = {0}, *out = writer->out;
     if (profile->mapping_count > 0 && profile->mappings[0].file != 0)
         add_base(&title, ht_profile_text(profile, profile->mappings[0].file));
-    ht_graph_header(writer->graph, writer->graph->dropped_edges, &header);
+    ht_graph_header(writer->graph, writer->graph->dropped_edges, false, &header);
     ht_buffer_printf(out, "digraph \"%s\" {\nnode [style=filled fillcolor=\"#f8f8f8\"]\n",
                      title.length > 0 ? title.data : "unnamed");
     ht_buffer_text(out, "subgraph cluster_L { \"");

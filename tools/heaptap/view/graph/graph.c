@@ -193,6 +193,7 @@ static void count_sample(struct ht_graph_builder *builder, size_t position, bool
         struct ht_node *leaf = &graph->nodes[parent];
         leaf->flat = ht_wrap_add(leaf->flat, weight.value);
         leaf->flat_divisor = ht_wrap_add(leaf->flat_divisor, weight.divisor);
+        leaf->flat_variance += ht_report_variance(graph->report, position);
         if (with_tags)
             ht_tags_add(&builder->tags, parent, weight.value, weight.divisor, true);
     }
@@ -221,6 +222,7 @@ static void count_all(struct ht_graph_builder *builder, bool with_edges)
     for (size_t i = 0; i < graph->node_count; i++) {
         struct ht_node *node = &graph->nodes[i];
         node->flat = node->flat_divisor = node->cum = node->cum_divisor = 0;
+        node->flat_variance = 0;
     }
     memset(builder->node_sample, 0, graph->node_count * sizeof *builder->node_sample);
     graph->edge_count = 0;

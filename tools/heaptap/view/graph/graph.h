@@ -18,6 +18,7 @@ struct ht_node_info {
 struct ht_node {
     struct ht_node_info info;
     int64_t flat, flat_divisor, cum, cum_divisor;
+    double flat_variance;        // NaN: unknown
     bool kept;                   // by trimming
     uint32_t in_first, in_count; // edges in graph->in_edges, after ht_graph_link()
     uint32_t out_first, out_count;
@@ -102,13 +103,22 @@ enum ht_inlined { HT_INLINED_NEVER, HT_INLINED_ALWAYS, HT_INLINED_PARTLY };
 // paths as the profile has them, whatever --trim-path says: then `trim_paths` is false.
 void ht_graph_build_names(struct ht_graph *graph, struct ht_report *report, bool trim_paths);
 
-// Appends the node's "flat flat% sum% cum cum%"; `sum` is the flat value of the rows up to this one.
-void ht_graph_values(const struct ht_graph *graph, uint32_t node, int64_t sum, struct ht_buffer *out);
+// The standard error of the node's flat value; NaN: unknown.
+double ht_node_error(const struct ht_node *node);
+
+// Appends the node's "flat flat% sum% cum cum%"; `sum` is the flat value of the rows up to this one. With an
+// `error_width`, " ±1.1" stands behind flat, in so many characters.
+void ht_graph_values(const struct ht_graph *graph, uint32_t node, int64_t sum, size_t error_width,
+                     struct ht_buffer *out);
+
+// The characters that the widest error of a row takes; 0: there are none to show.
+size_t ht_graph_error_width(const struct ht_graph *graph);
 
 // By the edges into the node that are left.
 enum ht_inlined ht_graph_inlined(const struct ht_graph *graph, uint32_t node);
 
 // Appends the header of a text report, "Showing nodes accounting for ..." and what was dropped, to *out.
-void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, struct ht_buffer *out);
+void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, bool shows_errors,
+                     struct ht_buffer *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include "view/graph/builder.h"
 
 #include "base/path.h"
+#include "profile/birth.h"
 #include "view/text.h"
 
 const char *ht_graph_text(struct ht_graph *graph, uint32_t position)
@@ -42,13 +43,56 @@ enum ht_inlined ht_graph_inlined(const struct ht_graph *graph, uint32_t position
                                        : HT_INLINED_PARTLY;
 }
 
-void ht_graph_values(const struct ht_graph *graph, uint32_t position, int64_t sum, struct ht_buffer *out)
+double ht_node_error(const struct ht_node *node)
+{
+    return ht_error_of(node->flat_variance);
+}
+
+// " ±1.1"; "": it is exact, or unknown.
+static void add_error(const struct ht_report *report, int64_t value, double error, struct ht_buffer *out)
+{
+    char text[HT_MEASURE_TEXT_BYTES] = "";
+    if (report->has_errors)
+        ht_report_error(report, value, error, text);
+    if (text[0] != '\0')
+        ht_buffer_printf(out, " ±%s", text);
+}
+
+size_t ht_graph_error_width(const struct ht_graph *graph)
+{
+    size_t widest = 0;
+    struct ht_buffer text = {0};
+    for (size_t i = 0; i < graph->shown_count && graph->report->has_errors; i++) {
+        const struct ht_node *node = &graph->nodes[graph->shown[i]];
+        text.length = 0;
+        add_error(graph->report, ht_node_flat(node), ht_node_error(node), &text);
+        size_t width = text.length > 0 ? ht_text_characters(text.data, text.length) : 0;
+        widest = width > widest ? width : widest;
+    }
+    ht_buffer_free(&text);
+    return widest;
+}
+
+static void add_error_column(const struct ht_graph *graph, const struct ht_node *node, size_t width,
+                             struct ht_buffer *out)
+{
+    struct ht_buffer text = {0};
+    ht_buffer_text(&text, "");
+    add_error(graph->report, ht_node_flat(node), ht_node_error(node), &text);
+    ht_buffer_printf(out, "%s%*s", text.data, (int)(width - ht_text_characters(text.data, text.length)), "");
+    ht_buffer_free(&text);
+}
+
+void ht_graph_values(const struct ht_graph *graph, uint32_t position, int64_t sum, size_t error_width,
+                     struct ht_buffer *out)
 {
     const struct ht_report *report = graph->report;
     int64_t flat = ht_node_flat(&graph->nodes[position]), cum = ht_node_cum(&graph->nodes[position]);
     char value[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES];
     ht_report_label(report, flat, value);
     ht_text_right(out, 10, value);
+    if (error_width > 0)
+        add_error_column(graph, &graph->nodes[position], error_width, out);
     ht_measure_percent(flat, report->total, percent);
     ht_buffer_printf(out, " %s", percent);
     ht_measure_percent(sum, report->total, percent);
@@ -70,7 +114,8 @@ static void add_dropped(const struct ht_graph *graph, size_t dropped, const char
                      label);
 }
 
-void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, struct ht_buffer *out)
+void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, bool shows_errors,
+                     struct ht_buffer *out)
 {
     const struct ht_report *report = graph->report;
     char sum[HT_MEASURE_TEXT_BYTES], percent[HT_MEASURE_TEXT_BYTES], total[HT_MEASURE_TEXT_BYTES];
@@ -78,13 +123,21 @@ void ht_graph_header(const struct ht_graph *graph, size_t dropped_edges, struct 
         ht_report_profile_lines(report, out);
     ht_report_filter_lines(report, out);
     int64_t flat_sum = 0;
-    for (size_t i = 0; i < graph->shown_count; i++)
+    double variance = 0;
+    for (size_t i = 0; i < graph->shown_count; i++) {
         flat_sum = ht_wrap_add(flat_sum, ht_node_flat(&graph->nodes[graph->shown[i]]));
+        variance += graph->nodes[graph->shown[i]].flat_variance;
+    }
     ht_report_label(report, flat_sum, sum);
     ht_report_label(report, report->total, total);
     ht_measure_percent(flat_sum, report->total, percent);
-    ht_buffer_printf(out, "Showing nodes accounting for %s, %s of %s total\n", sum,
-                     percent + strspn(percent, " "), total);
+    ht_buffer_printf(out, "Showing nodes accounting for %s", sum);
+    if (shows_errors)
+        add_error(report, flat_sum, ht_error_of(variance), out);
+    ht_buffer_printf(out, ", %s of %s", percent + strspn(percent, " "), total);
+    if (shows_errors)
+        add_error(report, report->total, report->total_error, out);
+    ht_buffer_text(out, " total\n");
     if (report->total == 0)
         return;
     add_dropped(graph, graph->dropped_nodes, "node", "cum", report->options.node_fraction, out);

@@ -34,7 +34,7 @@ static void add_node(struct ht_graph *graph, uint32_t position, int64_t sum, int
         const struct ht_edge *edge = &graph->edges[graph->in_edges[node->in_first + i]];
         add_edge(graph, edge, edge->from, cum, columns, out);
     }
-    ht_graph_values(graph, position, sum, out);
+    ht_graph_values(graph, position, sum, 0, out);
     ht_buffer_printf(out, "%16s| ", "");
     ht_text_name(out, ht_graph_text(graph, position), "", columns, NAME_COLUMN);
     ht_buffer_byte(out, '\n');
@@ -52,7 +52,7 @@ static size_t tree_text(struct ht_graph *graph, const struct ht_regex *regex, in
         "----------------------------------------------------------+-------------\n";
     size_t shown = 0;
     int64_t sum = 0;
-    ht_graph_header(graph, 0, out);
+    ht_graph_header(graph, 0, false, out);
     ht_buffer_text(out, separator);
     ht_buffer_text(out, "      flat  flat%   sum%        cum   cum%   calls calls% + context \t \t \n");
     for (size_t i = 0; i < graph->shown_count; i++) {
