@@ -60,7 +60,8 @@ struct ht_command {
     X(callgrind)                                                                                             \
     X(folded)                                                                                                \
     X(flame)                                                                                                 \
-    X(diff)
+    X(diff)                                                                                                  \
+    X(growth)
 #define X(name) extern const struct ht_command ht_command_##name;
 HT_COMMANDS(X)
 #undef X

@@ -339,6 +339,22 @@ int ht_load_profile(const struct ht_load *load, char **arguments, int count, str
     return 0;
 }
 
+int ht_load_one(const struct ht_load *load, const char *argument, struct ht_profile **ret_profile)
+{
+    struct ht_profile *profile;
+    struct ht_resolve_options quiet = load->resolve;
+    quiet.quiet = true;
+    if (ht_input_open(argument, &profile) < 0)
+        return ht_fail("%s: %s", argument, ht_error());
+    ht_profile_ensure_mapping(profile);
+    if (!load->no_symbols)
+        ht_resolve_profile(profile, &quiet);
+    if (!load->all_frames && ht_filter_drop_frames(profile) < 0)
+        ht_warn("the profile's drop_frames are not used: %s", ht_error());
+    *ret_profile = profile;
+    return 0;
+}
+
 // True if both say something under this key and not the same.
 static bool differs(const struct ht_profile *a, const struct ht_profile *b, const char *key)
 {

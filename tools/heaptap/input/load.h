@@ -35,6 +35,9 @@ int ht_load_interpret(struct ht_load *load);
 // counted once. The profile's time is that of the inputs, whatever the base's.
 int ht_load_profile(const struct ht_load *load, char **arguments, int count, struct ht_profile **ret_profile);
 
+// One snapshot of many, resolved and pruned, without a word about what may be wrong with it.
+int ht_load_one(const struct ht_load *load, const char *argument, struct ht_profile **ret_profile);
+
 // Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
 // not belong together (other program, process or rate; the wrong way round).
 struct ht_load_times {

@@ -5,6 +5,7 @@
 #include "base/measure.h"
 #include "base/path.h"
 #include "base/terminal.h"
+#include "view/text/place.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,29 +16,9 @@ struct table {
     struct ht_buffer *out;
 };
 
-// "function file:line", "[object+0xoffset]" or "<unknown>".
 static void add_place(const struct table *table, const struct ht_place *place, struct ht_buffer *out)
 {
-    const struct ht_profile *profile = table->compare->profile;
-    if (place->name != 0)
-        ht_buffer_text(out, ht_profile_text(profile, place->name));
-    if (place->file != 0) {
-        ht_buffer_text(out, place->name != 0 ? "  " : "");
-        ht_path_clean(ht_path_trim(ht_profile_text(profile, place->file), table->form->trim_path, NULL), out);
-        if (place->line != 0)
-            ht_buffer_printf(out, ":%lld", (long long)place->line);
-    }
-    if (place->name != 0 || place->file != 0)
-        return;
-    if (place->object == 0) {
-        ht_buffer_text(out, "<unknown>");
-        return;
-    }
-    ht_buffer_byte(out, '[');
-    ht_path_base(ht_profile_text(profile, place->object), out);
-    if (place->object_offset != 0)
-        ht_buffer_printf(out, "+0x%llx", (unsigned long long)place->object_offset);
-    ht_buffer_byte(out, ']');
+    ht_place_text(table->compare->profile, place, table->form->trim_path, out);
 }
 
 static void label(const struct table *table, int64_t value, bool with_sign, char text[HT_MEASURE_TEXT_BYTES])
