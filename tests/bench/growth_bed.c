@@ -42,7 +42,9 @@ static void sampled(struct world *world, double birth_s, double death_s, double 
 {
     double p = -expm1(-size_bytes / RATE);
     size_t first = birth_s <= times[0] ? 0 : (size_t)ceil(birth_s / WINDOW_S * (SNAPSHOTS - 1));
-    size_t end = death_s > WINDOW_S ? SNAPSHOTS : death_s <= 0 ? 0 : (size_t)ceil(death_s / WINDOW_S * (SNAPSHOTS - 1));
+    size_t end = death_s > WINDOW_S ? SNAPSHOTS
+                 : death_s <= 0     ? 0
+                                    : (size_t)ceil(death_s / WINDOW_S * (SNAPSHOTS - 1));
     if (first >= end)
         return;
     HT_RESERVE(world->samples, world->capacity, world->count + 1);
@@ -114,7 +116,8 @@ static void cache(struct world *world, double tau_s, double mb)
 static void lru(struct world *world, double full_at_s, double mb)
 {
     double life = full_at_s * (0.9 + 0.2 * unit(world)), rate = mb * MB / life, p = -expm1(-8192 / RATE);
-    for (double t = -30 + exponential(world, 8192 / rate / p); t < WINDOW_S; t += exponential(world, 8192 / rate / p))
+    for (double t = -30 + exponential(world, 8192 / rate / p); t < WINDOW_S;
+         t += exponential(world, 8192 / rate / p))
         sampled(world, t, t + life, 8192);
 }
 
@@ -331,7 +334,9 @@ int main(int argc, char **argv)
         run_shape(&shapes[i], runs, seed, &all, chance);
     double share = 100.0 * (double)all.false_calls / (double)all.innocent;
     double right = 100.0 * (double)all.right / (double)all.decided;
-    printf("false calls %zu of %zu innocent rows: %.2f %%; right where decided %.1f %% of %zu; growing rows found %.1f %%\n",
-           all.false_calls, all.innocent, share, right, all.decided, 100.0 * (double)all.found / (double)all.growing);
+    printf(
+        "false calls %zu of %zu innocent rows: %.2f %%; right where decided %.1f %% of %zu; growing rows found %.1f %%\n",
+        all.false_calls, all.innocent, share, right, all.decided,
+        100.0 * (double)all.found / (double)all.growing);
     return share <= 1.5 && right >= 90 ? 0 : 1;
 }

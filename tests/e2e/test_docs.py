@@ -116,6 +116,10 @@ def documents_of(test, name, region):
         return run_json(test, name, "ls") + run_json(test, name, str(region))
     if name == "ps":
         return run_json(test, name, "--over", "10ms", str(region)) + run_json(test, name, "--dead", "--over", "0")
+    if name == "growth":  # of a process by what it wrote, and of a folder
+        out, variables = test.path("series"), {"rate": "16K", "interval": "50ms"}
+        test.run([BUILD + "/e2e/growth_host", "2"], test.shim(out, **variables))
+        return run_json(test, name, out) + run_json(test, name, *test.files(out, "interval"))
     if name == "symbolize":
         return run_json(test, name, "-o", test.path("names.pb.gz"), str(region))
     expression = [EXPRESSIONS[name]] if name in EXPRESSIONS else []

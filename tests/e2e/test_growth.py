@@ -75,7 +75,7 @@ def whole_life():
     plain = growth(out, LANG="C").output
     test.need("█" not in plain and re.search(r"^ grows .*[_#].*forget_session", plain, re.M), "plain text: %s", plain)
     limited = growth("--limit", "1G", out).output
-    test.need(re.search(r"the limit is reached in \d+s \(95 %: \d+s to \d+s\)", limited), "limit: %s", limited)
+    test.need(re.search(r"the limit is reached in \d+m\d+s \(95 %: \d+m\d+s to \d+m\d+s\)", limited), "limit: %s", limited)
     part = json.loads(growth("--json", "--focus", "fill_cache", out).output)["rows"]
     test.need([site_of(row) for row in part] == ["fill_cache"], "--focus: %s", [site_of(row) for row in part])
     counted = json.loads(growth("--json", "--inuse-objects", out).output)["rows"]

@@ -53,7 +53,8 @@ static void test_flips(void **state)
     // All 32 sums of signs: 15 are above -1, those with -16 turned; the sum is -1: no growth.
     assert_true(ht_flip_p(mixed, 5) == 1);
     double large[] = {1, 2, 4, 8, 16, -1};
-    // Sums of at least 30: 16 + 8 + 4 + 2 + 1 -+ 1 and 16 + 8 + 4 + 2 - 1 + 1: 3 of 64; the bound is not below.
+    // Sums of at least 30: 16 + 8 + 4 + 2 + 1 -+ 1 and 16 + 8 + 4 + 2 - 1 + 1: 3 of 64; the bound is not
+    // below.
     assert_true(ht_flip_p(large, 6) >= 3.0 / 64 && ht_flip_p(large, 6) < 0.1);
     assert_true(ht_flip_p(NULL, 0) == 1);
 }
@@ -65,7 +66,8 @@ static void test_poisson(void **state)
     assert_near(ht_poisson_below(2, 3), exp(-3) * (1 + 3 + 4.5), 1e-12);
     assert_near(ht_poisson_above(3, 3), 1 - exp(-3) * (1 + 3 + 4.5), 1e-12);
     double low, high;
-    ht_poisson_limits(10, 1.96, &low, &high); // the score interval: both ends are 1.96 of their own errors away
+    ht_poisson_limits(10, 1.96, &low,
+                      &high); // the score interval: both ends are 1.96 of their own errors away
     assert_near((10 - low) / sqrt(low), 1.96, 1e-9);
     assert_near((high - 10) / sqrt(high), 1.96, 1e-9);
 }
@@ -137,11 +139,13 @@ static void test_verdicts(void **state)
     enum { MANY = 60 };
     struct ht_trend_sample samples[2 * MANY];
     for (int i = 0; i < MANY; i++)
-        samples[i] = sample(i * 10 + 5, SNAPSHOTS - 1); // the last one is born behind the last snapshot but one
+        samples[i] =
+            sample(i * 10 + 5, SNAPSHOTS - 1); // the last one is born behind the last snapshot but one
     struct ht_trend trend = judge(samples, MANY);
     assert_int_equal(trend.verdict, HT_VERDICT_GROWS);
     assert_near(trend.per_s, 52428.8, 0.02);
-    assert_true(trend.low > 0 && trend.low < trend.per_s && trend.per_s < trend.high && trend.p_value < 1e-10);
+    assert_true(trend.low > 0 && trend.low < trend.per_s && trend.per_s < trend.high &&
+                trend.p_value < 1e-10);
     assert_near(trend.now, MANY * 524288.0, 1e-9);
     assert_near(trend.now_error, sqrt(MANY) * 524288, 1e-9);
     for (int i = 0; i < MANY; i++)
@@ -185,15 +189,16 @@ static void test_leak_error(void **state)
         squares += trend.per_s * trend.per_s / RUNS;
         errors += trend.error / RUNS;
     }
-    assert_near(mean, 52428.8, 0.03); // 60 samples expected: 1/sqrt(60 * 400), 0.65 %, and what least squares adds
+    assert_near(mean, 52428.8,
+                0.03); // 60 samples expected: 1/sqrt(60 * 400), 0.65 %, and what least squares adds
     assert_near(errors, sqrt(squares - mean * mean), 0.15);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_student), cmocka_unit_test(test_flips),       cmocka_unit_test(test_poisson),
-        cmocka_unit_test(test_slope),   cmocka_unit_test(test_slope_error), cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_leak_error)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_student),     cmocka_unit_test(test_flips),
+                                       cmocka_unit_test(test_poisson),     cmocka_unit_test(test_slope),
+                                       cmocka_unit_test(test_slope_error), cmocka_unit_test(test_verdicts),
+                                       cmocka_unit_test(test_leak_error)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,8 +37,7 @@ static uint64_t group_limit(uint32_t pid)
         char *group = strchr(line, '/');
         if (group == NULL || strstr(group, "/..") != NULL)
             continue;
-        uint64_t limit = strncmp(line, "0::", 3) == 0
-                             ? least_limit("/sys/fs/cgroup", group, "memory.max")
+        uint64_t limit = strncmp(line, "0::", 3) == 0 ? least_limit("/sys/fs/cgroup", group, "memory.max")
                          : strstr(line, ":memory:") != NULL
                              ? least_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes")
                              : UINT64_MAX;

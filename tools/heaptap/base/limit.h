@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-// Context: tool. The least memory.max (or memory.limit_in_bytes) of the control groups that it is in, or the machine's
-// memory; *ret_name says which, a constant. 0: unknown.
+// Context: tool. The least memory.max (or memory.limit_in_bytes) of the control groups that it is in, or the
+// machine's memory; *ret_name says which, a constant. 0: unknown.
 uint64_t ht_limit_of(uint32_t pid, const char **ret_name);
 
 // The machine's boot id; "": unknown.

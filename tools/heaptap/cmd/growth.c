@@ -1,4 +1,5 @@
 // `heaptap growth`: which call sites grow steadily over many snapshots.
+#include "view/text/growth.h"
 #include "base/json.h"
 #include "base/limit.h"
 #include "base/proc.h"
@@ -6,7 +7,6 @@
 #include "cmd/command.h"
 #include "cmd/shared_options.h"
 #include "input/series.h"
-#include "view/text/growth.h"
 
 #include <limits.h>
 #include <math.h>
@@ -124,8 +124,10 @@ static int report(const struct settings *settings, struct ht_series_list *list, 
             ht_profile_make_printable(item->series.names);
         if (ht_growth_judge(&all[count].growth, &item->series, chance) < 0) {
             if (i == 0) // the one with the most snapshots
-                status = ht_cmd_error("growth", "%s: %s; heaptap run --interval 10s, HEAPTAP_INTERVAL=10s or "
-                                                "kill -USR2 take them", item->process, ht_error());
+                status = ht_cmd_error("growth",
+                                      "%s: %s; heaptap run --interval 10s, HEAPTAP_INTERVAL=10s or "
+                                      "kill -USR2 take them",
+                                      item->process, ht_error());
             break;
         }
         all[count].form = settings->form;
@@ -153,8 +155,9 @@ static int interpret(struct settings *settings, double *ret_chance)
         char *end;
         double confidence = strtod(settings->confidence, &end);
         if (*end != '\0' || !(confidence >= 0.5 && confidence < 1))
-            return ht_cmd_usage_error("growth", "option '--confidence': '%s' is not a number from 0.5 to 1, such as 0.99",
-                                      settings->confidence);
+            return ht_cmd_usage_error(
+                "growth", "option '--confidence': '%s' is not a number from 0.5 to 1, such as 0.99",
+                settings->confidence);
         *ret_chance = 1 - confidence;
     }
     if (settings->limit != NULL) {

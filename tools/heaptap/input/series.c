@@ -16,12 +16,13 @@
 
 struct file {
     char *path;
+    bool is_named;   // by the user, not found in a folder
     int64_t time_ns; // 0: not read yet
 };
 
 struct loader {
     const struct ht_load *load;
-    const struct ht_series_options *options;
+    struct ht_series_options options;
     struct ht_series_list *list;
     struct file *files;
     size_t count, capacity;
@@ -30,10 +31,10 @@ struct loader {
     size_t read;
 };
 
-static void add_file(struct loader *loader, char *path)
+static void add_file(struct loader *loader, char *path, bool is_named)
 {
     HT_RESERVE(loader->files, loader->capacity, loader->count + 1);
-    loader->files[loader->count++] = (struct file){.path = path};
+    loader->files[loader->count++] = (struct file){.path = path, .is_named = is_named};
 }
 
 static bool is_snapshot(const char *name)
@@ -50,7 +51,7 @@ static int add_folder(struct loader *loader, const char *folder, const char *inf
         return ht_fail_errno("%s cannot be listed", folder);
     for (struct dirent *entry; (entry = readdir(stream)) != NULL;)
         if (is_snapshot(entry->d_name) && (infix == NULL || strstr(entry->d_name, infix) != NULL))
-            add_file(loader, ht_format("%s/%s", folder, entry->d_name));
+            add_file(loader, ht_format("%s/%s", folder, entry->d_name), false);
     closedir(stream);
     if (loader->count == before && infix == NULL)
         return ht_fail("%s: there is no heaptap.*.pb.gz in it", folder);
@@ -77,7 +78,7 @@ static int add_process(struct loader *loader, const char *argument)
         ht_note_error("%s", ht_error());
     free(folder);
     free(infix);
-    add_file(loader, ht_strdup(argument));
+    add_file(loader, ht_strdup(argument), true);
     return 0;
 }
 
@@ -88,7 +89,7 @@ static int add_argument(struct loader *loader, const char *argument)
         return add_process(loader, argument);
     if (stat(argument, &stat_of) == 0 && S_ISDIR(stat_of.st_mode))
         return add_folder(loader, argument, NULL);
-    add_file(loader, ht_strdup(argument));
+    add_file(loader, ht_strdup(argument), true);
     return 0;
 }
 
@@ -109,7 +110,8 @@ static const char *or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
-static struct ht_series_of *series_of(struct loader *loader, const struct ht_profile *profile, const char *path)
+static struct ht_series_of *series_of(struct loader *loader, const struct ht_profile *profile,
+                                      const char *path)
 {
     struct ht_series_list *list = loader->list;
     struct ht_source source = {0};
@@ -125,7 +127,7 @@ static struct ht_series_of *series_of(struct loader *loader, const struct ht_pro
     list->items = ht_realloc_array(list->items, list->count + 1, sizeof *list->items);
     struct ht_series_of *item = &list->items[list->count++];
     *item = (struct ht_series_of){.key = key};
-    ht_series_begin(&item->series, loader->options);
+    ht_series_begin(&item->series, &loader->options);
     item->process = is_known ? ht_format("%s %s", or_empty(source.program), or_empty(source.pid))
                              : ht_strdup(ht_path_name(path));
     if (is_known) {
@@ -161,6 +163,8 @@ static int read_all(struct loader *loader)
     for (size_t i = 0; i < loader->count && result == 0; i++) {
         struct ht_profile *profile;
         if (ht_load_one(loader->load, loader->files[i].path, &profile) < 0) {
+            if (loader->files[i].is_named)
+                return -1;
             ht_note_error("%s", ht_error());
             continue;
         }
@@ -168,7 +172,7 @@ static int read_all(struct loader *loader)
         result = add_snapshot(loader, &loader->files[i], profile);
         if (result < 0)
             ht_fail("%s: %s", loader->files[i].path, ht_error());
-        ht_profile_free(profile);
+        ht_profile_free(profile); // 1: begun again without births
     }
     return result;
 }
@@ -179,11 +183,11 @@ static int compare_lengths(const void *left, const void *right)
     return (a->series.count < b->series.count) - (a->series.count > b->series.count);
 }
 
-int ht_series_load(const struct ht_load *load, const struct ht_series_options *options, char *const *arguments,
-                   size_t count, struct ht_series_list *ret_list)
+int ht_series_load(const struct ht_load *load, const struct ht_series_options *options,
+                   char *const *arguments, size_t count, struct ht_series_list *ret_list)
 {
     struct ht_series_list list = {0};
-    struct loader loader = {.load = load, .options = options, .list = &list};
+    struct loader loader = {.load = load, .options = *options, .list = &list};
     struct ht_strings names = ht_target_names(arguments, count);
     int result = 0;
     for (size_t i = 0; i < names.count && result == 0; i++)
@@ -193,10 +197,13 @@ int ht_series_load(const struct ht_load *load, const struct ht_series_options *o
         qsort(loader.files, loader.count, sizeof *loader.files, compare_names);
     if (result == 0)
         result = read_all(&loader);
-    if (result == 0 && loader.is_mixed) {
+    while (result == 1 || (result == 0 && loader.is_mixed)) {
         ht_series_list_free(&list);
-        loader.is_sorted = true;
-        qsort(loader.files, loader.count, sizeof *loader.files, compare_times);
+        loader.options.no_births = loader.options.no_births || result == 1;
+        loader.is_sorted = loader.is_sorted || loader.is_mixed;
+        loader.is_mixed = false;
+        qsort(loader.files, loader.count, sizeof *loader.files,
+              loader.is_sorted ? compare_times : compare_names);
         result = read_all(&loader);
     }
     if (result == 0 && loader.read == 0)

@@ -1,5 +1,5 @@
-// Many snapshots as input of a report: folders, files and processes, told apart by process and in the order of
-// time.
+// Many snapshots as input of a report: folders, files and processes, told apart by process and in the order
+// of time.
 #ifndef HT_INPUT_SERIES_H
 #define HT_INPUT_SERIES_H
 
@@ -22,11 +22,11 @@ struct ht_series_list {
     size_t left_out; // snapshots written at an exit: they show what the exit left over
 };
 
-// Context: tool. An argument is a folder (its heaptap.*.pb.gz), a snapshot, or a process (the snapshots that it
-// has written, and what it holds now). Files that cannot be read are left out with a warning. Fails if there
-// is none, or the options are wrong.
-int ht_series_load(const struct ht_load *load, const struct ht_series_options *options, char *const *arguments,
-                   size_t count, struct ht_series_list *ret_list);
+// Context: tool. An argument is a folder (its heaptap.*.pb.gz), a snapshot, or a process (the snapshots that
+// it has written, and what it holds now). Files of a folder that cannot be read are left out with a warning.
+// Fails if one that is named cannot be read, there is none, or the options are wrong.
+int ht_series_load(const struct ht_load *load, const struct ht_series_options *options,
+                   char *const *arguments, size_t count, struct ht_series_list *ret_list);
 void ht_series_list_free(struct ht_series_list *list);
 
 #endif

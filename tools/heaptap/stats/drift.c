@@ -129,8 +129,8 @@ static double flip_exponent(const double *d, size_t count, double sum, double an
     return exponent;
 }
 
-// Lugannani and Rice's approximation of a tail with Daniels's correction for a lattice, here of twice the mean
-// step: where the steps differ it errs to the careful side.
+// Lugannani and Rice's approximation of a tail with Daniels's correction for a lattice, here of twice the
+// mean step: where the steps differ it errs to the careful side.
 static double saddle_point(const double *d, size_t count, double angle, double exponent)
 {
     double curvature = 0, steps = 0, size = 0;
@@ -140,7 +140,8 @@ static double saddle_point(const double *d, size_t count, double angle, double e
         size += fabs(d[i]);
         steps += d[i] != 0;
     }
-    double span = 2 * size / steps, r = sqrt(-2 * exponent), u = -expm1(-angle * span) / span * sqrt(curvature);
+    double span = 2 * size / steps, r = sqrt(-2 * exponent),
+           u = -expm1(-angle * span) / span * sqrt(curvature);
     if (!(r > 0.3) || !(u > 0))
         return 1;
     return erfc(r / sqrt(2)) / 2 + exp(exponent) / sqrt(2 * M_PI) * (1 / u - 1 / r);

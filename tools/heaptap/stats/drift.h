@@ -28,8 +28,8 @@ struct ht_slope ht_slope_of(const double *values, const double *times, size_t co
 // The weights c with slope = sum c[k] values[k].
 void ht_slope_weights(double *c, const double *times, size_t count);
 
-// The probability of a sum as large as that of d[], if each element were as likely to have the other sign (the
-// sign-flip test by its saddle point; exact where all have one sign, and never above Chernoff's bound).
+// The probability of a sum as large as that of d[], if each element were as likely to have the other sign
+// (the sign-flip test by its saddle point; exact where all have one sign, and never above Chernoff's bound).
 double ht_flip_p(const double *d, size_t count);
 
 // How many increments are worth one, because they go together: 1 + 2 * sum of the autocorrelations that stand

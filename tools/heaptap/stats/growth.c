@@ -17,10 +17,10 @@ static bool is_growing(const struct ht_trend *trend)
 // What grows, by how much is believed at least; then what grew or may grow; then the rest, by what it holds.
 static int class_of(const struct ht_trend *trend)
 {
-    return is_growing(trend)                            ? 0
-           : trend->verdict == HT_VERDICT_UNDECIDED     ? 1
-           : trend->verdict == HT_VERDICT_LEVELS        ? 1
-                                                        : 2;
+    return is_growing(trend)                        ? 0
+           : trend->verdict == HT_VERDICT_UNDECIDED ? 1
+           : trend->verdict == HT_VERDICT_LEVELS    ? 1
+                                                    : 2;
 }
 
 static int compare_rows(const void *left, const void *right)
@@ -100,8 +100,9 @@ int ht_growth_judge(struct ht_growth *growth, const struct ht_series *series, do
 {
     *growth = (struct ht_growth){.series = series, .chance = chance};
     if (series->count < LEAST_SNAPSHOTS)
-        return ht_fail("%zu snapshots of one process are too few to see growth in: %d at least, 20 or more are better",
-                       series->count, LEAST_SNAPSHOTS);
+        return ht_fail(
+            "%zu snapshots of one process are too few to see growth in: %d at least, 20 or more are better",
+            series->count, LEAST_SNAPSHOTS);
     growth->rows = ht_alloc_zero(series->row_count + 1, sizeof *growth->rows);
     for (size_t i = 0; i < series->row_count; i++)
         judge_row(growth, i);

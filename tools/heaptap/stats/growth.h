@@ -16,20 +16,20 @@ struct ht_growth {
     const struct ht_series *series;
     struct ht_growth_row *rows; // what grows first, the fastest on top
     size_t count;
-    size_t growing; // rows that grow, in whatever shape
-    double chance;  // for one row
+    size_t growing;                        // rows that grow, in whatever shape
+    double chance;                         // for one row
     double resident_per_s, resident_error; // slope of RSS; NaN: unknown
     double live_per_s, live_error;
     double false_share; // of the rows that are called growing, expected to be chance at most
 };
 
-// Context: tool; pure but for memory. At least 3 snapshots, else it fails. `chance`: how often a row that does not
-// grow may be called growing.
+// Context: tool; pure but for memory. At least 3 snapshots, else it fails. `chance`: how often a row that
+// does not grow may be called growing.
 int ht_growth_judge(struct ht_growth *growth, const struct ht_series *series, double chance);
 void ht_growth_free(struct ht_growth *growth);
 
-// Seconds until the live heap, growing as it does, has `room_bytes` more, with the limits of its 95 % interval;
-// INFINITY: never, as far as is known.
+// Seconds until the live heap, growing as it does, has `room_bytes` more, with the limits of its 95 %
+// interval; INFINITY: never, as far as is known.
 struct ht_growth_time {
     double s, low_s, high_s;
 };

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { SAME_MOMENT = 2 }; // as the last one, as far as the clock tells
+
 void ht_series_begin(struct ht_series *series, const struct ht_series_options *options)
 {
     *series = (struct ht_series){.options = *options, .names = ht_profile_new()};
@@ -46,7 +48,8 @@ static struct ht_place keep_place(struct ht_series *series, const struct ht_prof
     return kept;
 }
 
-static uint32_t row_of(struct ht_series *series, const struct ht_profile *profile, const struct ht_place *place)
+static uint32_t row_of(struct ht_series *series, const struct ht_profile *profile,
+                       const struct ht_place *place)
 {
     struct ht_place site = keep_place(series, profile, place);
     uint64_t hash = ht_place_hash(&site);
@@ -90,7 +93,7 @@ static void keep_stack(struct adding *adding, struct ht_series_row *row, const s
 
 static uint64_t item_hash(uint32_t row, const struct ht_series_item *item)
 {
-    uint64_t hash = ht_hash_add(ht_mix64(row), (uint64_t)item->ticks);
+    uint64_t hash = ht_hash_add(ht_hash_add(0, row), (uint64_t)item->ticks);
     return ht_hash_add(ht_hash_add(hash, item->size_bytes), (uint64_t)(uint16_t)item->rank_cell);
 }
 
@@ -199,21 +202,24 @@ static void follow_absent(struct adding *adding)
 }
 
 // The clock of the snapshots: births are told by it, so it is theirs where there are any.
-static int add_time(struct ht_series *series, const struct ht_profile *profile)
+static int add_time(struct ht_series *series, const struct ht_profile *profile, bool of_live_bytes)
 {
     bool is_first = series->count == 0;
+    uint64_t tick_ns = of_live_bytes && !series->options.no_births ? profile->tick_ns : 0;
     if (is_first) {
-        series->tick_ns = profile->tick_ns;
+        series->tick_ns = tick_ns;
         series->tick_base = profile->ticks_now;
         series->begin_ns = profile->time_ns;
-    } else if (profile->tick_ns != series->tick_ns) {
-        return ht_fail("some of the snapshots have times of birth, others have none: they are of different versions");
+    } else if (tick_ns != series->tick_ns) {
+        return 1;
     }
     double time = series->tick_ns != 0
                       ? (double)(profile->ticks_now - series->tick_base) * (double)series->tick_ns / 1e9
                       : (double)(profile->time_ns - series->begin_ns) / 1e9;
+    if (!is_first && time < series->times[series->count - 1])
+        return ht_fail("it is older than the one before");
     if (!is_first && time <= series->times[series->count - 1])
-        return ht_fail("it is not newer than the one before");
+        return SAME_MOMENT;
     size_t capacity = series->capacity, needed = series->count + 1;
     HT_RESERVE(series->times, capacity, needed);
     capacity = series->capacity;
@@ -235,14 +241,16 @@ int ht_series_add(struct ht_series *series, struct ht_profile *profile)
     if (wanted == NULL && ht_profile_sample_index(profile, "inuse_space", &ignored) == 0)
         wanted = "inuse_space";
     if (ht_profile_sample_index(profile, wanted, &adding.column) < 0 ||
-        ht_filter_apply(profile, &series->options.filter) < 0 || add_time(series, profile) < 0)
+        ht_filter_apply(profile, &series->options.filter) < 0)
         return -1;
+    const struct ht_value_type *type = &profile->sample_types[adding.column];
+    const char *name = ht_profile_text(profile, type->type);
+    int result = add_time(series, profile, strcmp(name, "inuse_space") == 0);
+    if (result != 0)
+        return result == SAME_MOMENT ? 0 : result;
     if (series->count == 0) {
-        const struct ht_value_type *type = &profile->sample_types[adding.column];
-        series->sample_type = ht_strdup(ht_profile_text(profile, type->type));
+        series->sample_type = ht_strdup(name);
         series->unit = ht_strdup(ht_profile_text(profile, type->unit));
-        if (strcmp(series->sample_type, "inuse_space") != 0)
-            series->tick_ns = 0; // births are of live bytes
     }
     ht_sites_find(&adding.sites, profile, series->options.granularity, series->options.leaf_sites);
     adding.rows = ht_alloc_zero(adding.sites.count, sizeof *adding.rows);

@@ -10,12 +10,13 @@ struct ht_series_options {
     const char *sample_index; // NULL: inuse_space, or else the profile's default
     int granularity;          // HT_BY_LINES, ...
     bool leaf_sites;          // the frame nearest to the allocation, whatever it is
+    bool no_births;           // goes by the values alone
     struct ht_filter filter;
 };
 
 struct ht_series_row {
-    struct ht_place site;     // strings of series->names
-    struct ht_place *frames;  // the heaviest stack of the newest snapshot that has one, leaf first
+    struct ht_place site;    // strings of series->names
+    struct ht_place *frames; // the heaviest stack of the newest snapshot that has one, leaf first
     size_t frame_count;
     int64_t heaviest;         // its value
     double allocated, in_use; // of the newest snapshot, for the share that was freed; NaN: not to be told
@@ -42,9 +43,9 @@ struct ht_series {
     size_t count, capacity;
     char *sample_type, *unit;
     int64_t begin_ns, last_ns; // CLOCK_REALTIME of the first snapshot and the last
-    int64_t tick_base; // the first snapshot's clock, in ticks
-    uint64_t tick_ns;  // 0: the profiles have no births
-    int floor_cell;    // the coarsest of all
+    int64_t tick_base;         // the first snapshot's clock, in ticks
+    uint64_t tick_ns;          // 0: the profiles have no births
+    int floor_cell;            // the coarsest of all
     // private
     struct ht_index row_index, item_index;
 };
@@ -53,8 +54,9 @@ struct ht_series {
 
 void ht_series_begin(struct ht_series *series, const struct ht_series_options *options);
 
-// Adds the next snapshot, named and pruned; it is changed by the filters and stays the caller's. Fails if it is
-// not newer than the last one, lacks the sample type, or the filter is wrong.
+// Adds the next snapshot, named and pruned; it is changed by the filters and stays the caller's. Fails if it
+// is not newer than the last one, lacks the sample type, or the filter is wrong. 1: births are missing in it
+// that others have, or the other way round; then only a series without them can be had.
 int ht_series_add(struct ht_series *series, struct ht_profile *profile);
 
 // The samples of a row for ht_trend_judge(); free() them. Returns their number.

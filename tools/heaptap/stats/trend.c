@@ -34,8 +34,9 @@ struct judge {
 const char *ht_verdict_name(enum ht_verdict verdict)
 {
     static const char *const names[HT_VERDICTS] = {
-        [HT_VERDICT_GROWS] = "grows",   [HT_VERDICT_STEPS] = "steps",         [HT_VERDICT_LEVELS] = "levels",
-        [HT_VERDICT_CYCLES] = "cycles", [HT_VERDICT_SHRINKS] = "shrinks",     [HT_VERDICT_NOISE] = "noise",
+        [HT_VERDICT_GROWS] = "grows",         [HT_VERDICT_STEPS] = "steps",
+        [HT_VERDICT_LEVELS] = "levels",       [HT_VERDICT_CYCLES] = "cycles",
+        [HT_VERDICT_SHRINKS] = "shrinks",     [HT_VERDICT_NOISE] = "noise",
         [HT_VERDICT_UNDECIDED] = "undecided",
     };
     return names[verdict];
@@ -184,7 +185,7 @@ static double test_drift(struct judge *judge, double sign)
 
 // Births and deaths of the series between two times, in samples' worth.
 struct part {
-    double up, down;   // values
+    double up, down;       // values
     double births, deaths; // how many samples that is
     struct ht_slope slope;
 };
@@ -219,7 +220,8 @@ static enum ht_verdict judge_end(const struct judge *judge)
     double early = (judge->values[third] - judge->values[0]) / early_s;
     double late = (judge->values[n] - judge->values[third]) / late_s;
     // A sample's worth of the late part, for bounds where few were seen.
-    double worth = before.births + last.births > 0 ? (before.up + last.up) / (before.births + last.births) : 0;
+    double worth =
+        before.births + last.births > 0 ? (before.up + last.up) / (before.births + last.births) : 0;
     double low, high;
     ht_poisson_limits(last.births, 1.645, &low, &high);
     double error = fmax(last.slope.error, (high - last.births) * worth / late_s / 1.645);
@@ -235,7 +237,7 @@ static enum ht_verdict judge_end(const struct judge *judge)
         return is_less ? HT_VERDICT_UNDECIDED : HT_VERDICT_GROWS;
     }
     return late > 2.1 * error || (late > 1.3 * error && late > 0.6 * early) ? HT_VERDICT_GROWS
-                                                                           : HT_VERDICT_UNDECIDED;
+                                                                            : HT_VERDICT_UNDECIDED;
 }
 
 // The largest fall from a height that had been reached, as a share of the growth in all.
@@ -378,11 +380,11 @@ static bool is_level_at_last(const struct judge *whole)
         judge.window_s = judge.times[judge.count - 1] - judge.times[0];
         if (test_age(&judge, 0, 1) * PARTS > whole->chance)
             continue;
-        double early = judge.window_s > 0 ? (judge.values[judge.count - 1] - judge.values[0]) / judge.window_s : 0;
+        double early =
+            judge.window_s > 0 ? (judge.values[judge.count - 1] - judge.values[0]) / judge.window_s : 0;
         ht_trend_series(whole->values, whole->samples, whole->sample_count, whole->times, whole->count, 0);
         size_t third = whole->count - 1 - (whole->count - 1) / 3;
-        struct ht_slope last =
-            ht_slope_of(whole->values + third, whole->times + third, whole->count - third);
+        struct ht_slope last = ht_slope_of(whole->values + third, whole->times + third, whole->count - third);
         level = last.per_s + 1.645 * last.error < 0.2 * early;
     }
     free(samples);

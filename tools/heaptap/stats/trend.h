@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// README.md beside this file has the formulas, their sources and assumptions, and what simulations say of them.
+// README.md beside this file has the formulas, their sources and assumptions, and what simulations say of
+// them.
 //
 // Context of everything here: tool; pure but for memory. Times are seconds on one clock, values bytes (or
 // what else the samples count).
@@ -35,19 +36,19 @@ const char *ht_verdict_name(enum ht_verdict verdict);
 
 struct ht_trend {
     enum ht_verdict verdict;
-    double p_value;          // that a site without drift would look like growth as much as this one, at most
-    double per_s, error;     // slope over the window, and its standard error: sampling and the site's own
-    double low, high;        // 95 % interval of the slope
-    double now, now_error;   // at the last snapshot; of the sampling alone
-    double mean;             // over the snapshots
-    double began_s;          // when the growth began
-    double ended_s;          // levels: since when it is flat
-    double decides_s;        // undecided: after so long a series it would be decided, if it goes on so; 0: unknown
+    double p_value;        // that a site without drift would look like growth as much as this one, at most
+    double per_s, error;   // slope over the window, and its standard error: sampling and the site's own
+    double low, high;      // 95 % interval of the slope
+    double now, now_error; // at the last snapshot; of the sampling alone
+    double mean;           // over the snapshots
+    double began_s;        // when the growth began
+    double ended_s;        // levels: since when it is flat
+    double decides_s; // undecided: after so long a series it would be decided, if it goes on so; 0: unknown
     uint64_t births, deaths; // of samples, within the window
 };
 
-// `times` are those of `count` snapshots (at least 3, growing); the samples may be in any order and are sorted
-// by birth. `chance`: how often a site that does not grow may be called growing (0.01).
+// `times` are those of `count` snapshots (at least 3, growing); the samples may be in any order and are
+// sorted by birth. `chance`: how often a site that does not grow may be called growing (0.01).
 void ht_trend_judge(struct ht_trend *trend, struct ht_trend_sample *samples, size_t sample_count,
                     const double *times, size_t count, double chance);
 

@@ -23,7 +23,8 @@ static void measure(double value, const char *unit, bool with_sign, char text[ME
     }
     int decimals = power == 0 || size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2;
     const char *sign = size == 0 ? "" : value < 0 ? "-" : with_sign ? "+" : "";
-    snprintf(text, MEASURE_BYTES, "%s%.*f%s", sign, decimals, size, is_bytes && size != 0 ? units[power] : "");
+    snprintf(text, MEASURE_BYTES, "%s%.*f%s", sign, decimals, size,
+             is_bytes && size != 0 ? units[power] : "");
 }
 
 static void measure_time(double s, char text[HT_MEASURE_TEXT_BYTES])
@@ -63,7 +64,8 @@ struct table {
     struct ht_buffer *out;
 };
 
-static void per_hour(const struct table *table, const struct ht_trend *trend, char text[2 * MEASURE_BYTES + 16])
+static void per_hour(const struct table *table, const struct ht_trend *trend,
+                     char text[2 * MEASURE_BYTES + 16])
 {
     const char *unit = table->growth->series->unit;
     char value[MEASURE_BYTES], error[MEASURE_BYTES], since[HT_MEASURE_TEXT_BYTES];
@@ -141,8 +143,8 @@ static void add_head(const struct table *table)
     measure_time(series->times[last], window);
     measure(series->live[0], series->unit, false, from);
     measure(series->live[last], series->unit, false, to);
-    ht_buffer_printf(table->out, "%s, %zu snapshots over %s, live %s -> %s", form->process, series->count, window, from,
-                     to);
+    ht_buffer_printf(table->out, "%s, %zu snapshots over %s, live %s -> %s", form->process, series->count,
+                     window, from, to);
     if (!isnan(series->resident[0]) && !isnan(series->resident[last])) {
         measure(series->resident[0], "bytes", false, from);
         measure(series->resident[last], "bytes", false, to);
@@ -170,8 +172,8 @@ static void add_forecast(const struct table *table)
     measure_time(left.low_s, low);
     if (isfinite(left.high_s))
         measure_time(left.high_s, high);
-    ht_buffer_printf(table->out, "If it goes on so, the %s is reached in %s (95 %%: %s to %s).\n", table->form->limit_name,
-                     middle, low, high);
+    ht_buffer_printf(table->out, "If it goes on so, the %s is reached in %s (95 %%: %s to %s).\n",
+                     table->form->limit_name, middle, low, high);
 }
 
 // Growth of the process that is not the live heap's.
@@ -181,13 +183,16 @@ static void add_unseen(const struct table *table)
     double beyond = growth->resident_per_s - growth->live_per_s;
     double error = hypot(growth->resident_error, growth->live_error);
     double window = growth->series->times[growth->series->count - 1];
-    if (isnan(beyond) || beyond < 3 * error || beyond * window < 4 << 20 || strcmp(growth->series->unit, "bytes") != 0)
+    if (isnan(beyond) || beyond < 3 * error || beyond * window < 4 << 20 ||
+        strcmp(growth->series->unit, "bytes") != 0)
         return;
     char text[MEASURE_BYTES];
     measure(beyond * 3600, "bytes", true, text);
-    ht_buffer_printf(table->out, "RSS grows by %s an hour more than the live heap: that growth is not in malloc, or is what the "
-                                 "allocator keeps.\n",
-                     text);
+    ht_buffer_printf(
+        table->out,
+        "RSS grows by %s an hour more than the live heap: that growth is not in malloc, or is what the "
+        "allocator keeps.\n",
+        text);
 }
 
 void ht_growth_text(const struct ht_growth *growth, const struct ht_growth_form *form, struct ht_buffer *out)
@@ -195,7 +200,8 @@ void ht_growth_text(const struct ht_growth *growth, const struct ht_growth_form 
     const struct table table = {growth, form, out};
     size_t shown = form->limit == 0 || form->limit > growth->count ? growth->count : form->limit;
     add_head(&table);
-    ht_buffer_printf(out, " %-9s%20s %9s %7s  %-10s  %s\n", "verdict", "per hour", "now", "freed", "shape", "call site");
+    ht_buffer_printf(out, " %-9s%20s %9s %7s  %-10s  %s\n", "verdict", "per hour", "now", "freed", "shape",
+                     "call site");
     for (size_t i = 0; i < shown; i++) {
         add_row(&table, &growth->rows[i]);
         ht_buffer_drain(out);
@@ -203,10 +209,10 @@ void ht_growth_text(const struct ht_growth *growth, const struct ht_growth_form 
     if (shown < growth->count)
         ht_buffer_printf(out, " (%zu more call sites)\n", growth->count - shown);
     if (growth->growing > 0)
-        ht_buffer_printf(out, "%zu of %zu call sites grow%s; of such verdicts %s%.2g%% are expected to be chance.\n",
-                         growth->growing, growth->count, growth->growing == 1 ? "s" : "",
-                         growth->false_share < 1e-4 ? "less than " : "at most ",
-                         fmax(100 * growth->false_share, 0.01));
+        ht_buffer_printf(
+            out, "%zu of %zu call sites grow%s; of such verdicts %s%.2g%% are expected to be chance.\n",
+            growth->growing, growth->count, growth->growing == 1 ? "s" : "",
+            growth->false_share < 1e-4 ? "less than " : "at most ", fmax(100 * growth->false_share, 0.01));
     else
         ht_buffer_printf(out, "None of %zu call sites is seen to grow.\n", growth->count);
     add_forecast(&table);

@@ -11,8 +11,8 @@ struct ht_growth_form {
     size_t paths;          // so many of the rows that grow are followed by their stacks
     int columns;           // names are cut to fit; 0: never
     bool colour;
-    bool plain;            // shapes are drawn in ASCII
-    double limit_bytes;    // that the process may have; 0: unknown
+    bool plain;         // shapes are drawn in ASCII
+    double limit_bytes; // that the process may have; 0: unknown
     const char *limit_name;
 };
 
@@ -20,7 +20,9 @@ struct ht_growth_form {
 void ht_growth_text(const struct ht_growth *growth, const struct ht_growth_form *form, struct ht_buffer *out);
 struct ht_json;
 // The rows as members of an array, and the process as an object of another one.
-void ht_growth_json_rows(const struct ht_growth *growth, const struct ht_growth_form *form, struct ht_json *json);
-void ht_growth_json_process(const struct ht_growth *growth, const struct ht_growth_form *form, struct ht_json *json);
+void ht_growth_json_rows(const struct ht_growth *growth, const struct ht_growth_form *form,
+                         struct ht_json *json);
+void ht_growth_json_process(const struct ht_growth *growth, const struct ht_growth_form *form,
+                            struct ht_json *json);
 
 #endif

@@ -22,7 +22,8 @@ static void json_stack(const struct ht_series *series, const struct ht_series_ro
     for (size_t i = 0; i < row->frame_count; i++) {
         const struct ht_place *place = &row->frames[i];
         ht_json_begin_object(json, NULL);
-        ht_json_string(json, "function", ht_profile_text(series->names, place->name != 0 ? place->name : place->object));
+        ht_json_string(json, "function",
+                       ht_profile_text(series->names, place->name != 0 ? place->name : place->object));
         if (place->file != 0)
             ht_json_string(json, "file", ht_profile_text(series->names, place->file));
         if (place->line != 0)
@@ -49,12 +50,12 @@ static void json_row(const struct ht_growth *growth, const struct ht_growth_form
     ht_json_begin_object(json, NULL);
     ht_json_string(json, "process", form->process);
     ht_json_string(json, "verdict", ht_verdict_name(trend->verdict));
-    ht_json_number(json, "bytes_per_hour", round(trend->per_s * 3600));
-    ht_json_number(json, "low", round(trend->low * 3600));
-    ht_json_number(json, "high", round(trend->high * 3600));
-    ht_json_number(json, "error", round(trend->error * 3600));
-    ht_json_number(json, "now_bytes", round(trend->now));
-    ht_json_number(json, "now_error", round(trend->now_error));
+    ht_json_int(json, "bytes_per_hour", ht_int64_of_double(round(trend->per_s * 3600)));
+    ht_json_int(json, "low", ht_int64_of_double(round(trend->low * 3600)));
+    ht_json_int(json, "high", ht_int64_of_double(round(trend->high * 3600)));
+    ht_json_int(json, "error", ht_int64_of_double(round(trend->error * 3600)));
+    ht_json_int(json, "now_bytes", ht_int64_of_double(round(trend->now)));
+    ht_json_int(json, "now_error", ht_int64_of_double(round(trend->now_error)));
     ht_json_number(json, "freed_share", row->freed_share);
     json_time(series, json, "began", trend->began_s);
     if (trend->verdict == HT_VERDICT_LEVELS)
@@ -66,14 +67,16 @@ static void json_row(const struct ht_growth *growth, const struct ht_growth_form
     ht_json_end_object(json);
 }
 
-void ht_growth_json_rows(const struct ht_growth *growth, const struct ht_growth_form *form, struct ht_json *json)
+void ht_growth_json_rows(const struct ht_growth *growth, const struct ht_growth_form *form,
+                         struct ht_json *json)
 {
     size_t shown = form->limit == 0 || form->limit > growth->count ? growth->count : form->limit;
     for (size_t i = 0; i < shown; i++)
         json_row(growth, form, &growth->rows[i], json);
 }
 
-void ht_growth_json_process(const struct ht_growth *growth, const struct ht_growth_form *form, struct ht_json *json)
+void ht_growth_json_process(const struct ht_growth *growth, const struct ht_growth_form *form,
+                            struct ht_json *json)
 {
     const struct ht_series *series = growth->series;
     ht_json_begin_object(json, NULL);

@@ -4,8 +4,8 @@
 
 #include "profile/place.h"
 
-// "function  file:line", "[object+0xoffset]" or "<unknown>"; prefixes of `trim_path` are taken off files (NULL:
-// none). Context: tool.
+// "function  file:line", "[object+0xoffset]" or "<unknown>"; prefixes of `trim_path` are taken off files
+// (NULL: none). Context: tool.
 void ht_place_text(const struct ht_profile *profile, const struct ht_place *place, const char *trim_path,
                    struct ht_buffer *out);
 
