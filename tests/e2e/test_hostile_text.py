@@ -79,7 +79,7 @@ def evil(word):
     return word.encode() + b" " + KEPT + b" " + EVIL
 
 
-def profile(factor, source):
+def profile(factor, source, series=()):
     p = Profile()
     p.sample_type(evil("alloc"), evil("unit"))
     p.sample_type("inuse_space", "bytes")
@@ -94,7 +94,7 @@ def profile(factor, source):
                  [(evil("key"), evil("value%d" % i)), ("bytes", 64 * i, evil("unit")), (evil("number"), 5, evil("unit")),
                   (evil("number"), 6, evil("other"))])
     p.header(time_ns=1700000000000000000 + factor, duration_ns=10**9, period=(evil("period"), evil("unit"), 1),
-             comments=[evil("comment"), b"# heaptap: program=" + evil("name"), b"# heaptap: pid=" + evil("7"), b"# " + EVIL],
+             comments=[evil("comment"), b"# heaptap: program=" + evil("name"), b"# heaptap: pid=" + evil("7"), b"# " + EVIL, *series],
              drop=evil("drop"), default="inuse_space")
     path = test.path("hostile%d.pb" % factor)
     with open(path, "wb") as file:
@@ -236,6 +236,7 @@ CASES = {
     "symbolize": [["-v", "-o", "O/s1", "A"], ["--json", "-o", "O/s2", "A"], ["-v", "-o", "O/s3", "P"], ["-o", "O/s4", "E"]],
     "diff": [["A", "B"], ["--json", "A", "B"], ["--leaf", "--paths", "9", "A", "B"], ["--functions", "A", "B"],
              ["--fail-above", "1", "A", "B"], ["A", "P"], ["A", "E"]],
+    "growth": [["-n", "0", "--paths", "9", "S", "T", "U"], ["--json", "S", "T", "U"], ["P"], ["--json", "P"], ["A", "B"], ["E"]],
 }
 
 
@@ -247,7 +248,9 @@ def check_commands(names, reports, old, new):
         dead = hostile_region(live, region)
         out = test.new_folder("out")
         program = os.readlink(b"/proc/%d/exe" % process.pid)
-        places = {"P": str(process.pid).encode(), "R": dead, "A": old, "B": new, "O": out, "X": program, "E": EVIL}
+        places = {"P": str(process.pid).encode(), "R": dead, "A": old, "B": new, "O": out, "X": program, "E": EVIL,
+                  **{name: profile(10 + i, test.path(SOURCE_NAME), [b"# heaptap: start=" + evil("1"), b"# heaptap: seq=%d" % i])
+                     for i, name in enumerate("STU")}}
         environment = {k.encode(): v.encode() for k, v in clean_environment(HEAPTAP_LIVE=live).items()}
         hostile = {**environment, b"HEAPTAP_SIGNAL": EVIL}  # what a program that is run says of it is its own
         for name in names:

@@ -92,7 +92,8 @@ static void report(struct ht_profile *profile, size_t size, const struct ht_filt
     write_report(profile, size, filter);
     struct ht_compare compare;
     struct ht_compare_options compare_options = {.granularity = (int)(size % 5)};
-    if (ht_compare_init(&compare, profile, &compare_options, 1, 60000000001) == 0) {
+    if (ht_compare_init(&compare, profile, &compare_options, (struct ht_compare_times){1, 60000000001, 0}) ==
+        0) {
         struct ht_compare_form form = {.limit = 3, .paths = 1};
         ht_compare_text(&compare, &form, &out);
         ht_compare_json(&compare, &form, &out);

@@ -282,7 +282,7 @@ static void write_comparison(struct ht_profile *profile, unsigned bits)
     if (!(bits & 1)) {
         ht_profile_make_printable(profile);
     }
-    if (ht_compare_init(&compare, profile, &options, 1, 60000000001) == 0) {
+    if (ht_compare_init(&compare, profile, &options, (struct ht_compare_times){1, 60000000001, 0}) == 0) {
         (bits & 1 ? ht_compare_json : ht_compare_text)(&compare, &form, &out);
         (bits & 1 ? must_be_json : must_be_lines)(&out);
         ht_compare_free(&compare);

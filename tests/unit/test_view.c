@@ -139,7 +139,7 @@ static void test_extreme_values(void **state)
 static void compare(struct ht_compare *compare, struct ht_profile *p,
                     const struct ht_compare_options *options)
 {
-    if (ht_compare_init(compare, p, options, 60000000000, 180000000000) != 0)
+    if (ht_compare_init(compare, p, options, (struct ht_compare_times){60000000000, 180000000000, 0}) != 0)
         fail_msg("%s", ht_error());
 }
 
@@ -167,7 +167,7 @@ static void test_compare_finds_the_leak(void **state)
     struct ht_buffer out = {0};
     ht_compare_text(&c, &(struct ht_compare_form){.limit = 1, .paths = 1}, &out);
     assert_non_null(
-        strstr(out.data, "        1MB         3MB        +2MB        +1MB  dup  /srv/demo.c:4\n"));
+        strstr(out.data, "        1MB         3MB        +2MB       +60MB  dup  /srv/demo.c:4\n"));
     assert_non_null(strstr(out.data, "(1 more call site changed by +511.90kB in sum)\n"));
     assert_non_null(strstr(out.data, "(1 call site unchanged)\n"));
     assert_non_null(strstr(out.data,

@@ -118,16 +118,19 @@ static int print_report(const struct settings *settings, const struct threshold 
         form.trim_path = folder;
     if (options.sample_index == NULL && ht_profile_sample_index(profile, "inuse_space", &ignored) == 0)
         options.sample_index = "inuse_space"; // whatever the profile itself prefers
+    struct ht_compare_times taken = {times.old_ns, times.new_ns, times.old_ticks};
     if (times.unrelated)
-        times.old_ns = times.new_ns = 0;
+        taken = (struct ht_compare_times){0};
     ht_profile_bound_texts(profile);
     if (!settings->json)
         ht_profile_make_printable(profile);
-    if (ht_compare_init(&compare, profile, &options, times.old_ns, times.new_ns) < 0)
+    if (ht_compare_init(&compare, profile, &options, taken) < 0)
         return ht_cmd_usage_error("diff", "%s", ht_error());
     form.limit = settings->node_count > 0 ? (size_t)settings->node_count : 0;
     form.paths = settings->paths > 0 ? (size_t)settings->paths : 0;
-    form.columns = ht_terminal_of(settings->output == NULL ? STDOUT_FILENO : -1).columns;
+    struct ht_terminal terminal = ht_terminal_of(settings->output == NULL ? STDOUT_FILENO : -1);
+    form.columns = terminal.columns;
+    form.colour = terminal.colour;
     if (settings->json)
         ht_compare_json(&compare, &form, &out);
     else
@@ -172,8 +175,11 @@ const struct ht_command ht_command_diff = {
     .summary = "show what grew between two snapshots, the leak on top",
     .usage = "[options] OLD NEW|PID",
     .text =
-        "One row for each allocating call site, sorted by growth of live bytes: old, new, change, and, between two\n"
-        "snapshots of one process, change per minute. The call site is the caller nearest to the allocation that is not\n"
+        "One row for each allocating call site, sorted by growth of live bytes: old, new, change with its standard error,\n"
+        "and, between two snapshots of one process, change per hour. `freed` is how much of what the call site ever\n"
+        "allocated was freed again. What sampling alone makes by chance is called noise: what both snapshots share cancels,\n"
+        "so the error is that of what came and went. grows and shrinks say that the change is real, not that it goes on:\n"
+        "`heaptap growth` looks at many snapshots. The call site is the caller nearest to the allocation that is not\n"
         "the C or C++ library or a wrapper with malloc, calloc, realloc, palloc or zalloc in its name (g_malloc0);\n"
         "--leaf takes those as well. NEW may be a running process.\n"
         "\n"

@@ -7,7 +7,7 @@
 #define NODE   "name function? file? line? object? address?"
 #define ROW    NODE " flat flat_percent sum_percent cum cum_percent inlined"
 #define EDGE   NODE " value percent inlined"
-#define CHANGE "old new change change_per_minute"
+#define CHANGE "old new change change_per_minute error low high p_value verdict freed_share"
 
 const struct ht_json_fields ht_json_fields[] = {
     {"top text tree peek", "", HEADER " nodes dropped_nodes rows"},
@@ -96,6 +96,16 @@ static const struct {
     {"diff", {"new", "whole number", "value in the newer snapshot"}},
     {"diff", {"change", "whole number", "new minus old"}},
     {"diff", {"change_per_minute", "number", "change divided by minutes; null: unknown"}},
+    {"diff", {"error", "number", "standard error of the change, by the sampling; null: unknown"}},
+    {"diff", {"low", "number", "lower end of its 95 % interval"}},
+    {"diff", {"high", "number", "upper end of its 95 % interval"}},
+    {"diff", {"p_value", "number", "chance of such a change, up or down, where there is none"}},
+    {"diff",
+     {"verdict", "text",
+      "grows, shrinks or noise, corrected for the number of rows; null: errors are unknown"}},
+    {"diff",
+     {"freed_share", "number",
+      "how much of what it ever allocated was freed, 0 to 1; null: that cannot be told"}},
     {"diff", {"path", "list", "the heaviest stack of the change, the allocation first"}},
     {"growth", {"chance", "number", "how often a call site that does not grow may be called growing"}},
     {"growth", {"rows", "list", "the call sites of all processes, of each what grows first"}},

@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "input/input.h"
 #include "input/program.h"
+#include "profile/birth.h"
 #include "profile/bounds.h"
 #include "profile/filter.h"
 #include "profile/kin.h"
@@ -412,8 +413,12 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
         return -1;
     }
     bool unrelated = warn_strangers(load, both[1], both[0]);
-    struct ht_load_times times = {both[1]->time_ns, both[0]->time_ns, unrelated};
+    struct ht_load_times times = {both[1]->time_ns, both[0]->time_ns, unrelated, 0};
     settle_owners(load, both, 2);
+    if (!unrelated && both[0]->tick_ns != 0 && both[0]->tick_ns == both[1]->tick_ns &&
+        both[0]->ticks_now > both[1]->ticks_now)
+        times.old_ticks = both[1]->ticks_now;
+    ht_births_settle(both[0], both[1]);
     ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
     if (ht_profile_merge(both, 2) < 0) {
         ht_profile_free(both[0]);

@@ -43,6 +43,7 @@ int ht_load_one(const struct ht_load *load, const char *argument, struct ht_prof
 struct ht_load_times {
     int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
     bool unrelated;         // two runs: what lies between is no time of growth
+    int64_t old_ticks;      // of one process, when the older one was taken by its clock; 0: unknown
 };
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,

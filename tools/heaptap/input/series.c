@@ -128,8 +128,12 @@ static struct ht_series_of *series_of(struct loader *loader, const struct ht_pro
     struct ht_series_of *item = &list->items[list->count++];
     *item = (struct ht_series_of){.key = key};
     ht_series_begin(&item->series, &loader->options);
-    item->process = is_known ? ht_format("%s %s", or_empty(source.program), or_empty(source.pid))
+    char *process = is_known ? ht_format("%s %s", or_empty(source.program), or_empty(source.pid))
                              : ht_strdup(ht_path_name(path));
+    struct ht_buffer shown = {0};
+    ht_text_show(&shown, process, strlen(process), "");
+    item->process = shown.data != NULL ? shown.data : ht_strdup("");
+    free(process);
     if (is_known) {
         item->pid = (uint32_t)strtoul(or_empty(source.pid), NULL, 10);
         item->start_ticks = strtoull(or_empty(source.start), NULL, 10);

@@ -5,10 +5,23 @@
 #include "profile/filter.h"
 #include "stats/site.h"
 
+// How a change is judged. A row of one sample is no proof of anything.
+enum ht_change_verdict {
+    HT_CHANGE_UNKNOWN, // the profiles do not tell their errors
+    HT_CHANGE_NOISE,   // no more than sampling makes by chance
+    HT_CHANGE_GROWS,
+    HT_CHANGE_SHRINKS,
+};
+
 // What is told of one row or of the total; all that is known about the certainty of a change belongs in here.
 struct ht_change {
     int64_t old, new;
-    int64_t change; // new - old
+    int64_t change;   // new - old
+    double error;     // standard error of the change, by the sampling alone; NaN: unknown
+    double low, high; // its 95 % interval
+    double p_value;   // chance of such a change, up or down, where there is none
+    enum ht_change_verdict verdict;
+    double freed_share; // of all that was ever allocated, in the newer snapshot; NaN: not to be told
 };
 
 struct ht_compare_row {
@@ -24,7 +37,9 @@ struct ht_compare {
     size_t row_count;
     size_t unchanged; // call sites whose value is the same; they are not among the rows
     struct ht_change total;
-    double minutes; // between the snapshots; 0: unknown
+    double minutes;     // between the snapshots; 0: unknown
+    double false_share; // of the rows that are said to change, expected to be chance at most
+    bool has_errors;
     const char *sample_type, *unit;
 };
 
@@ -35,11 +50,17 @@ struct ht_compare_options {
     struct ht_filter filter;
 };
 
+// When the snapshots were taken.
+struct ht_compare_times {
+    int64_t old_ns, new_ns; // 0: unknown, or of two runs
+    int64_t old_ticks;      // by the clock of the births, of one process; 0: unknown
+};
+
 // Context: tool. Applies the filters (the profile changes) and computes the rows. The samples of the older
 // snapshot carry the label HT_COMPARE_OLD_LABEL (profile/profile.h). Fails on an unknown sample type or a bad
-// expression. old_ns and new_ns are the snapshots' times (0 unknown).
+// expression.
 int ht_compare_init(struct ht_compare *compare, struct ht_profile *profile,
-                    const struct ht_compare_options *options, int64_t old_ns, int64_t new_ns);
+                    const struct ht_compare_options *options, struct ht_compare_times times);
 void ht_compare_free(struct ht_compare *compare);
 
 // NaN: the time between the snapshots is unknown.

@@ -231,13 +231,12 @@ static enum ht_verdict judge_end(const struct judge *judge)
         return HT_VERDICT_LEVELS;
     if (late <= 0)
         return HT_VERDICT_UNDECIDED;
-    if (last.deaths == 0 && before.deaths == 0) {
-        double expected = before.births * late_s / early_s;
-        bool is_less = last.births < 0.5 * expected && ht_poisson_below(last.births, expected) < 0.02;
+    if (last.deaths <= 0.25 * last.births) {
+        double expected = before.births * late_s / early_s, net = last.births - last.deaths;
+        bool is_less = net < 0.5 * expected && ht_poisson_below(net, expected) < 0.02;
         return is_less ? HT_VERDICT_UNDECIDED : HT_VERDICT_GROWS;
     }
-    return late > 2.1 * error || (late > 1.3 * error && late > 0.6 * early) ? HT_VERDICT_GROWS
-                                                                            : HT_VERDICT_UNDECIDED;
+    return late > 2.1 * error && late > 0.3 * early ? HT_VERDICT_GROWS : HT_VERDICT_UNDECIDED;
 }
 
 // The largest fall from a height that had been reached, as a share of the growth in all.

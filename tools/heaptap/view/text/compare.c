@@ -31,10 +31,42 @@ static void label(const struct table *table, int64_t value, bool with_sign, char
     snprintf(text + sign, HT_MEASURE_TEXT_BYTES - sign, "%.500s", plain);
 }
 
-// Small counts keep a decimal: 0.4 objects a minute is not nothing.
-static void label_per_minute(const struct table *table, int64_t change, char text[HT_MEASURE_TEXT_BYTES])
+// "+1.60MB", and " ±0.53" in the same unit where there is an error.
+static void label_change(const struct table *table, const struct ht_change *value,
+                         char text[HT_MEASURE_TEXT_BYTES], char error_text[32])
 {
-    double rate = ht_compare_per_minute(table->compare, change);
+    const char *unit;
+    label(table, value->change, true, text);
+    error_text[0] = '\0';
+    if (!(value->error > 0))
+        return;
+    const char *wanted = table->form->unit != NULL ? table->form->unit : "auto";
+    int64_t whole = ht_int64_of_double(value->error);
+    if (value->error > fabs((double)value->change)) { // both in the error's unit
+        double ratio = ht_measure_scale(whole, table->compare->unit, wanted, &unit) / value->error;
+        snprintf(text, HT_MEASURE_TEXT_BYTES, "%+.2f%s", (double)value->change * ratio, unit);
+        snprintf(error_text, 32, " ±%.2f", value->error * ratio);
+        return;
+    }
+    double ratio =
+        ht_measure_scale(value->change, table->compare->unit, wanted, &unit) / (double)value->change;
+    double error = value->error * ratio;
+    snprintf(error_text, 32, " ±%.*f", error < 10 ? 2 : error < 100 ? 1 : 0, error);
+}
+
+static const char *verdict_of(const struct ht_change *value)
+{
+    static const char *const words[] = {[HT_CHANGE_UNKNOWN] = "-",
+                                        [HT_CHANGE_NOISE] = "noise",
+                                        [HT_CHANGE_GROWS] = "grows",
+                                        [HT_CHANGE_SHRINKS] = "shrinks"};
+    return words[isnan(value->error) ? HT_CHANGE_UNKNOWN : value->verdict];
+}
+
+// Small counts keep a decimal: 0.4 objects an hour is not nothing.
+static void label_per_hour(const struct table *table, int64_t change, char text[HT_MEASURE_TEXT_BYTES])
+{
+    double rate = 60 * ht_compare_per_minute(table->compare, change);
     if (isnan(rate))
         strcpy(text, "-");
     else if (strcmp(table->compare->unit, "count") == 0 && fabs(rate) < 100)
@@ -45,20 +77,32 @@ static void label_per_minute(const struct table *table, int64_t change, char tex
 
 static void add_row(const struct table *table, const struct ht_change *value, const char *name)
 {
-    enum { NAME_COLUMN = 49, NAME_LEAST = 24 };
-    char old_text[HT_MEASURE_TEXT_BYTES], new_text[HT_MEASURE_TEXT_BYTES];
-    char change_text[HT_MEASURE_TEXT_BYTES], rate_text[HT_MEASURE_TEXT_BYTES];
+    enum { NAME_COLUMN = 50, ERRORS_COLUMNS = 25, NAME_LEAST = 24 };
+    char old_text[HT_MEASURE_TEXT_BYTES], new_text[HT_MEASURE_TEXT_BYTES], freed_text[16] = "-";
+    char change_text[HT_MEASURE_TEXT_BYTES], rate_text[HT_MEASURE_TEXT_BYTES], error_text[32];
+    bool has_errors = table->compare->has_errors;
     label(table, value->old, false, old_text);
     label(table, value->new, false, new_text);
-    label(table, value->change, true, change_text);
-    label_per_minute(table, value->change, rate_text);
-    ht_buffer_printf(table->out, "%11s %11s %11s %11s  ", old_text, new_text, change_text, rate_text);
-    int room = table->form->columns == 0 ? 0 : table->form->columns - NAME_COLUMN;
+    label_change(table, value, change_text, error_text);
+    label_per_hour(table, value->change, rate_text);
+    if (!isnan(value->freed_share))
+        snprintf(freed_text, sizeof freed_text, "%.0f%%", 100 * value->freed_share);
+    bool is_dim = table->form->colour && has_errors && value->verdict == HT_CHANGE_NOISE;
+    ht_buffer_text(table->out, is_dim ? "\033[2m" : "");
+    ht_buffer_printf(table->out, "%11s %11s %11s", old_text, new_text, change_text);
+    if (has_errors) // a sign of two bytes in one column
+        ht_buffer_printf(table->out, "%-*s", error_text[0] != '\0' ? 9 : 8, error_text);
+    ht_buffer_printf(table->out, " %11s ", rate_text);
+    if (has_errors)
+        ht_buffer_printf(table->out, " %5s %-8s ", freed_text, verdict_of(value));
+    int room = table->form->columns == 0
+                   ? 0
+                   : table->form->columns - NAME_COLUMN - (has_errors ? ERRORS_COLUMNS : 0);
     if (table->form->columns != 0 && room < NAME_LEAST)
         room = NAME_LEAST;
     char *fitted = ht_alloc(strlen(name) + 1);
     ht_terminal_fit(name, room, fitted, strlen(name) + 1);
-    ht_buffer_printf(table->out, "%s\n", fitted);
+    ht_buffer_printf(table->out, " %s%s\n", fitted, is_dim ? "\033[0m" : "");
     free(fitted);
 }
 
@@ -135,7 +179,11 @@ void ht_compare_text(const struct ht_compare *compare, const struct ht_compare_f
         ht_measure_age(ht_int64_of_double(compare->minutes * 60e9), age);
         ht_buffer_printf(out, "Between the snapshots: %s\n", age);
     }
-    ht_buffer_printf(out, "%11s %11s %11s %11s\n", "old", "new", "change", "change/min");
+    ht_buffer_printf(out, "%11s %11s %11s", "old", "new", "change");
+    if (compare->has_errors)
+        ht_buffer_printf(out, "%8s %11s  %5s %s\n", "", "per hour", "freed", "verdict");
+    else
+        ht_buffer_printf(out, " %11s\n", "per hour");
     for (size_t i = 0; i < shown; i++) {
         struct ht_buffer name = {0};
         add_place(&table, &compare->rows[i].site, &name);
@@ -145,6 +193,10 @@ void ht_compare_text(const struct ht_compare *compare, const struct ht_compare_f
     }
     add_rest(&table, shown);
     add_row(&table, &compare->total, "total");
+    if (compare->has_errors && compare->false_share > 0)
+        ht_buffer_printf(out, "Of the verdicts but noise %s%.2g%% are expected to be chance.\n",
+                         compare->false_share < 1e-4 ? "less than " : "at most ",
+                         100 * fmax(compare->false_share, 1e-4));
     for (size_t i = 0; i < form->paths && i < shown && compare->rows[i].heaviest_change > 0; i++)
         add_path(&table, &compare->rows[i]);
 }
@@ -155,6 +207,12 @@ static void json_change(const struct table *table, struct ht_json *json, const s
     ht_json_int(json, "new", value->new);
     ht_json_int(json, "change", value->change);
     ht_json_number(json, "change_per_minute", ht_compare_per_minute(table->compare, value->change));
+    ht_json_number(json, "error", value->error);
+    ht_json_number(json, "low", value->low);
+    ht_json_number(json, "high", value->high);
+    ht_json_number(json, "p_value", isnan(value->error) ? (double)NAN : value->p_value);
+    ht_json_string(json, "verdict", isnan(value->error) ? NULL : verdict_of(value));
+    ht_json_number(json, "freed_share", value->freed_share);
 }
 
 static void json_path(const struct table *table, struct ht_json *json, const struct ht_compare_row *row)

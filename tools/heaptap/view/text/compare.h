@@ -10,6 +10,7 @@ struct ht_compare_form {
     size_t limit;          // rows at the most; 0: all
     size_t paths;          // so many of the rows that grew are followed by their stacks (as text)
     int columns;           // names are cut to fit; 0: never
+    bool colour;           // what is noise is dimmed
 };
 
 // Context: tool.
