@@ -104,8 +104,6 @@ void ht_report_json_begin(struct ht_json *json, const struct ht_report *report, 
     ht_json_int(json, "time_ns", profile->time_ns);
     ht_json_int(json, "duration_ns", profile->duration_ns);
     ht_json_int(json, "total", report->total);
-    if (report->knows_errors && (strcmp(name, "top") == 0 || strcmp(name, "text") == 0))
-        ht_report_json_error(json, "total_error", report->total_error);
     ht_buffer_free(&file);
 }
 

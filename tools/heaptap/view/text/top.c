@@ -56,6 +56,8 @@ static void top_json(struct ht_graph *graph, const char *name, struct ht_buffer 
         ht_json_end_object(&json);
     }
     ht_json_end_array(&json);
+    if (graph->report->knows_errors)
+        ht_report_json_error(&json, "total_error", graph->report->total_error);
     ht_json_end_object(&json);
 }
 
