@@ -54,10 +54,12 @@ static bool ht_directory_can_be_made(void)
            root.st_dev == ht_first_root.st_dev && root.st_ino == ht_first_root.st_ino;
 }
 
+// Where it cannot be looked at (a filter refuses), opening it will tell.
 static bool ht_directory_is_there(void)
 {
     struct stat status;
-    return ht_raw4(SYS_newfstatat, AT_FDCWD, (long)ht_settings.out_dir, (long)&status, 0) == 0;
+    long result = ht_raw4(SYS_newfstatat, AT_FDCWD, (long)ht_settings.out_dir, (long)&status, 0);
+    return result != -ENOENT && result != -ENOTDIR;
 }
 
 static int ht_write_empty(enum ht_trigger trigger, const struct ht_snapshot_target *target)

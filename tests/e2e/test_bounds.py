@@ -173,7 +173,7 @@ def check_profiles():
         p.sample([deep] * 1000 + [p.location(1, 0x200 + i, [(names[i], 1)])], [5])
     path = write_profile("inlined.pb.gz", p)
     test.need(os.stat(path).st_size < MB // 8, "the profile is not small: %d", os.stat(path).st_size)
-    for words in (["top"], ["traces"], ["folded"], ["flame", "-o", test.path("flame.html")], ["tree"], ["raw"]):
+    for words in (["top"], ["traces"], ["folded"], ["flame", "--svg", "-o", test.path("flame.svg")], ["tree"], ["raw"]):
         out, errors, most = measured(*words, path)
         test.need("at 1 places more functions are inlined than are shown: 256 each" in errors, "%s: %s", words, errors)
         test.need(most < 512 * MB, "%s: %d MB of inlined functions", words[0], most / MB)

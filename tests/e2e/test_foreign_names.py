@@ -108,7 +108,9 @@ def stubs(t):
         code, bias = program.of_kernel(), BIAS
         got = program.names(program.profile([address + bias + 2 for address in wanted], code), "--no-cache")
         for address, name in wanted.items():
-            t.need(got[address + bias + 2] == [name], "%s: %s at %x, %s", flags, name, address, got)
+            # Later molds have symbols of its own for some of them.
+            t.need(got[address + bias + 2] in ([name], [name.replace("@plt", "$pltgot")]), "%s: %s at %x, %s", flags, name, address,
+                   got)
         head = next((r["address"] for name, r in program.elf.sections.items() if name == ".plt"), None)
         if head is not None and head not in wanted:
             got = program.names(program.profile([head + bias], code), "--no-cache")
