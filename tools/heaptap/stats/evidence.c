@@ -68,7 +68,7 @@ static double chance_of(const struct ht_evidence *evidence, double error)
         return 1;
     if (!(error > 0))
         return 0; // exact
-    if (ups + downs < 1 || ups + downs > FLIPS_MOST || ups < 0 || downs < 0)
+    if (ups + downs < 1 || ups + downs > (double)FLIPS_MOST || ups < 0 || downs < 0)
         return erfc(difference / error / sqrt(2));
     size_t count = 0;
     double sign = evidence->up > evidence->down ? 1 : -1;

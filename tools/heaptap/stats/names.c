@@ -133,7 +133,7 @@ void ht_names_judge(const struct ht_profile *profile, const char *sample_index,
         nameless.is_interpreter[i] =
             strcmp(ht_profile_text(profile, profile->functions[i].name), interpreter) == 0;
     weigh(&nameless, column);
-    double least = nameless.total * LEAST_PERCENT / 100;
+    double least = nameless.total * (double)LEAST_PERCENT / 100;
     for (unsigned told = 0; told < FILES_TOLD && nameless.total > 0; told++) {
         uint32_t worst = 0;
         for (uint32_t file = 1; file < profile->string_count; file++)

@@ -88,7 +88,7 @@ static size_t fill_increments(struct judge *judge, double age_s, double *ret_cor
         judge->d[j] = judge->values[j + 1] - judge->values[j];
     *ret_correlated = ht_correlated(judge->d, n);
     for (size_t j = 0; j < n; j++) {
-        double share = (judge->times[j + 1] - judge->times[j]) / judge->window_s * FINE_BINS;
+        double share = (judge->times[j + 1] - judge->times[j]) / judge->window_s * (double)FINE_BINS;
         begin[j] = bins;
         bins += share > 1 ? (size_t)(share + 0.5) : 1;
     }
@@ -377,7 +377,7 @@ static bool is_level_at_last(const struct judge *whole)
         }
         judge.samples = samples;
         judge.window_s = judge.times[judge.count - 1] - judge.times[0];
-        if (test_age(&judge, 0, 1) * PARTS > whole->chance)
+        if (test_age(&judge, 0, 1) * (double)PARTS > whole->chance)
             continue;
         double early =
             judge.window_s > 0 ? (judge.values[judge.count - 1] - judge.values[0]) / judge.window_s : 0;
