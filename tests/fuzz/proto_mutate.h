@@ -208,6 +208,8 @@ static size_t proto_alter(uint8_t *data, size_t size, size_t max_size, const str
     uint8_t *made = bodies[depth];
     bool known = field->tag != 0 && field->tag <= proto_schema[kind].count;
     enum proto_kind inner = known ? proto_schema[kind].kinds[field->tag] : TEXT;
+    if (kind == PROFILE && (field->tag == 1000 || field->tag == 1001)) // ours: births, inherited samples
+        inner = field->tag == 1000 ? NUMBERS : SAMPLE;
     size_t length = proto_put(made, (uint64_t)field->tag << 3 | field->type);
     if (field->type == 0) {
         uint64_t number = 0;

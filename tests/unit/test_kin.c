@@ -1,6 +1,7 @@
 // Profiles of a family of processes: what forked children share is counted once, and the field that says so
 // is read and written.
 #include "base/error.h"
+#include "profile/birth.h"
 #include "profile/kin.h"
 #include "profile/source.h"
 
@@ -38,6 +39,9 @@ static struct ht_profile *snapshot(long pid, long parent, const int64_t *held, c
         if (parent != 0)
             ht_profile_add_sample(p, &location, 1, &inherited[i], both, 2);
     }
+    ht_profile_need_variances(p); // 10 times the value; what is inherited is a part of that
+    for (size_t i = 0; i < p->sample_count; i++)
+        p->variances[i] = p->samples[i].label_count == 1 ? 10 * (double)p->values[i] : 0;
     comment(p, "pid", pid);
     comment(p, "start", pid * 10);
     comment(p, "seq", 0);
@@ -56,14 +60,19 @@ static void expect_sum(struct ht_profile **profiles, size_t count, const int64_t
     assert_int_equal(ht_kin_end(kin, profiles[0], false), wanted_less);
     assert_int_equal(ht_profile_check(profiles[0]), 0);
     int64_t sums[PLACES] = {0};
+    double variances[PLACES] = {0};
     for (size_t i = 0; i < profiles[0]->sample_count; i++) {
         const struct ht_sample *sample = &profiles[0]->samples[i];
         assert_int_equal(sample->label_count, 1);
         uint64_t address = profiles[0]->locations[profiles[0]->frames[sample->frames]].address;
         sums[(address - 0x1100) / 16] += ht_profile_values(profiles[0], i)[0];
+        variances[(address - 0x1100) / 16] += ht_profile_variances(profiles[0], i)[0];
     }
-    for (int i = 0; i < PLACES; i++)
+    for (int i = 0; i < PLACES; i++) {
         assert_int_equal(sums[i], wanted[i]);
+        assert_true(fabs(variances[i] - 10 * (double)wanted[i]) <
+                    1e-9); // so what is shared counts once there too
+    }
     ht_profile_free(profiles[0]);
 }
 
