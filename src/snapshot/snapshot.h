@@ -25,6 +25,7 @@ struct ht_snapshot_target {
     uint64_t deadline_ns;           // CLOCK_MONOTONIC; 0: none
     bool (*is_too_late)(void *arg); // asked before the file gets its name; NULL: it never is. -ECANCELED then
     void *arg;
+    uint64_t monotonic_ns;       // CLOCK_MONOTONIC when a view that is a copy was made; 0: it is made now
     uint64_t memory_bytes;       // what encoding may take; 0: ht_encode_memory_bytes
     const char *const *comments; // further "key=value"
     uint32_t comment_count;

@@ -6,10 +6,12 @@ For a kind of site the mean of (estimate - truth)^2 is held against the mean of 
 each the first has a relative error of sqrt((2 + 1/(n P)) / N); 5 of them are allowed, and 0.05 for the error's own.
 """
 import concurrent.futures
+import gzip
 import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -72,6 +74,33 @@ def judge(test, values):
                   math.sqrt(stated), 100 * allowed)
 
 
+def varint(data, at):
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7f) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at
+
+
+def without_field(path, out):
+    """The same profile without field 1000; True: it had one."""
+    with gzip.open(path) as file:
+        data = file.read()
+    kept, at, had = b"", 0, False
+    while at < len(data):
+        start = at
+        key, at = varint(data, at)
+        length, at = varint(data, at)
+        at += length if key & 7 == 2 else 0
+        had = had or key >> 3 == 1000
+        kept += data[start:at] if key >> 3 != 1000 else b""
+    with gzip.open(out, "wb") as file:
+        file.write(kept)
+    return had
+
+
 with Test("errors") as test:
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda seed: look(test, seed), range(1, SEEDS + 1)))
@@ -93,6 +122,15 @@ with Test("errors") as test:
     before, after = rows(test, new), rows(test, again)
     test.need(before.keys() == after.keys() and all(math.isclose(after[name]["flat_error"], row["flat_error"], rel_tol=1e-6)
                                                     for name, row in before.items()), "written again they differ: %s", after)
+    # pprof does not see the field, and heaptap has no errors without it.
+    bare, go = test.path("bare.pb.gz"), shutil.which("go")
+    test.need(without_field(new, bare), "%s has no field 1000", new)
+    if go:
+        raw = [test.run([go, "tool", "pprof", "-symbolize=none", "-raw", path], clean_environment(HOME=test.folder, PPROF_TMPDIR=test.folder))
+               for path in (new, bare)]
+        test.need(raw[0].returncode == 0 and "Samples:" in raw[0].output and raw[0].output == raw[1].output, "pprof -raw: %s",
+                  raw[0].errors)
+    test.need("±" not in test.heaptap("top", bare).output, "errors of nothing")
     # At rate 1 nothing has an error, and no column is there for it.
     out = test.new_folder("exact")
     done = test.run([BUILD + "/truth_prog", "1", "plain", "100:2000:1000:4"], test.shim(out, rate="1"))

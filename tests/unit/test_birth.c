@@ -275,11 +275,13 @@ static void test_written_again(void **state)
 {
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
-        struct process process = begin(kind == 0 ? 1 : 65536, 4);
+        struct process process = begin(kind == 0 ? 1 : kind == 1 ? 65536 : 100000, 4);
         fill(&process, 3000);
         if (kind == 2) {
             ht_live_thin(&process.region);
             process.rate_bytes = process.region.header->floor_bytes; // a second rate
+            double floor_bytes = (double)process.rate_bytes;         // on the grid, as the first one is not
+            assert_true(ht_cell_bytes(ht_cell_of_floor(floor_bytes)) == floor_bytes && floor_bytes > 200000);
             fill(&process, 300);
         }
         struct ht_profile *profile = snapshot(&process, 1, 5000 * TICK), *copy = ht_profile_copy(profile);
@@ -585,6 +587,15 @@ static void test_other_writers(void **state)
         assert_null(profile->variances);
         ht_profile_free(profile);
     }
+    // Of ours, but from before there was the field: the rate may have been another one.
+    profile = foreign("inuse_objects", "inuse_space", 524288, 5, 50);
+    free(profile->variances);
+    profile->variances = NULL;
+    ht_profile_add_comment(profile, "# heaptap: version=0.1.0");
+    read = again(profile);
+    assert_null(read->variances);
+    ht_profile_free(read);
+    ht_profile_free(profile);
     profile = foreign("inuse_objects", "inuse_space", 0, 5, 50);
     assert_null(profile->variances);
     ht_profile_free(profile);

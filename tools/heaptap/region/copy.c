@@ -1,6 +1,7 @@
 // Region files from outside: opens them safely and copies their bytes so that every live sample is whole.
 #include "region/copy.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/foreign.h"
 #include "base/memory.h"
@@ -381,7 +382,7 @@ static int read_all(int fd, uint64_t file_bytes, const struct ht_region_header *
 
 static int read_region(int fd, bool damaged, struct ht_region_copy *ret_copy)
 {
-    struct ht_region_copy copy = {0};
+    struct ht_region_copy copy = {.begun_ns = ht_clock_ns(CLOCK_MONOTONIC)};
     struct stat stat;
     struct ht_region_header header;
     if (fstat(fd, &stat) != 0)

@@ -37,6 +37,7 @@ struct ht_region_copy {
     uint64_t mapped_bytes;
     uint64_t file_bytes;   // the file's size
     uint64_t blocks_bytes; // the memory it takes
+    uint64_t begun_ns;     // CLOCK_MONOTONIC before the first byte was copied: what was born before is in it
     struct ht_view view;
 };
 

@@ -97,6 +97,7 @@ static int write_copy(const struct ht_target *target, const struct ht_snap *snap
         .rss_bytes = target->alive ? ht_snapshot_rss(target->process.pid) : 0,
         .is_too_late = snap->trigger == HT_TRIGGER_INTERVAL ? is_exiting : NULL,
         .arg = (void *)(uintptr_t)target,
+        .monotonic_ns = copy->begun_ns,
     };
     mark_heir(target, &where);
     const struct ht_owner ours = {0, 0};
@@ -147,7 +148,8 @@ int ht_snap_encode(const char *argument, struct ht_buffer *out, struct ht_owner 
     if (read != 0)
         return -1;
     *ret_owner = ht_target_owner(&target);
-    struct ht_snapshot_target where = {.rss_bytes = target.alive ? ht_snapshot_rss(target.process.pid) : 0};
+    struct ht_snapshot_target where = {.rss_bytes = target.alive ? ht_snapshot_rss(target.process.pid) : 0,
+                                       .monotonic_ns = copy.begun_ns};
     mark_heir(&target, &where);
     struct ht_sink sink = {add_to_buffer, out};
     int result =
