@@ -231,7 +231,7 @@ static void join_births(struct ht_profile *profile, const struct ht_sample *befo
         end += profile->samples[i].birth_count;
         profile->samples[i].birth_count = 0;
     }
-    HT_RESERVE(joined, capacity, end);
+    HT_RESERVE(joined, capacity, end + 1); // never NULL
     for (size_t i = 0; i < count; i++) {
         if (became[i] == HT_NONE)
             continue;

@@ -17,6 +17,7 @@ struct ht_profile *ht_profile_new(void)
     HT_RESERVE(profile->labels, profile->label_capacity, 1);
     HT_RESERVE(profile->lines, profile->line_capacity, 1);
     HT_RESERVE(profile->values, profile->value_capacity, 1);
+    HT_RESERVE(profile->births, profile->birth_capacity, 1);
     return profile;
 }
 
