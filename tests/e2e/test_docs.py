@@ -112,6 +112,9 @@ def documents_of(test, name, region):
     """What the command prints with --json on many inputs."""
     if name == "diff":
         return run_json(test, name, GOLDEN + "heap1.pb.gz", GOLDEN + "heap2.pb.gz")
+    if name == "check":  # with and without estimates
+        return run_json(test, name, "--lines", GOLDEN + "heap1.pb.gz", GOLDEN + "heap2.pb.gz") + run_json(
+            test, name, GOLDEN + "heap2.pb.gz", str(region))
     if name == "doctor":
         return run_json(test, name, "ls") + run_json(test, name, str(region))
     if name == "ps":

@@ -44,6 +44,7 @@ SCENARIOS = {
     "top_live": scenario("top {live}", cached=True),
     "top_output": scenario("top -o {out} {file}", cached=True),
     "diff": scenario("diff {file} {file}", cached=True),
+    "check": scenario("check --junit {out} {file} {file}", cached=True),
     "flame": scenario("flame -o {out} {file}", cached=True),
     "proto": scenario("proto -o {out} {file}", cached=True),
     "symbolize": scenario("symbolize -o {out} {file}"),

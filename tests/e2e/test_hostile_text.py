@@ -227,7 +227,8 @@ def check_server():
 
 # What is said for a command that is no report: argument lists over the process (P), the region (R), the profiles (A, B).
 CASES = {
-    "run": [["-v", "-o", "O", "--", "X", "poll_not"], ["-o", "O", "--", "E"]],
+    "run": [["-v", "-o", "O", "--", "X", "poll_not"], ["-o", "O", "--", "E"],
+            ["--fail-above", "0", "-o", "O", "--", "X", "poll_not"]],
     "doctor": [["P"], ["--json", "P"], ["-v", "P"], ["R"], ["--json", "R"], ["-v", "X"], ["X"], ["E"], ["H"]],
     "ps": [["--over", "0"], ["-v", "--over", "0"], ["--json", "--over", "0"], ["--dead", "-v", "--over", "0"],
            ["--dead", "--json", "--over", "0"], ["-v", "--over", "0", "P"], ["--over", "0", "E"], ["--dead", "--clean"]],
@@ -239,6 +240,8 @@ CASES = {
     "diff": [["A", "B"], ["--json", "A", "B"], ["--leaf", "--paths", "9", "A", "B"], ["--functions", "A", "B"],
              ["--fail-above", "1", "A", "B"], ["A", "P"], ["A", "E"]],
     "growth": [["-n", "0", "--paths", "9", "S", "T", "U"], ["--json", "S", "T", "U"], ["P"], ["--json", "P"], ["A", "B"], ["E"]],
+    "check": [["A", "B"], ["--json", "A", "B"], ["--lines", "--junit", "O/j", "A", "B"], ["A", "P"], ["A", "E"],
+              ["--suppressions", "A", "A", "B"]],
 }
 
 

@@ -2,7 +2,7 @@
 // the forms.
 #include "base/error.h"
 #include "cmd/reports.h"
-#include "view/flame/escape.h"
+#include "view/escape.h"
 #include "view/flame/flame.h"
 
 #include <setjmp.h>
@@ -339,13 +339,13 @@ static void test_escape(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ht_buffer out = {0};
-        ht_flame_escape_markup(cases[i].text, strlen(cases[i].text), &out);
+        ht_escape_markup(cases[i].text, strlen(cases[i].text), &out);
         assert_string_equal(out.data != NULL ? out.data : "", cases[i].markup);
         ht_buffer_free(&out);
     }
     struct ht_buffer out = {0};
     const char json[] = "{\"a\":\"</script><!--&\"}";
-    ht_flame_escape_script(json, strlen(json), &out);
+    ht_escape_script(json, strlen(json), &out);
     assert_string_equal(out.data, "{\"a\":\"\\u003c/script\\u003e\\u003c!--\\u0026\"}");
     ht_buffer_free(&out);
 }

@@ -61,7 +61,8 @@ struct ht_command {
     X(folded)                                                                                                \
     X(flame)                                                                                                 \
     X(diff)                                                                                                  \
-    X(growth)
+    X(growth)                                                                                                \
+    X(check)
 #define X(name) extern const struct ht_command ht_command_##name;
 HT_COMMANDS(X)
 #undef X

@@ -8,6 +8,7 @@
 #define ROW    NODE " flat flat_percent sum_percent cum cum_percent inlined"
 #define EDGE   NODE " value percent inlined"
 #define CHANGE "old new change change_per_minute error low high p_value verdict freed_share"
+#define JUDGED "old new change error p_value level fails"
 
 const struct ht_json_fields ht_json_fields[] = {
     {"top text tree peek", "", HEADER " nodes dropped_nodes rows"},
@@ -64,6 +65,12 @@ const struct ht_json_fields ht_json_fields[] = {
     {"growth", "processes[]",
      "process sample_type unit snapshots begin end call_sites growing false_discovery_rate limit_bytes times "
      "live_bytes rss_bytes"},
+    {"check", "",
+     "report sample_type unit one_process limit_bytes chance tests failing suppressed_bytes exact "
+     "smallest_total_bytes smallest_total_samples smallest_site_bytes smallest_site_samples total rows"},
+    {"check", "total", JUDGED},
+    {"check", "rows[]", "name function? file? line? stack " JUDGED},
+    {"check", "rows[].stack[]", "function file? line?"},
     {"ps", "", "processes"},
     {"ps", "processes[]",
      "pid container_pid? user program arguments rss_bytes? state age_seconds? region note? live_bytes? "
@@ -140,6 +147,28 @@ static const struct {
     {"growth", {"times", "list", "of the snapshots, in seconds since the first"}},
     {"growth", {"live_bytes", "list", "the sample type's total in each snapshot"}},
     {"growth", {"rss_bytes", "list", "resident memory in each snapshot; null: unknown"}},
+    {"check", {"one_process", "true or false", "two snapshots of one process, which share samples"}},
+    {"check", {"limit_bytes", "number", "growth that is allowed"}},
+    {"check", {"chance", "number", "that anything fails wrongly, at most: 1 - confidence"}},
+    {"check", {"tests", "whole number", "how many were made: of the total, and of each call site"}},
+    {"check", {"failing", "whole number", "how many of them fail"}},
+    {"check", {"suppressed_bytes", "whole number", "what suppressions took out of the newer profile"}},
+    {"check", {"exact", "true or false", "every allocation was recorded: nothing is an estimate"}},
+    {"check",
+     {"smallest_total_bytes", "number",
+      "smallest growth of the total that could be proven; null: none could"}},
+    {"check", {"smallest_total_samples", "number", "so many samples are that"}},
+    {"check", {"smallest_site_bytes", "number", "the same of a call site that held nothing before"}},
+    {"check", {"smallest_site_samples", "number", "so many samples are that"}},
+    {"check", {"total", "object", "all call sites together"}},
+    {"check", {"old", "whole number", "live bytes in the older snapshot"}},
+    {"check", {"new", "whole number", "live bytes in the newer one"}},
+    {"check", {"change", "whole number", "new - old"}},
+    {"check", {"error", "number", "standard error of change"}},
+    {"check", {"p_value", "number", "chance of such a change where no more than the limit has come"}},
+    {"check", {"level", "number", "it fails where p_value is not above this"}},
+    {"check", {"fails", "true or false", "growth beyond the limit is proven"}},
+    {"check", {"stack", "list", "the stack that grew most, the allocation first; empty: none grew"}},
     {"ps", {"processes", "list", "one for each process"}},
     {"ps", {"pid", "whole number", "of the process, as seen from here"}},
     {"ps",

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/proc.h"
 #include "cmd/command.h"
+#include "cmd/run_gate.h"
 #include "elf/check.h"
 #include "launch/launch.h"
 #include "launch/recovery.h"
@@ -19,7 +20,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define AT(member) offsetof(struct ht_run_settings, member)
+struct settings {
+    struct ht_run_settings run;
+    struct ht_run_gate gate;
+};
+
+#define AT(member)      offsetof(struct settings, run.member)
+#define GATE_AT(member) offsetof(struct settings, gate.member)
 
 static const struct ht_option option_table[] = {
     {"out", 'o', HT_OPT_STRING, AT(out), 0, "DIR", "where profiles go (default: the working directory)"},
@@ -46,6 +53,11 @@ static const struct ht_option option_table[] = {
      "how stacks are walked (default auto)"},
     {"no-symbolize", 0, HT_OPT_FLAG, AT(no_symbolize), 0, NULL,
      "leave the profiles without names of functions"},
+    {"fail-above", 0, HT_OPT_SIZE, GATE_AT(limit_bytes), 0, "SIZE",
+     "exit with status 3 when more is live at the program's exit; records at rate 1"},
+    {"ignore", 0, HT_OPT_STRING, GATE_AT(ignore), 0, "RE", "of that, without stacks through a match"},
+    {"suppressions", 0, HT_OPT_STRING, GATE_AT(suppressions), 0, "FILE",
+     "of that, without the stacks that FILE names, as LeakSanitizer does (leak:PATTERN)"},
     {"verbose", 'v', HT_OPT_FLAG, AT(verbose), 0, NULL,
      "say at the end what was written, also when stderr is not a terminal"},
     {.name = NULL},
@@ -87,9 +99,12 @@ static int check_settings(const struct ht_run_settings *settings)
 }
 
 // Makes the directory for profiles, so that a typing error shows now and not at the first snapshot.
-static int prepare_out(const char *given, char directory[PATH_MAX])
+static int prepare_out(struct ht_run_settings *settings, char directory[PATH_MAX])
 {
     char here[PATH_MAX] = "";
+    const char *given = settings->out;
+    if (given == NULL)
+        return 0;
     if (given[0] != '/' && getcwd(here, sizeof here) == NULL) {
         ht_cmd_error("run", "the working directory is gone; give -o an absolute path");
         return HT_RUN_OWN_FAILURE;
@@ -110,6 +125,7 @@ static int prepare_out(const char *given, char directory[PATH_MAX])
                      S_ISDIR(stat_of.st_mode) ? "nothing may be written there" : "is not a directory");
         return HT_RUN_OWN_FAILURE;
     }
+    settings->out = directory;
     return 0;
 }
 
@@ -148,6 +164,7 @@ struct run {
     struct timespec started;   // CLOCK_REALTIME
     char unseen[NAME_MAX + 1]; // an allocator whose own functions are not seen; "": none
     struct ht_family_watcher watcher;
+    struct ht_run_gate *gate;
 };
 
 static void say(const char *text)
@@ -206,6 +223,7 @@ static void on_end(pid_t child, const siginfo_t *info, void *arg)
         ht_run_symbolize(directory, run->recovery.settings->run_id, run->started, say);
     if (run->recovery.talks)
         report(directory, run);
+    ht_run_gate_find(run->gate, directory, child, run->recovery.settings->run_id, run->started);
 }
 
 // The companion that the program's allocator needs. Without it the program runs all the same.
@@ -221,8 +239,8 @@ static void find_companion(struct run *run, const char *about, struct ht_run_lib
                    libraries->of, libraries->shim);
 }
 
-static int run_program(const struct ht_run_settings *settings, const char *path, const char *about,
-                       char **argv)
+static int run_program(const struct ht_run_settings *settings, struct ht_run_gate *gate, const char *path,
+                       const char *about, char **argv)
 {
     char directory[PATH_MAX], shim[PATH_MAX], allocator[PATH_MAX];
     if (ht_proc_own_folder(directory) != 0 || ht_run_find_shim(directory, shim) != 0 ||
@@ -231,7 +249,8 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
         return HT_RUN_OWN_FAILURE;
     }
     struct run run = {
-        .recovery = {.settings = settings, .talks = settings->verbose || isatty(STDERR_FILENO), .say = say}};
+        .recovery = {.settings = settings, .talks = settings->verbose || isatty(STDERR_FILENO), .say = say},
+        .gate = gate};
     struct ht_run_libraries libraries = {.shim = shim,
                                          .allocator = settings->allocator != NULL ? allocator : NULL};
     find_companion(&run, about, &libraries);
@@ -257,23 +276,30 @@ static int run_program(const struct ht_run_settings *settings, const char *path,
     ht_recovery_end(&run.recovery);
     ht_run_environment_free(environment);
     free(preload);
-    return status;
+    return ht_run_gate_judge(gate, argv[0], status, run.recovery.talks);
+}
+
+static uint64_t new_run_id(void)
+{
+    uint64_t id;
+    if (getrandom(&id, sizeof id, GRND_NONBLOCK) != (ssize_t)sizeof id)
+        id = (uint64_t)time(NULL) << 32 | (uint64_t)getpid();
+    return (id & INT64_MAX) | 1; // neither "none" nor HT_RUN_UNSET
 }
 
 static int command(int argc, char **argv)
 {
-    struct ht_run_settings settings = {
-        .rate_bytes = HT_RUN_UNSET,
-        .interval_ns = HT_RUN_UNSET,
-        .growth_bytes = HT_RUN_UNSET,
-        .memory_bytes = HT_RUN_UNSET,
-        .keep = -1,
+    struct settings settings = {
+        .run = {.rate_bytes = HT_RUN_UNSET,
+                .interval_ns = HT_RUN_UNSET,
+                .growth_bytes = HT_RUN_UNSET,
+                .memory_bytes = HT_RUN_UNSET,
+                .keep = -1,
+                .run_id = new_run_id()},
+        .gate = {.limit_bytes = HT_RUN_UNSET},
     };
     struct ht_operands operands;
     char out[PATH_MAX], path[PATH_MAX], about[PATH_MAX];
-    if (getrandom(&settings.run_id, sizeof settings.run_id, GRND_NONBLOCK) != (ssize_t)sizeof settings.run_id)
-        settings.run_id = (uint64_t)time(NULL) << 32 | (uint64_t)getpid();
-    settings.run_id = (settings.run_id & INT64_MAX) | 1; // neither "none" nor HT_RUN_UNSET
     int status = ht_cmd_parse("run", argc, argv, &settings, &operands);
     if (status != HT_PARSED)
         return status == HT_EXIT_DONE ? status : HT_RUN_OWN_FAILURE;
@@ -281,19 +307,20 @@ static int command(int argc, char **argv)
         ht_cmd_usage_error("run", "name the program to run");
         return HT_RUN_OWN_FAILURE;
     }
-    status = check_settings(&settings);
+    status = check_settings(&settings.run);
+    if (status == 0)
+        status = ht_run_gate_prepare(&settings.gate, &settings.run);
     if (status == 0)
         status = find_program(operands.items[0], path, about);
-    if (status == 0 && settings.out != NULL) {
-        status = prepare_out(settings.out, out);
-        settings.out = out;
-    }
+    if (status == 0)
+        status = prepare_out(&settings.run, out);
     if (status != 0)
         return status;
     // The parser has moved the operands to the front of argv: behind them stand options, not the end.
     char **program_argv = ht_alloc_zero((size_t)operands.count + 1, sizeof *program_argv);
     memcpy(program_argv, operands.items, (size_t)operands.count * sizeof *program_argv);
-    status = run_program(&settings, path, about, program_argv);
+    status = run_program(&settings.run, &settings.gate, path, about, program_argv);
+    ht_run_gate_free(&settings.gate);
     free(program_argv);
     return status;
 }
@@ -326,6 +353,14 @@ const struct ht_command ht_command_run = {
         "The exit status is the program's own, 128 plus the signal's number when it was killed, 126 when PROGRAM cannot\n"
         "be executed, 127 when there is no such program, and 125 when heaptap itself failed or refused.\n"
         "\n"
+        "--fail-above is a gate for build servers. All blocks that are still live when PROGRAM exits count, those that a\n"
+        "static variable points to as well (unlike LeakSanitizer's), and those of its libraries: choose SIZE accordingly, or\n"
+        "leave call sites out by --ignore and --suppressions. When they hold more than SIZE the call sites are listed, the\n"
+        "largest first, and the exit status is 3. Every allocation is recorded then, unless --rate or HEAPTAP_RATE says\n"
+        "otherwise: with samples it must be proven that SIZE is exceeded, by the lower end of the 95 % interval. Only the\n"
+        "process of PROGRAM itself is judged, not those that it starts. A program that fails keeps its own status, and is\n"
+        "not judged; without a profile of the exit the status is 125.\n"
+        "\n"
         "--interval takes its snapshots from outside, exactly on time, of the program and everything it started that is\n"
         "still below it in the process tree; what has sampled nothing yet is left out.\n",
     .examples = "  heaptap run ./server --port 8080\n"
@@ -334,6 +369,8 @@ const struct ht_command ht_command_run = {
                 "      a snapshot every 30 seconds into /tmp/prof: the first and the newest 20 stay\n"
                 "  heaptap run --rate 1 -- ./unit_test\n"
                 "      record every allocation exactly\n"
+                "  heaptap run --fail-above 64K --suppressions known.txt -- ./unit_test\n"
+                "      fail when the tests leave more than that behind\n"
                 "  heaptap run --only 'server*' -- ./start.sh\n"
                 "      leave out the shells and tools that the script runs\n",
     .group = HT_GROUP_RUN,

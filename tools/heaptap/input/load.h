@@ -17,8 +17,11 @@ struct ht_load {
     bool no_remote_names;             // --symbolize=local
     bool by_lines;                    // the report's rows go by lines or addresses
     const char *sample_index;         // what it counts, NULL: the profile's default
-    bool all_frames;                  // also those that the profile itself calls an allocator's
-    const char *build_id, *comment;   // instead of the program's own; for the result. NULL: none
+    // Of a pair: two runs or builds are what is wanted, and the errors stay each side's own; of one process
+    // old_ticks is told only where the samples of both can be told apart by it.
+    bool keeps_sides;
+    bool all_frames;                // also those that the profile itself calls an allocator's
+    const char *build_id, *comment; // instead of the program's own; for the result. NULL: none
     const char *program; // the profiles' program named in front of them, NULL: none (input/program.h)
     struct ht_input_options input;
     struct ht_resolve_options resolve;
@@ -41,10 +44,14 @@ int ht_load_one(const struct ht_load *load, const char *argument, struct ht_prof
 // Two snapshots in one profile: the samples of the older one carry HT_COMPARE_OLD_LABEL. Warns when they do
 // not belong together (other program, process or rate; the wrong way round).
 struct ht_load_times {
-    int64_t old_ns, new_ns; // of the snapshots, since the epoch; 0 unknown
-    bool unrelated;         // two runs: what lies between is no time of growth
-    int64_t old_ticks;      // of one process, when the older one was taken by its clock; 0: unknown
+    int64_t old_ns, new_ns;    // of the snapshots, since the epoch; 0 unknown
+    bool unrelated;            // two runs: what lies between is no time of growth
+    int64_t old_ticks;         // of one process, when the older one was taken by its clock; 0: unknown
+    double old_rate, new_rate; // mean distances between samples; 0: unknown
 };
+
+// The mean distance between a profile's samples in bytes; 0: unknown.
+double ht_load_rate(const struct ht_profile *profile);
 
 int ht_load_pair(const struct ht_load *load, const char *old_argument, const char *new_argument,
                  struct ht_profile **ret_profile, struct ht_load_times *ret_times);

@@ -172,11 +172,26 @@ static void judge_cost(const struct health *health)
     }
 }
 
-void ht_health_each(const struct ht_profile *profile, void (*warn_one)(void *arg, const char *text),
-                    void *arg)
+static struct health health_of(const struct ht_profile *profile,
+                               void (*warn_one)(void *arg, const char *text), void *arg)
 {
     struct health health = {profile, warn_one, arg, 0, 0};
     health.samples = counter(&health, "samples");
+    return health;
+}
+
+void ht_health_each_loss(const struct ht_profile *profile, void (*warn_one)(void *arg, const char *text),
+                         void *arg)
+{
+    struct health health = health_of(profile, warn_one, arg);
+    judge_losses(&health);
+    judge_gaps(&health);
+}
+
+void ht_health_each(const struct ht_profile *profile, void (*warn_one)(void *arg, const char *text),
+                    void *arg)
+{
+    struct health health = health_of(profile, warn_one, arg);
     uint64_t created_ns = counter(&health, "created");
     if (created_ns != 0 && (uint64_t)profile->time_ns > created_ns)
         health.life_ns = (double)((uint64_t)profile->time_ns - created_ns);

@@ -10,5 +10,8 @@
 // frees just before the exit from a quarter of what was held; thinning, gaps, a recorder that gave up and
 // live heap far below resident memory always. Context: tool.
 void ht_health_each(const struct ht_profile *profile, void (*warn)(void *arg, const char *text), void *arg);
+// The same of what is missing from the figures alone.
+void ht_health_each_loss(const struct ht_profile *profile, void (*warn)(void *arg, const char *text),
+                         void *arg);
 
 #endif

@@ -1,7 +1,7 @@
 // The flame graph as one self-contained page: the built page with this profile's data put into it; and the
 // report's entry.
 #include "stats/health.h"
-#include "view/flame/escape.h"
+#include "view/escape.h"
 #include "view/flame/flame.h"
 #include "view/flame/web.h"
 
@@ -258,7 +258,7 @@ void ht_flame_page_data(struct ht_flame *flame, bool root_on_top, struct ht_buff
     add_cut(flame, &data);
     add_texts(&texts, &data);
     ht_buffer_text(&data, "}\n");
-    ht_flame_escape_script(data.data, data.length, out);
+    ht_escape_script(data.data, data.length, out);
     ht_buffer_free(&data);
     ht_buffer_free(&texts.bytes);
     ht_index_free(&texts.index);
@@ -289,7 +289,7 @@ int ht_flame_page(struct ht_flame *flame, bool root_on_top, struct ht_buffer *ou
     ht_flame_program(flame, &title);
     ht_buffer_printf(&title, "%s%s, heaptap flame", title.length > 0 ? ": " : "", flame->report->sample_type);
     ht_buffer_add(out, ht_flame_web_page, (size_t)(title_mark - ht_flame_web_page));
-    ht_flame_escape_markup(title.data, title.length, out);
+    ht_escape_markup(title.data, title.length, out);
     const char *rest = title_mark + strlen(HT_FLAME_WEB_TITLE);
     ht_buffer_add(out, rest, (size_t)(data_mark - rest));
     ht_flame_page_data(flame, root_on_top, out);

@@ -1,5 +1,5 @@
 // The flame graph as a static picture, for documents and viewers without scripts.
-#include "view/flame/escape.h"
+#include "view/escape.h"
 #include "view/flame/flame.h"
 
 #include "base/text.h"
@@ -91,7 +91,7 @@ static void add_fitting(const char *name, double width, struct ht_buffer *out)
         columns += wide;
         bytes += used > 0 ? used : 1;
     }
-    ht_flame_escape_markup(name, bytes, out);
+    ht_escape_markup(name, bytes, out);
     if (bytes < length)
         ht_buffer_text(out, "\u2026");
 }
@@ -111,7 +111,7 @@ static void add_tooltip(struct picture *picture, uint32_t position)
     const char *name = ht_flame_name(flame, position), *file = ht_flame_file(flame, position);
     int64_t value = ht_flame_value(flame, flame->now.cum, position, picture->type);
     ht_buffer_text(picture->out, "<title>");
-    ht_flame_escape_markup(name, strlen(name), picture->out);
+    ht_escape_markup(name, strlen(name), picture->out);
     ht_report_label(flame->report, value, label);
     ht_buffer_printf(picture->out, "%s: %s, ",
                      node->is_inlined ? (node->is_called ? " (partly inlined)" : " (inlined)") : "", label);
@@ -124,7 +124,7 @@ static void add_tooltip(struct picture *picture, uint32_t position)
     }
     if (file[0] != '\0') {
         ht_buffer_text(picture->out, "; ");
-        ht_flame_escape_markup(file, strlen(file), picture->out);
+        ht_escape_markup(file, strlen(file), picture->out);
         if (node->line_first != 0)
             ht_buffer_printf(picture->out, ":%lld", (long long)node->line_first);
         if (node->line_last != node->line_first)
@@ -197,7 +197,7 @@ static void measure(struct picture *picture)
 static void add_text(struct picture *picture, double x, double y, const char *attributes, const char *text)
 {
     ht_buffer_printf(picture->out, "<text x=\"%.0f\" y=\"%.0f\"%s>", x, y, attributes);
-    ht_flame_escape_markup(text, strlen(text), picture->out);
+    ht_escape_markup(text, strlen(text), picture->out);
     ht_buffer_text(picture->out, "</text>\n");
 }
 

@@ -1,5 +1,5 @@
 // Escapes names for markup and script elements.
-#include "view/flame/escape.h"
+#include "view/escape.h"
 
 #include "base/text.h"
 
@@ -10,7 +10,7 @@ static bool is_unprintable(uint32_t c)
            c == 0xfeff || c == 0xfffe || c == 0xffff;
 }
 
-void ht_flame_escape_markup(const char *text, size_t length, struct ht_buffer *out)
+void ht_escape_markup(const char *text, size_t length, struct ht_buffer *out)
 {
     const unsigned char *at = (const unsigned char *)text;
     for (size_t left = length, used; left > 0; left -= used, at += used) {
@@ -35,7 +35,7 @@ void ht_flame_escape_markup(const char *text, size_t length, struct ht_buffer *o
     }
 }
 
-void ht_flame_escape_script(const char *json, size_t length, struct ht_buffer *out)
+void ht_escape_script(const char *json, size_t length, struct ht_buffer *out)
 {
     for (size_t i = 0; i < length; i++) {
         if (json[i] == '<' || json[i] == '>' || json[i] == '&') // only within strings
