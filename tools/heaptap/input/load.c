@@ -435,7 +435,7 @@ int ht_load_pair(const struct ht_load *load, const char *old_argument, const cha
         times.old_ticks = both[1]->ticks_now;
     if (!load->keeps_sides)
         ht_births_settle(both[0], both[1]);
-    else if (!ht_births_fit(both, 2))
+    else if (!ht_births_fit(both, 2) || !ht_source_is_series(both[1], both[0]))
         times.old_ticks = 0;
     ht_profile_set_label(both[1], HT_COMPARE_OLD_LABEL, "true");
     if (ht_profile_merge(both, 2) < 0) {
