@@ -66,6 +66,8 @@ with Test("inherited") as test:
     released = snapshot(3)
     test.need(test.profile(released).by_any("load_blocks") == [200, 2000000, 100, 1000000], "released: %s",
               test.profile(released).by_any("load_blocks"))
+    series = json.loads(test.heaptap("growth", "--json", "--focus", "load_blocks", idle, served, released).output)
+    test.need(series["processes"][0]["live_bytes"] == [2000000, 2000000, 1000000], "growth: %s", series["processes"])
     host.stdin.close()
     test.need(host.wait(timeout=60) == 0, "the host ends with %s", host.returncode)
     last, = test.files(out, "exit", host.pid)

@@ -347,6 +347,7 @@ int ht_load_one(const struct ht_load *load, const char *argument, struct ht_prof
     quiet.quiet = true;
     if (ht_input_open(argument, &profile) < 0)
         return ht_fail("%s: %s", argument, ht_error());
+    ht_kin_forget_inherited(profile);
     ht_profile_ensure_mapping(profile);
     if (!load->no_symbols)
         ht_resolve_profile(profile, &quiet);
