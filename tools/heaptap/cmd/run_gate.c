@@ -151,7 +151,6 @@ static int judge_profile(struct ht_run_gate *gate, const char *program, bool tal
                                       .limit = (double)gate->limit_bytes,
                                       .chance = 0.025, // the lower end of a 95 % interval
                                       .total_alone = true,
-                                      .old_rate = 1,
                                       .new_rate = ht_load_rate(profile)};
     int status = HT_RUN_OWN_FAILURE;
     if (ht_gate_judge(&judged, profile, &options) < 0) {

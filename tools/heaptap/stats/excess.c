@@ -26,6 +26,8 @@ static double best_mean(const struct test *test, double new_count, double old_co
     double a = 1 / test->new_weight + 1 / test->old_weight;
     double b = a * test->limit + new_count + old_count;
     double root = sqrt(fmax(b * b - 4 * a * new_count * test->limit, 0));
+    if (b < 0) // the same root, without taking a number from one that is nearly as large
+        return fmax(2 * new_count * test->limit / (b - root), 0);
     return fmax((b + root) / (2 * a), fmax(test->limit, 0));
 }
 

@@ -131,6 +131,8 @@ static void test_row(const struct builder *builder, struct ht_gate_row *row, str
     clean(&sums[0]);
     clean(&sums[1]);
     weigh(sums, builder->options, weights);
+    if (!builder->options->is_pair)
+        weights[0] = 0; // nothing is known to have been there before
     row->change = ht_wrap_add(row->new, (int64_t)(0 - (uint64_t)row->old));
     row->before = (struct ht_side){sums[0].value, sums[0].variance, weights[0]};
     row->now = (struct ht_side){sums[1].value, sums[1].variance, weights[1]};
