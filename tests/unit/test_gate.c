@@ -229,6 +229,48 @@ static void test_guilty(void **state)
     }
 }
 
+// Of large blocks that both sides have the older one misses one now and then: that is no growth. What is too
+// large to be missed is.
+static void test_large(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t bytes;
+        int now, before;
+        double least, most; // of the p-value
+    } cases[] = {
+        {3000000, 1, 0, 0.0032, 0.004}, {3000000, 2, 1, 0.0060, 0.008}, {3000000, 2, 0, 1e-5, 1e-4},
+        {30000000, 1, 0, 0, 1e-20},     {1000000, 1, 0, 0.1, 0.16},     {600000, 40, 40, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t locations[8];
+        struct ht_profile *profile = new_profile(locations);
+        double p = ht_probability(cases[i].bytes, 524288), bytes = (double)cases[i].bytes;
+        struct ht_label label = {.key = ht_profile_intern_text(profile, HT_COMPARE_OLD_LABEL),
+                                 .text = ht_profile_intern_text(profile, "true")};
+        for (int old = 0; old < 2; old++) {
+            double count = old ? cases[i].before : cases[i].now;
+            const int64_t values[] = {llround(count / p), llround(count * bytes / p)};
+            if (count == 0)
+                continue;
+            ht_profile_add_sample(profile, locations, 1, values, old ? &label : NULL, (size_t)old);
+            HT_RESERVE(profile->variances, profile->variance_capacity, 4);
+            profile->variances[2 * old] = count * (1 - p) / (p * p);
+            profile->variances[2 * old + 1] = bytes * bytes * count * (1 - p) / (p * p);
+        }
+        struct ht_gate_options options = {
+            .is_pair = true, .chance = 0.01, .old_rate = 524288, .new_rate = 524288};
+        struct ht_gate gate;
+        assert_int_equal(ht_gate_judge(&gate, profile, &options), 0);
+        if (!(gate.total.p_value >= cases[i].least && gate.total.p_value <= cases[i].most))
+            fail_msg("%g bytes, %d and %d: %g", bytes, cases[i].now, cases[i].before, gate.total.p_value);
+        assert_float_equal(gate.total.error,
+                           sqrt((cases[i].now + cases[i].before) * bytes * bytes * (1 - p) / (p * p)), 1);
+        ht_gate_free(&gate);
+        ht_profile_free(profile);
+    }
+}
+
 // Two empty profiles at the default rate: six samples, 3 MB.
 static void test_empty(void **state)
 {
@@ -321,7 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),  cmocka_unit_test(test_parse), cmocka_unit_test(test_innocent),
         cmocka_unit_test(test_guilty),    cmocka_unit_test(test_empty), cmocka_unit_test(test_suppressed),
-        cmocka_unit_test(test_survivors),
+        cmocka_unit_test(test_survivors), cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "profile/birth.h"
+#include "stats/misses.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,10 +12,11 @@
 // the others (Holm).
 #define TOTAL_SHARE 0.75
 
-// What is summed up for a side of a row. `skew`: of each sample's variance times what it stands for; `gross`:
-// the variance before what both sides share was taken off.
+// What is summed up for a side of a row. `skew`: of each sample's variance times what it stands for; both
+// without large blocks, which are counted apart (stats/misses.h). `all`: the variance with them; `gross`:
+// with what both sides share as well.
 struct sums {
-    double value, variance, skew, gross;
+    double value, variance, skew, all, gross, blocks;
 };
 
 struct builder {
@@ -24,7 +26,8 @@ struct builder {
     struct ht_sites sites;
     size_t type, objects; // objects: SIZE_MAX, there are none
     uint32_t old_key;
-    struct sums *sums; // two for each row and for the total behind them: before, now
+    struct ht_misses *misses; // one for each row, and for the total
+    struct sums *sums;        // two for each row and for the total behind them: before, now
 };
 
 static void add_sums(struct sums *to, const struct sums *more, double sign)
@@ -32,7 +35,9 @@ static void add_sums(struct sums *to, const struct sums *more, double sign)
     to->value += sign * more->value;
     to->variance += sign * more->variance;
     to->skew += sign * more->skew;
+    to->all += sign * more->all;
     to->gross += sign * more->gross;
+    to->blocks += sign * more->blocks;
 }
 
 // The live samples of a sample of the file that were born before.
@@ -47,10 +52,32 @@ static struct sums born_before(const struct builder *builder, const struct ht_sa
             continue;
         double stands_for = (double)births[i].size_bytes / p, uncertain = stands_for * (1 - p);
         add_sums(&sums,
-                 &(struct sums){stands_for, stands_for * uncertain, stands_for * uncertain * uncertain, 0},
+                 &(struct sums){stands_for, stands_for * uncertain, stands_for * uncertain * uncertain,
+                                stands_for * uncertain, 0, 1 / p},
                  1);
     }
     return sums;
+}
+
+// Takes blocks that are almost always seen out of what is uncertain by Poisson's law; `sign`: -1 for shared
+// ones.
+static void part_large(const struct builder *builder, struct ht_misses *misses, bool is_new, double sign,
+                       const struct sums *sums, struct sums *rest)
+{
+    const struct ht_gate_options *options = builder->options;
+    *rest = *sums;
+    if (!options->is_pair || !(sums->blocks > 0))
+        return;
+    double bytes = sums->value / sums->blocks, uncertain = sums->variance / sums->value;
+    double rate = options->old_rate > 0 ? options->old_rate : bytes / log1p(bytes / uncertain);
+    if (uncertain >= bytes || !ht_misses_take(bytes, rate))
+        return;
+    // At two rates what the newer side sees stands for more than one block: that stays uncertain.
+    bool is_apart = options->old_rate == options->new_rate;
+    ht_misses_add(misses, is_new, sign * sums->blocks, bytes, bytes + uncertain, rate,
+                  is_apart ? sign * sums->variance : 0);
+    if (is_apart)
+        rest->variance = rest->skew = 0;
 }
 
 // Without births: a sample of the file is one size class, whose blocks stand for the same within an eighth.
@@ -59,9 +86,14 @@ static struct sums sums_of(const struct builder *builder, size_t i)
     const struct ht_profile *profile = builder->profile;
     double value = (double)ht_profile_values(profile, i)[builder->type];
     double variance = ht_profile_variances(profile, i)[builder->type];
-    struct sums sums = {value, variance, value > 0 ? variance * variance / value : 0, variance};
-    if (profile->samples[i].birth_count > 0)
-        sums.skew = born_before(builder, &profile->samples[i], INT64_MAX).skew;
+    struct sums sums = {value, variance, value > 0 ? variance * variance / value : 0, variance, variance, 0};
+    if (builder->objects != SIZE_MAX)
+        sums.blocks = (double)ht_profile_values(profile, i)[builder->objects];
+    if (profile->samples[i].birth_count > 0) {
+        struct sums exact = born_before(builder, &profile->samples[i], INT64_MAX);
+        sums.skew = exact.skew;
+        sums.blocks = exact.blocks; // the file's is rounded
+    }
     return sums;
 }
 
@@ -89,9 +121,14 @@ static void add_sample(struct builder *builder, size_t i)
         *side = ht_wrap_add(*side, values[builder->type]);
         if (!old && builder->objects != SIZE_MAX)
             of[j]->blocks = ht_wrap_add(of[j]->blocks, values[builder->objects]);
-        add_sums(&sums[!old], &all, 1);
-        add_sums(&sums[0], &shared, -1);
-        add_sums(&sums[1], &shared, -1);
+        struct ht_misses *misses = &builder->misses[j == 0 ? at : gate->row_count];
+        struct sums rest;
+        part_large(builder, misses, !old, 1, &all, &rest);
+        add_sums(&sums[!old], &rest, 1);
+        for (size_t k = 0; k < 2; k++) {
+            part_large(builder, misses, k, -1, &shared, &rest);
+            add_sums(&sums[k], &rest, -1);
+        }
     }
 }
 
@@ -101,6 +138,8 @@ static void clean(struct sums *sums)
     sums->value = fmax(sums->value, 0);
     if (sums->variance <= 1e-6 * sums->gross || sums->skew <= 0)
         sums->variance = sums->skew = 0;
+    if (sums->all <= 1e-6 * sums->gross)
+        sums->all = 0;
 }
 
 // What a sample of a side stands for, as far as it is uncertain: the mean over its samples, by variance. The
@@ -125,19 +164,22 @@ static void weigh(const struct sums *sums, const struct ht_gate_options *options
     }
 }
 
-static void test_row(const struct builder *builder, struct ht_gate_row *row, struct sums *sums)
+static void test_row(const struct builder *builder, struct ht_gate_row *row, struct sums *sums,
+                     const struct ht_misses *misses)
 {
     double weights[2];
-    clean(&sums[0]);
-    clean(&sums[1]);
+    for (size_t i = 0; i < 2; i++) {
+        sums[i].variance += ht_misses_give_back(misses, i, &sums[i].skew);
+        clean(&sums[i]);
+    }
     weigh(sums, builder->options, weights);
     if (!builder->options->is_pair)
         weights[0] = 0; // nothing is known to have been there before
     row->change = ht_wrap_add(row->new, (int64_t)(0 - (uint64_t)row->old));
     row->before = (struct ht_side){sums[0].value, sums[0].variance, weights[0]};
     row->now = (struct ht_side){sums[1].value, sums[1].variance, weights[1]};
-    row->error = ht_error_of(sums[0].variance + sums[1].variance);
-    row->p_value = ht_excess_p(&row->now, &row->before, builder->gate->limit);
+    row->error = ht_error_of(sums[0].all + sums[1].all);
+    row->p_value = ht_misses_p(misses, &row->now, &row->before, builder->gate->limit);
 }
 
 // For each row the stack that grew most. Samples of one stack differ in size class and side.
@@ -222,11 +264,14 @@ static void find_smallest(struct ht_gate *gate, const struct ht_gate_options *op
         same.variance = before.value * now.weight;
     gate->total_samples = ht_excess_needed(&same, &before, gate->limit, gate->chance * share);
     gate->total_smallest = (double)gate->total_samples * now.weight;
-    struct ht_side nothing = {0, 0, now.weight}, none = {0, 0, before.weight};
+    // Of small blocks a sample stands for as much as the rate.
+    double one = rate > 1 ? rate : now.weight;
+    struct ht_side nothing = {0, 0, one},
+                   none = {0, 0, options->old_rate > 1 ? options->old_rate : before.weight};
     double level = gate->chance * (1 - share) / fmax((double)gate->row_count, 1);
     if (!options->total_alone)
         gate->site_samples = ht_excess_needed(&nothing, &none, gate->limit, level);
-    gate->site_smallest = (double)gate->site_samples * now.weight;
+    gate->site_smallest = (double)gate->site_samples * one;
 }
 
 static int compare_rows(const void *left, const void *right, void *profile)
@@ -264,14 +309,15 @@ static void add_rows(struct builder *builder)
     ht_sites_find(&builder->sites, builder->profile, builder->options->granularity, false);
     gate->row_count = builder->sites.count;
     gate->rows = ht_alloc_zero(gate->row_count + 1, sizeof *gate->rows);
+    builder->misses = ht_alloc_zero(gate->row_count + 1, sizeof *builder->misses);
     builder->sums = ht_alloc_zero(2 * (gate->row_count + 1), sizeof *builder->sums);
     for (size_t i = 0; i < gate->row_count; i++)
         gate->rows[i].site = builder->sites.places[i];
     for (size_t i = 0; i < builder->profile->sample_count; i++)
         add_sample(builder, i);
     for (size_t i = 0; i < gate->row_count; i++)
-        test_row(builder, &gate->rows[i], &builder->sums[2 * i]);
-    test_row(builder, &gate->total, &builder->sums[2 * gate->row_count]);
+        test_row(builder, &gate->rows[i], &builder->sums[2 * i], &builder->misses[i]);
+    test_row(builder, &gate->total, &builder->sums[2 * gate->row_count], &builder->misses[gate->row_count]);
     find_stacks(builder);
     size_t kept = 0; // what held nothing then and now is nobody's test
     for (size_t i = 0; i < gate->row_count; i++)
@@ -307,6 +353,7 @@ int ht_gate_judge(struct ht_gate *gate, struct ht_profile *profile, const struct
         qsort_r(gate->rows, gate->row_count, sizeof *gate->rows, compare_rows, profile);
     ht_sites_free(&builder.sites);
     free(builder.sums);
+    free(builder.misses);
     return 0;
 }
 
