@@ -125,6 +125,8 @@ def documents_of(test, name, region):
         return run_json(test, name, out) + run_json(test, name, *test.files(out, "interval"))
     if name == "symbolize":
         return run_json(test, name, "-o", test.path("names.pb.gz"), str(region))
+    if name == "leaks":
+        return run_json(test, name, str(region))
     expression = [EXPRESSIONS[name]] if name in EXPRESSIONS else []
     documents = []
     if name == "list":  # with a source file that is there

@@ -76,6 +76,17 @@ def whole_life():
     test.need("█" not in plain and re.search(r"^ grows .*[_#].*forget_session", plain, re.M), "plain text: %s", plain)
     limited = growth("--limit", "1G", out).output
     test.need(re.search(r"the limit is reached in \d+m\d+s \(95 %: \d+m\d+s to \d+m\d+s\)", limited), "limit: %s", limited)
+    leaks = json.loads(test.run([COMMAND, "leaks", "--json", files[0]], clean_environment()).output)
+    classes = {site_of(row): row["class"] for row in leaks["rows"]}
+    test.need({"forget_session": "grows", "fill_cache": "bounded", "handle_request": "in use"}.items() <= classes.items(),
+              "leaks: %s", classes)
+    by_site = {site_of(row): row for row in leaks["rows"]}
+    one, many = by_site["forget_session"], {site_of(row): row for row in report["rows"]}["forget_session"]
+    test.need(abs(one["bytes_per_hour"] - many["bytes_per_hour"]) < 4 * (one["error"] + many["error"]) and
+              "of all ages up to" in one["evidence"], "leaks: %s, growth: %s", one, many["bytes_per_hour"])
+    done = test.run([COMMAND, "leaks", files[0]], clean_environment(LANG="C.UTF-8"))
+    test.need(re.search(r"^ grows .*±.*[▁█].*forget_session", done.output, re.M) and "live samples of all ages" in done.output,
+              "leaks as text: %s", done.output)
     part = json.loads(growth("--json", "--focus", "fill_cache", out).output)["rows"]
     test.need([site_of(row) for row in part] == ["fill_cache"], "--focus: %s", [site_of(row) for row in part])
     counted = json.loads(growth("--json", "--inuse-objects", out).output)["rows"]

@@ -239,6 +239,7 @@ CASES = {
     "symbolize": [["-v", "-o", "O/s1", "A"], ["--json", "-o", "O/s2", "A"], ["-v", "-o", "O/s3", "P"], ["-o", "O/s4", "E"]],
     "diff": [["A", "B"], ["--json", "A", "B"], ["--leaf", "--paths", "9", "A", "B"], ["--functions", "A", "B"],
              ["--fail-above", "1", "A", "B"], ["A", "P"], ["A", "E"]],
+    "leaks": [["P"], ["--json", "P"], ["R"], ["-n", "0", "--paths", "9", "P"], ["A"], ["E"]],
     "growth": [["-n", "0", "--paths", "9", "S", "T", "U"], ["--json", "S", "T", "U"], ["P"], ["--json", "P"], ["A", "B"], ["E"]],
     "check": [["A", "B"], ["--json", "A", "B"], ["--lines", "--junit", "O/j", "A", "B"], ["A", "P"], ["A", "E"],
               ["--suppressions", "A", "A", "B"]],

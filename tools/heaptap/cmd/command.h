@@ -62,7 +62,8 @@ struct ht_command {
     X(flame)                                                                                                 \
     X(diff)                                                                                                  \
     X(growth)                                                                                                \
-    X(check)
+    X(check)                                                                                                 \
+    X(leaks)
 #define X(name) extern const struct ht_command ht_command_##name;
 HT_COMMANDS(X)
 #undef X

@@ -7,6 +7,7 @@
 #include "cmd/command.h"
 #include "cmd/shared_options.h"
 #include "input/series.h"
+#include "view/text/figures.h"
 
 #include <limits.h>
 #include <math.h>
@@ -66,18 +67,6 @@ static void find_limit(struct ht_growth_form *form, const struct ht_series_of *i
         !ht_proc_is_same(item->pid, item->start_ticks))
         return;
     form->limit_bytes = (double)ht_limit_of(item->pid, &form->limit_name);
-}
-
-// Whether the terminal, or what reads a pipe, takes UTF-8; source: locale(7), the first of these that is set.
-static bool is_utf8(void)
-{
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const char *value = getenv(names[i]);
-        if (value != NULL && value[0] != '\0')
-            return strcasestr(value, "utf-8") != NULL || strcasestr(value, "utf8") != NULL;
-    }
-    return false;
 }
 
 // A process of which there are enough snapshots.
@@ -193,7 +182,7 @@ static int command(int argc, char **argv)
     struct ht_terminal terminal = ht_terminal_of(settings.output == NULL ? STDOUT_FILENO : -1);
     settings.form.columns = terminal.columns;
     settings.form.colour = terminal.colour;
-    settings.form.plain = !is_utf8();
+    settings.form.plain = !ht_figure_is_utf8();
     settings.form.limit = settings.node_count > 0 ? (size_t)settings.node_count : 0;
     settings.form.paths = settings.paths > 0 ? (size_t)settings.paths : 0;
     struct ht_series_list list;

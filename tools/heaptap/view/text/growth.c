@@ -3,60 +3,13 @@
 
 #include "base/measure.h"
 #include "base/terminal.h"
+#include "view/text/figures.h"
 #include "view/text/place.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { SHAPE_COLUMNS = 10, NAME_COLUMN = 67, NAME_LEAST = 16, MEASURE_BYTES = 32 };
-
-// Three digits and a unit of their own; `with_sign`: a plus as well. Counts have none.
-static void measure(double value, const char *unit, bool with_sign, char text[MEASURE_BYTES])
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-    double size = fabs(value) < 0.5 ? 0 : fabs(value);
-    size_t power = 0;
-    bool is_bytes = strcmp(unit, "bytes") == 0;
-    while (is_bytes && size >= 999.5 && power < sizeof units / sizeof units[0] - 1) {
-        size /= 1024;
-        power++;
-    }
-    int decimals = power == 0 || size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2;
-    const char *sign = size == 0 ? "" : value < 0 ? "-" : with_sign ? "+" : "";
-    snprintf(text, MEASURE_BYTES, "%s%.*f%s", sign, decimals, size,
-             is_bytes && size != 0 ? units[power] : "");
-}
-
-static void measure_time(double s, char text[HT_MEASURE_TEXT_BYTES])
-{
-    ht_measure_age(s < 1 ? 1000000000 : ht_int64_of_double(s * 1e9), text);
-}
-
-// The series in eight heights between its least and its most; bytes of UTF-8 are more than columns.
-static void draw_shape(const double *values, size_t count, bool plain, char *text)
-{
-    static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    static const char ascii[] = "_.,-=+*#";
-    double least = INFINITY, most = 0, means[SHAPE_COLUMNS];
-    for (size_t c = 0; c < SHAPE_COLUMNS; c++) {
-        size_t from = c * count / SHAPE_COLUMNS, to = (c + 1) * count / SHAPE_COLUMNS;
-        to = to > from ? to : from + 1;
-        means[c] = 0;
-        for (size_t k = from; k < to; k++)
-            means[c] += values[k < count ? k : count - 1] / (double)(to - from);
-        least = fmin(least, means[c]);
-        most = fmax(most, means[c]);
-    }
-    text[0] = '\0';
-    for (size_t c = 0; c < SHAPE_COLUMNS; c++) {
-        size_t height = most > least * 1.02 ? (size_t)((means[c] - least) / (most - least) * 7.999) : 3;
-        size_t length = strlen(text);
-        if (plain)
-            snprintf(text + length, 8, "%c", ascii[height]);
-        else
-            snprintf(text + length, 8, "%s", blocks[height]);
-    }
-}
+enum { NAME_COLUMN = 67, NAME_LEAST = 16 };
 
 struct table {
     const struct ht_growth *growth;
@@ -65,29 +18,18 @@ struct table {
 };
 
 static void per_hour(const struct table *table, const struct ht_trend *trend,
-                     char text[2 * MEASURE_BYTES + 16])
+                     char text[2 * HT_FIGURE_BYTES + 16])
 {
     const char *unit = table->growth->series->unit;
-    char value[MEASURE_BYTES], error[MEASURE_BYTES], since[HT_MEASURE_TEXT_BYTES];
+    char value[HT_FIGURE_BYTES], error[HT_FIGURE_BYTES], since[HT_MEASURE_TEXT_BYTES];
     if (trend->verdict == HT_VERDICT_LEVELS) {
-        measure_time(trend->ended_s, since);
-        snprintf(text, 2 * MEASURE_BYTES + 16, "0 since %.20s", since);
+        ht_figure_time(trend->ended_s, since);
+        snprintf(text, 2 * HT_FIGURE_BYTES + 16, "0 since %.20s", since);
         return;
     }
-    measure(trend->per_s * 3600, unit, true, value);
-    measure(trend->error * 3600, unit, false, error);
-    snprintf(text, 2 * MEASURE_BYTES + 16, "%s ±%s", value, error);
-}
-
-// printf counts bytes; ± and the blocks have more of them than columns.
-static void pad(struct ht_buffer *out, const char *text, int columns)
-{
-    int width = 0;
-    for (const char *c = text; *c != '\0'; c++)
-        width += ((unsigned char)*c & 0xc0) != 0x80;
-    for (; width < columns; width++)
-        ht_buffer_byte(out, ' ');
-    ht_buffer_text(out, text);
+    ht_figure(trend->per_s * 3600, unit, true, value);
+    ht_figure(trend->error * 3600, unit, false, error);
+    snprintf(text, 2 * HT_FIGURE_BYTES + 16, "%s ±%s", value, error);
 }
 
 static void add_row(const struct table *table, const struct ht_growth_row *row)
@@ -95,12 +37,12 @@ static void add_row(const struct table *table, const struct ht_growth_row *row)
     const struct ht_series *series = table->growth->series;
     const struct ht_growth_form *form = table->form;
     struct ht_buffer *out = table->out, name = {0};
-    char rate[2 * MEASURE_BYTES + 16], now[MEASURE_BYTES], freed[16] = "-", shape[SHAPE_COLUMNS * 4 + 8];
+    char rate[2 * HT_FIGURE_BYTES + 16], now[HT_FIGURE_BYTES], freed[16] = "-", shape[HT_SHAPE_BYTES];
     per_hour(table, &row->trend, rate);
-    measure(row->trend.now, series->unit, false, now);
+    ht_figure(row->trend.now, series->unit, false, now);
     if (!isnan(row->freed_share))
         snprintf(freed, sizeof freed, "%.0f%%", 100 * row->freed_share);
-    draw_shape(row->values, series->count, form->plain, shape);
+    ht_figure_shape(row->values, series->count, form->plain, shape);
     ht_place_text(series->names, &series->rows[row->row].site, form->trim_path, &name);
     int room = form->columns == 0 ? 0 : form->columns - NAME_COLUMN;
     room = form->columns != 0 && room < NAME_LEAST ? NAME_LEAST : room;
@@ -109,7 +51,7 @@ static void add_row(const struct table *table, const struct ht_growth_row *row)
     bool is_dim = row->trend.verdict == HT_VERDICT_NOISE || row->trend.verdict == HT_VERDICT_UNDECIDED;
     ht_buffer_text(out, form->colour && is_dim ? "\033[2m" : "");
     ht_buffer_printf(out, " %-9s", ht_verdict_name(row->trend.verdict));
-    pad(out, rate, 20);
+    ht_figure_pad(out, rate, 20);
     ht_buffer_printf(out, " %9s %7s  %s", now, freed, shape);
     ht_buffer_printf(out, "  %s%s\n", fitted, form->colour && is_dim ? "\033[0m" : "");
     free(fitted);
@@ -138,20 +80,20 @@ static void add_head(const struct table *table)
 {
     const struct ht_series *series = table->growth->series;
     const struct ht_growth_form *form = table->form;
-    char window[HT_MEASURE_TEXT_BYTES], from[MEASURE_BYTES], to[MEASURE_BYTES];
+    char window[HT_MEASURE_TEXT_BYTES], from[HT_FIGURE_BYTES], to[HT_FIGURE_BYTES];
     size_t last = series->count - 1;
-    measure_time(series->times[last], window);
-    measure(series->live[0], series->unit, false, from);
-    measure(series->live[last], series->unit, false, to);
+    ht_figure_time(series->times[last], window);
+    ht_figure(series->live[0], series->unit, false, from);
+    ht_figure(series->live[last], series->unit, false, to);
     ht_buffer_printf(table->out, "%s, %zu snapshots over %s, live %s -> %s", form->process, series->count,
                      window, from, to);
     if (!isnan(series->resident[0]) && !isnan(series->resident[last])) {
-        measure(series->resident[0], "bytes", false, from);
-        measure(series->resident[last], "bytes", false, to);
+        ht_figure(series->resident[0], "bytes", false, from);
+        ht_figure(series->resident[last], "bytes", false, to);
         ht_buffer_printf(table->out, ", RSS %s -> %s", from, to);
     }
     if (form->limit_bytes > 0) {
-        measure(form->limit_bytes, "bytes", false, to);
+        ht_figure(form->limit_bytes, "bytes", false, to);
         ht_buffer_printf(table->out, ", %s %s", form->limit_name, to);
     }
     ht_buffer_byte(table->out, '\n');
@@ -168,10 +110,10 @@ static void add_forecast(const struct table *table)
         return;
     struct ht_growth_time left = ht_growth_time_to(growth, table->form->limit_bytes - used);
     char middle[HT_MEASURE_TEXT_BYTES], low[HT_MEASURE_TEXT_BYTES], high[HT_MEASURE_TEXT_BYTES] = "never";
-    measure_time(left.s, middle);
-    measure_time(left.low_s, low);
+    ht_figure_time(left.s, middle);
+    ht_figure_time(left.low_s, low);
     if (isfinite(left.high_s))
-        measure_time(left.high_s, high);
+        ht_figure_time(left.high_s, high);
     ht_buffer_printf(table->out, "If it goes on so, the %s is reached in %s (95 %%: %s to %s).\n",
                      table->form->limit_name, middle, low, high);
 }
@@ -186,8 +128,8 @@ static void add_unseen(const struct table *table)
     if (isnan(beyond) || beyond < 3 * error || beyond * window < 4 << 20 ||
         strcmp(growth->series->unit, "bytes") != 0)
         return;
-    char text[MEASURE_BYTES];
-    measure(beyond * 3600, "bytes", true, text);
+    char text[HT_FIGURE_BYTES];
+    ht_figure(beyond * 3600, "bytes", true, text);
     ht_buffer_printf(
         table->out,
         "RSS grows by %s an hour more than the live heap: that growth is not in malloc, or is what the "
