@@ -114,8 +114,10 @@ static void add_forecast(const struct table *table)
     ht_figure_time(left.low_s, low);
     if (isfinite(left.high_s))
         ht_figure_time(left.high_s, high);
-    ht_buffer_printf(table->out, "If it goes on so, the %s is reached in %s (95 %%: %s to %s).\n",
-                     table->form->limit_name, middle, low, high);
+    ht_buffer_printf(table->out, "If it goes on so, the %s in %s (95 %%: %s to %s).\n",
+                     strcmp(table->form->limit_name, "limit") == 0 ? "limit is reached"
+                                                                   : "machine's memory is used up",
+                     middle, low, high);
 }
 
 // Growth of the process that is not the live heap's.
