@@ -68,7 +68,6 @@ static struct result simulate(double size, double stay, double come, double go, 
         double each = (in_bytes ? size : 1) / -expm1(-size / RATE);
         sample = (struct ht_sample){.births = 0, .birth_count = kept + gone};
         ht_evidence_births(&evidence, profile, 0, true, 10, in_bytes);
-        births[kept] = births[kept + gone + born - (born > 0)]; // the newer one: what stayed, then what came
         for (uint32_t i = 0; i < born; i++)
             births[kept + i] =
                 (struct ht_birth){.ticks = 20, .size_bytes = (uint64_t)size, .rate_bytes = (float)RATE};
