@@ -7,6 +7,8 @@
 
 #include <malloc.h>
 
+// NOLINTBEGIN(misc-unused-parameters): rows name all parameters, whatever their form needs of them
+
 // Source: jemalloc's man page: the low bits of the flags are the logarithm of the alignment.
 #define ALIGN_BITS 0x3f
 #define ZERO       0x40
@@ -39,3 +41,4 @@ HT_FREES_AS(dallocx, (void *block, int flags), (block, flags), block, false)
 static void (*ht_next_sdallocx)(void *block, size_t size, int flags);
 HT_WITHOUT(sdallocx, void, (void *block, size_t size, int flags), (block, size, flags), free(block))
 HT_FREES_AS(sdallocx, (void *block, size_t size, int flags), (block, size, flags), block, false)
+// NOLINTEND(misc-unused-parameters)

@@ -4,6 +4,8 @@
 
 #include <limits.h>
 
+// NOLINTBEGIN(misc-unused-parameters): rows name all parameters, whatever their form needs of them
+
 static size_t ht_text_bytes(const char *text, size_t most)
 {
     return text != NULL ? strnlen(text, most) + 1 : 0;
@@ -156,3 +158,4 @@ HT_HOOK void mi_heap_destroy(void *heap)
     }
     ht_next_mi_heap_destroy(heap);
 }
+// NOLINTEND(misc-unused-parameters)

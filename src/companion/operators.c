@@ -5,6 +5,8 @@
 // that fails, the library's own function is looked for, which calls the new handler and throws.
 #include "companion/hook.h"
 
+// NOLINTBEGIN(misc-unused-parameters): rows name all parameters, whatever their form needs of them
+
 static void *ht_plain_new(const char *name, size_t size)
 {
     void *block = malloc(size != 0 ? size : 1);
@@ -70,3 +72,4 @@ DELETE(_ZdlPvmSt11align_val_t, (void *block, size_t size, size_t align), (block,
 DELETE(_ZdaPvmSt11align_val_t, (void *block, size_t size, size_t align), (block, size, align))
 DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t align, const void *tag), (block, align, tag))
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t align, const void *tag), (block, align, tag))
+// NOLINTEND(misc-unused-parameters)

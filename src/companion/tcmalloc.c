@@ -1,6 +1,8 @@
 // What tcmalloc (gperftools) has beside malloc. nallocx and tc_nallocx only ask.
 #include "companion/hook.h"
 
+// NOLINTBEGIN(misc-unused-parameters): rows name all parameters, whatever their form needs of them
+
 HT_ALLOCATES(tc_malloc, (size_t size), (size), size)
 HT_ALLOCATES(tc_malloc_skip_new_handler, (size_t size), (size), size)
 HT_ALLOCATES(tc_calloc, (size_t count, size_t size), (count, size), ht_product(count, size))
@@ -37,3 +39,4 @@ HT_FREES(tc_deletearray_sized_aligned, (void *block, size_t size, size_t align),
 HT_FREES(tc_delete_aligned_nothrow, (void *block, size_t align, const void *tag), (block, align, tag), block)
 HT_FREES(tc_deletearray_aligned_nothrow, (void *block, size_t align, const void *tag), (block, align, tag),
          block)
+// NOLINTEND(misc-unused-parameters)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 struct settings {
+    char folder[PATH_MAX]; // the current one
     struct ht_gate_options gate;
     struct ht_gate_form form;
     struct ht_load load;
@@ -105,9 +106,9 @@ static int print_report(const struct settings *settings, const struct ht_gate *g
 static int judge(struct settings *settings, struct ht_profile *profile, const struct ht_load_times *times)
 {
     struct ht_gate gate;
-    char folder[PATH_MAX];
-    if (settings->form.trim_path == NULL && getcwd(folder, sizeof folder) != NULL && strcmp(folder, "/") != 0)
-        settings->form.trim_path = folder;
+    if (settings->form.trim_path == NULL && getcwd(settings->folder, sizeof settings->folder) != NULL &&
+        strcmp(settings->folder, "/") != 0)
+        settings->form.trim_path = settings->folder;
     settings->gate.is_pair = true;
     settings->gate.limit = (double)settings->max_growth;
     settings->gate.chance = 1 - settings->confidence;

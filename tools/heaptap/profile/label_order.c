@@ -27,7 +27,8 @@ void ht_label_order_init(struct ht_label_order *order, const struct ht_profile *
         HT_RESERVE(keys, capacity, count + 1);
         keys[count++] = (struct key){ht_profile_text(profile, key), key};
     }
-    qsort(keys, count, sizeof *keys, compare_keys);
+    if (keys != NULL)
+        qsort(keys, count, sizeof *keys, compare_keys);
     for (size_t i = 0; i < count; i++) {
         bool is_same = i > 0 && compare_keys(&keys[i - 1], &keys[i]) == 0;
         order->rank[keys[i].string] = is_same ? order->rank[keys[i - 1].string] : (uint32_t)i;

@@ -24,12 +24,12 @@
 // The ids of a line of /proc/PID/status: real, effective, saved, of file systems.
 static bool read_ids(const char *line, uint32_t ids[4])
 {
-    unsigned long read[4];
-    if (line == NULL || sscanf(line, "%lu %lu %lu %lu", &read[0], &read[1], &read[2], &read[3]) != 4)
-        return false;
-    for (int i = 0; i < 4; i++)
-        ids[i] = (uint32_t)read[i];
-    return true;
+    for (int i = 0; i < 4 && line != NULL; i++) {
+        char *end;
+        ids[i] = (uint32_t)strtoul(line, &end, 10);
+        line = end != line ? end : NULL;
+    }
+    return line != NULL;
 }
 
 // uid, gid and the pid in the innermost namespace, from /proc/PID/status.

@@ -217,7 +217,7 @@ uint32_t ht_cache_add_function(struct ht_cache_writer *writer, const char *symbo
                                 function.start_line);
     size_t cursor = 0;
     for (uint32_t at; (at = ht_index_next(&writer->function_index, hash, &cursor)) != HT_NONE;)
-        if (memcmp(&writer->functions[at], &function, sizeof function) == 0)
+        if (writer->functions != NULL && memcmp(&writer->functions[at], &function, sizeof function) == 0)
             return at;
     uint32_t added = (uint32_t)writer->function_count;
     HT_RESERVE(writer->functions, writer->function_capacity, writer->function_count + 1);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -69,13 +70,14 @@ void ht_sandbox_allow(uint64_t bytes)
 
 static uint64_t own_address_space(void)
 {
-    unsigned long pages = 0;
+    char text[32] = "";
     FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL || fscanf(file, "%lu", &pages) != 1)
+    uint64_t pages = file != NULL && fgets(text, sizeof text, file) != NULL ? strtoul(text, NULL, 10) : 0;
+    if (pages == 0)
         pages = (64 << 20) / 4096;
     if (file != NULL)
         fclose(file);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 #ifdef OUR_ARCHITECTURE

@@ -47,8 +47,8 @@ double ht_student_tail(double t, double degrees)
 double ht_poisson_below(double k, double mean)
 {
     double term = exp(-mean), sum = term;
-    for (double i = 1; i <= k; i++)
-        sum += term *= mean / i;
+    for (long i = 1; (double)i <= k; i++)
+        sum += term *= mean / (double)i;
     return sum < 1 ? sum : 1;
 }
 

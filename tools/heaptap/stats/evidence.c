@@ -72,9 +72,9 @@ static double chance_of(const struct ht_evidence *evidence, double error)
         return erfc(difference / error / sqrt(2));
     size_t count = 0;
     double sign = evidence->up > evidence->down ? 1 : -1;
-    for (double i = 0; i < ups; i++)
+    for (int i = 0; i < ups; i++)
         d[count++] = sign * evidence->up / ups;
-    for (double i = 0; i < downs; i++)
+    for (int i = 0; i < downs; i++)
         d[count++] = -sign * evidence->down / downs;
     return fmin(1, 2 * ht_flip_p(d, count));
 }

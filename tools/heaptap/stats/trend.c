@@ -322,8 +322,8 @@ static bool is_cycle(const struct judge *judge)
         mean += judge->values[k] / (double)n;
         middle += judge->times[k] / (double)n;
     }
-    for (double periods = 2.5; periods <= (double)n / 4; periods += 0.25) {
-        double a = 0, b = 0, total = 0;
+    for (size_t quarters = 10; quarters <= n; quarters++) { // of a period more in the window
+        double a = 0, b = 0, total = 0, periods = (double)quarters / 4;
         for (size_t k = 0; k < n; k++) {
             double left = judge->values[k] - mean - slope.per_s * (judge->times[k] - middle);
             double angle = 2 * M_PI * periods * (judge->times[k] - judge->times[0]) / judge->window_s;
