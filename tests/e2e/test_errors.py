@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from e2e import BUILD, COMMAND, Test, clean_environment  # noqa: E402
@@ -29,6 +30,7 @@ def run(test, seed):
     process = subprocess.Popen([BUILD + "/truth_prog", "1", "pause"] + words, text=True, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, env=test.shim(out, rate=str(RATE), seed=str(seed)))
     process.stdout.readline()
+    time.sleep(0.03)  # births are told in quanta of 10 ms: what was born in the one of the snapshot is not known to survive
     snap = test.heaptap("snap", process.pid)
     process.communicate("go\n", timeout=120)
     files = sorted(os.path.join(out, name) for name in os.listdir(out) if name.endswith(".pb.gz"))
