@@ -47,7 +47,8 @@ static void weigh_sample(struct nameless *nameless, const struct ht_sample *samp
         const struct ht_location *location = &profile->locations[profile->frames[sample->frames + i]];
         uint32_t file = file_of(profile, location);
         if (location->line_count > 0) {
-            nameless->has_jit_names |= file == 0;
+            // Frames that the recorder makes up, [truncated], lie where no code can.
+            nameless->has_jit_names |= file == 0 && location->address >> 63 == 0;
             if (!is_interpreted(nameless, location))
                 continue;
             file = 0;
