@@ -49,15 +49,13 @@ struct result {
 static struct result simulate(double size, double stay, double come, double go, bool in_bytes)
 {
     struct result result = {0};
-    struct ht_profile *profile = ht_profile_new();
     struct ht_birth births[4096];
     struct ht_sample sample = {0};
+    struct ht_profile profile = {.births = births, .samples = &sample};
     stay = round(stay);
     come = round(come);
     go = round(go);
     double truth = (come - go) * (in_bytes ? size : 1), squares = 0;
-    profile->births = births;
-    profile->samples = &sample;
     for (int run = 0; run < RUNS; run++) {
         struct ht_evidence evidence = {0};
         struct ht_change change = {0};
@@ -67,12 +65,12 @@ static struct result simulate(double size, double stay, double come, double go, 
                 .ticks = i < kept + gone ? 1 : 20, .size_bytes = (uint64_t)size, .rate_bytes = (float)RATE};
         double each = (in_bytes ? size : 1) / -expm1(-size / RATE);
         sample = (struct ht_sample){.births = 0, .birth_count = kept + gone};
-        ht_evidence_births(&evidence, profile, 0, true, 10, in_bytes);
+        ht_evidence_births(&evidence, &profile, 0, true, 10, in_bytes);
         for (uint32_t i = 0; i < born; i++)
             births[kept + i] =
                 (struct ht_birth){.ticks = 20, .size_bytes = (uint64_t)size, .rate_bytes = (float)RATE};
         sample.birth_count = kept + born;
-        ht_evidence_births(&evidence, profile, 0, false, 10, in_bytes);
+        ht_evidence_births(&evidence, &profile, 0, false, 10, in_bytes);
         double estimate = ((double)born - gone) * each;
         change.change = (int64_t)llround(estimate);
         ht_evidence_judge(&evidence, &change);
@@ -84,9 +82,6 @@ static struct result simulate(double size, double stay, double come, double go, 
     }
     result.spread = sqrt(squares);
     result.error = sqrt(result.error);
-    profile->births = NULL;
-    profile->samples = NULL;
-    ht_profile_free(profile);
     return result;
 }
 
