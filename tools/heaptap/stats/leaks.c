@@ -113,7 +113,7 @@ static void judge_row(struct ht_leak_row *row, struct ages *ages, double age_s)
     row->oldest_s = ages->items[ages->count - 1].age_s;
     row->median_s = ages->items[ages->count / 2].age_s;
     for (size_t i = 0; i < ages->count; i++) {
-        double part = age_s > 0 ? (1 - ages->items[i].age_s / age_s) * HT_AGE_COLUMNS : 0;
+        double part = age_s > 0 ? (1 - ages->items[i].age_s / age_s) * (double)HT_AGE_COLUMNS : 0;
         size_t column = part > 0 ? (size_t)part : 0;
         row->ages[column < HT_AGE_COLUMNS ? column : HT_AGE_COLUMNS - 1] += ages->items[i].value;
         row->now += ages->items[i].value;

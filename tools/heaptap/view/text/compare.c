@@ -77,7 +77,7 @@ static void label_per_hour(const struct table *table, int64_t change, char text[
 
 static void add_row(const struct table *table, const struct ht_change *value, const char *name)
 {
-    enum { NAME_COLUMN = 50, ERRORS_COLUMNS = 25, NAME_LEAST = 24 };
+    enum { NAME_COLUMN = 49, NAME_LEAST = 24, NAME_BEHIND_ERRORS = 64, LEAST_BEHIND_ERRORS = 16 };
     char old_text[HT_MEASURE_TEXT_BYTES], new_text[HT_MEASURE_TEXT_BYTES], freed_text[16] = "-";
     char change_text[HT_MEASURE_TEXT_BYTES], rate_text[HT_MEASURE_TEXT_BYTES], error_text[32];
     bool has_errors = table->compare->has_errors;
@@ -89,20 +89,17 @@ static void add_row(const struct table *table, const struct ht_change *value, co
         snprintf(freed_text, sizeof freed_text, "%.0f%%", 100 * value->freed_share);
     bool is_dim = table->form->colour && has_errors && value->verdict == HT_CHANGE_NOISE;
     ht_buffer_text(table->out, is_dim ? "\033[2m" : "");
-    ht_buffer_printf(table->out, "%11s %11s %11s", old_text, new_text, change_text);
     if (has_errors) // a sign of two bytes in one column
-        ht_buffer_printf(table->out, "%-*s", error_text[0] != '\0' ? 9 : 8, error_text);
-    ht_buffer_printf(table->out, " %11s ", rate_text);
-    if (has_errors)
-        ht_buffer_printf(table->out, " %5s %-8s ", freed_text, verdict_of(value));
-    int room = table->form->columns == 0
-                   ? 0
-                   : table->form->columns - NAME_COLUMN - (has_errors ? ERRORS_COLUMNS : 0);
-    if (table->form->columns != 0 && room < NAME_LEAST)
-        room = NAME_LEAST;
+        ht_buffer_printf(table->out, "%9s %9s %10s%-*s %10s %5s %-7s", old_text, new_text, change_text,
+                         error_text[0] != '\0' ? 9 : 8, error_text, rate_text, freed_text, verdict_of(value));
+    else
+        ht_buffer_printf(table->out, "%11s %11s %11s %11s", old_text, new_text, change_text, rate_text);
+    int room = table->form->columns - (has_errors ? NAME_BEHIND_ERRORS : NAME_COLUMN);
+    int least = has_errors ? LEAST_BEHIND_ERRORS : NAME_LEAST;
+    room = table->form->columns == 0 ? 0 : room < least ? least : room;
     char *fitted = ht_alloc(strlen(name) + 1);
     ht_terminal_fit(name, room, fitted, strlen(name) + 1);
-    ht_buffer_printf(table->out, " %s%s\n", fitted, is_dim ? "\033[0m" : "");
+    ht_buffer_printf(table->out, "  %s%s\n", fitted, is_dim ? "\033[0m" : "");
     free(fitted);
 }
 
@@ -115,11 +112,12 @@ static void add_rest(const struct table *table, size_t shown)
         change = ht_wrap_add(change, compare->rows[i].value.change);
     label(table, change, true, text);
     if (shown < compare->row_count)
-        ht_buffer_printf(table->out, "%47s  (%zu more call site%s changed by %s in sum)\n", "",
-                         compare->row_count - shown, compare->row_count - shown == 1 ? "" : "s", text);
+        ht_buffer_printf(table->out, "%*s(%zu more call site%s changed by %s in sum)\n",
+                         compare->has_errors ? 64 : 49, "", compare->row_count - shown,
+                         compare->row_count - shown == 1 ? "" : "s", text);
     if (compare->unchanged > 0)
-        ht_buffer_printf(table->out, "%47s  (%zu call site%s unchanged)\n", "", compare->unchanged,
-                         compare->unchanged == 1 ? "" : "s");
+        ht_buffer_printf(table->out, "%*s(%zu call site%s unchanged)\n", compare->has_errors ? 64 : 49, "",
+                         compare->unchanged, compare->unchanged == 1 ? "" : "s");
 }
 
 // One frame of a location as "function file:line".
@@ -179,11 +177,11 @@ void ht_compare_text(const struct ht_compare *compare, const struct ht_compare_f
         ht_measure_age(ht_int64_of_double(compare->minutes * 60e9), age);
         ht_buffer_printf(out, "Between the snapshots: %s\n", age);
     }
-    ht_buffer_printf(out, "%11s %11s %11s", "old", "new", "change");
     if (compare->has_errors)
-        ht_buffer_printf(out, "%8s %11s  %5s %s\n", "", "per hour", "freed", "verdict");
+        ht_buffer_printf(out, "%9s %9s %10s%8s %10s %5s %s\n", "old", "new", "change", "", "per hour",
+                         "freed", "verdict");
     else
-        ht_buffer_printf(out, " %11s\n", "per hour");
+        ht_buffer_printf(out, "%11s %11s %11s %11s\n", "old", "new", "change", "per hour");
     for (size_t i = 0; i < shown; i++) {
         struct ht_buffer name = {0};
         add_place(&table, &compare->rows[i].site, &name);

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { NAME_COLUMN = 67, NAME_LEAST = 16 };
+enum { NAME_COLUMN = 62, NAME_LEAST = 16 };
 
 struct table {
     const struct ht_growth *growth;
