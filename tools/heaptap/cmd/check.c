@@ -46,8 +46,7 @@ static const struct ht_option option_table[] = {
 
     HT_OPTION_TITLE("Names"),
     HT_OPTIONS_NAMES(struct settings, load),
-    {"trim-path", 0, HT_OPT_STRING, AT(form.trim_path), 0, "DIRS",
-     "take these prefixes off source file names (default: the current folder)"},
+    HT_OPTIONS_TRIM_PATH(struct settings, form.trim_path),
 
     HT_OPTION_TITLE("URLs"),
     HT_OPTIONS_URL(struct settings, load),

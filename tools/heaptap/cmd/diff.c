@@ -34,8 +34,7 @@ static const struct ht_option option_table[] = {
 
     HT_OPTION_TITLE("Which stacks"),
     HT_OPTIONS_FILTER(struct settings, compare.filter),
-    {"leaf", 0, HT_OPT_FLAG, AT(compare.leaf_sites), 0, NULL,
-     "take the frame next to the allocation, even in a container or the C library"},
+    HT_OPTIONS_LEAF(struct settings, compare.leaf_sites),
 
     HT_OPTION_TITLE("Which rows"),
     HT_OPTIONS_GRANULARITY(struct settings, compare.granularity, "", " (default)"),
@@ -44,8 +43,7 @@ static const struct ht_option option_table[] = {
 
     HT_OPTION_TITLE("Names"),
     HT_OPTIONS_NAMES(struct settings, load),
-    {"trim-path", 0, HT_OPT_STRING, AT(form.trim_path), 0, "DIRS",
-     "take these prefixes off source file names (default: the current folder)"},
+    HT_OPTIONS_TRIM_PATH(struct settings, form.trim_path),
 
     HT_OPTION_TITLE("URLs"),
     HT_OPTIONS_URL(struct settings, load),

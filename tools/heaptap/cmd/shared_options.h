@@ -52,6 +52,16 @@ extern const char *const ht_sample_shorthands[];
     {"tagignore", 0, HT_OPT_STRING, offsetof(type, filter.tag_ignore), 0, "TAG",                             \
      "without samples with such a label"}
 
+// bool leaf: of commands whose rows are call sites (stats/site.h).
+#define HT_OPTIONS_LEAF(type, leaf)                                                                          \
+    {"leaf", 0, HT_OPT_FLAG, offsetof(type, leaf), 0, NULL,                                                  \
+     "take the frame next to the allocation, even in a container or the C library"}
+
+// const char *trim_path.
+#define HT_OPTIONS_TRIM_PATH(type, trim_path)                                                                \
+    {"trim-path", 0, HT_OPT_STRING, offsetof(type, trim_path), 0, "DIRS",                                    \
+     "take these prefixes off source file names (default: the current folder)"}
+
 // struct ht_load load: how names are found.
 #define HT_OPTIONS_NAMES(type, load)                                                                         \
     {"symbolize", 0, HT_OPT_STRING, offsetof(type, load.symbolize), 0, "HOW",                                \
